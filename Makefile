@@ -1,0 +1,50 @@
+# make demo    set up the light runtime (no torch) and transcribe the samples
+# make test    set up everything and run all tests
+# make check   formatting, lint, types
+# make bench   the side-by-side measurements that need no peer's source
+# make clean   remove the environments and caches
+
+PYTHON ?= python3
+DEMO := .venv-demo
+DEV := .venv
+PIP := install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check bench docs clean
+
+demo: $(DEMO)/installed
+	$(DEMO)/bin/python samples/demo.py
+
+test: $(DEV)/installed
+	$(DEV)/bin/python -m pytest
+
+check: $(DEV)/installed
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/python docs/make_cli.py --check
+
+docs: $(DEV)/installed
+	$(DEV)/bin/python docs/make_cli.py
+
+bench: $(DEV)/installed
+	$(DEV)/bin/python benchmarks/features.py
+	$(DEV)/bin/python benchmarks/network.py
+	$(DEV)/bin/python benchmarks/streaming.py
+
+$(DEMO)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "ds2 needs Python 3.11 or newer: make $@ PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python -m pip $(PIP) -e .
+	@touch $@
+
+$(DEV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "ds2 needs Python 3.11 or newer: make $@ PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python -m pip $(PIP) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(DEMO) $(DEV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,35 @@
+"""The `ds2` command: one module per verb, each thin."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ds2.errors import InputError
+
+VERBS = ("transcribe", "evaluate", "show", "train", "export", "check", "info")
+"""The modules of this package, in the order `ds2 --help` lists them."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; docs/cli.md is made from it."""
+    parser = argparse.ArgumentParser(
+        prog="ds2", description="Speech recognition for English and Mandarin."
+    )
+    subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    for verb in VERBS:
+        importlib.import_module(f"ds2.cli.{verb}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 the input is wrong."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except InputError as error:
+        print(f"ds2: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ds2: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,56 @@
+"""Settings: parsed TOML or JSON into frozen dataclasses, and errors that name the key."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ds2.errors import InputError
+
+SETTINGS = ConfigDict(extra="forbid", strict=False)
+"""What a settings dataclass sets as `__pydantic_config__`: an unknown key is an error."""
+
+T = TypeVar("T")
+
+
+def settings_from(cls: type[T], data: Mapping[str, Any], where: str) -> T:
+    """Build the dataclass `cls` (and the ones inside it) from plain data.
+
+    where: the file the data came from, for messages.
+    Raises InputError that names the key for unknown keys, wrong types and impossible values;
+    a dataclass tells impossible values by raising ValueError in `__post_init__`.
+    """
+    _refuse_unknown_keys(cls, data, where, ())
+    try:
+        return TypeAdapter(cls).validate_python(data)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_first_problem(error)}") from None
+
+
+def settings_to_dict(settings: Any) -> dict[str, Any]:
+    """The plain data of a settings dataclass, fit for JSON or TOML; the inverse of reading it."""
+    data: dict[str, Any] = TypeAdapter(type(settings)).dump_python(settings, mode="json")
+    return data
+
+
+def _refuse_unknown_keys(
+    cls: Any, data: Mapping[str, Any], where: str, path: tuple[str, ...]
+) -> None:
+    """Stdlib dataclasses ignore unknown keys in pydantic; a misspelt key must not be ignored."""
+    fields = {field.name: field.type for field in dataclasses.fields(cls)}
+    for key, value in data.items():
+        if key not in fields:
+            name = ".".join((*path, key))
+            known = ", ".join(sorted(fields))
+            raise InputError(f"{where}: {name}: unknown key (known here: {known})")
+        inner = fields[key]
+        if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
+            _refuse_unknown_keys(inner, value, where, (*path, key))
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"]) or "settings"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,1 @@
+"""Training: the half of ds2 that needs torch."""

@@ -1,0 +1,68 @@
+"""Changing the sample rate of a waveform as it arrives."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+SAMPLE_RATE_HZ = 16_000
+"""The rate of every waveform inside ds2."""
+
+Waveform = npt.NDArray[np.float32]
+"""(N,) float32 samples, one channel."""
+
+
+class Resampler:
+    """A waveform at one rate into the same waveform at another, piece by piece.
+
+    However the input is cut, the pieces returned, joined, are those of the whole at once: soxr's
+    stream is a fixed filter over the samples. It holds back the reach of its filter, some 40 ms
+    at 48 kHz, 120 ms at 8 kHz, until more samples or `finish` bring the rest.
+    """
+
+    def __init__(self, rate_in_hz: int, rate_out_hz: int = SAMPLE_RATE_HZ) -> None:
+        self._stream = (
+            soxr.ResampleStream(rate_in_hz, rate_out_hz, 1, dtype="float32", quality="HQ")
+            if rate_in_hz != rate_out_hz
+            else None
+        )
+
+    def feed(self, waveform: Waveform) -> Waveform:
+        """Take (N,) more samples; return the (M,) output samples they complete, maybe none."""
+        return self._resample(waveform, last=False)
+
+    def finish(self) -> Waveform:
+        """The (M,) samples still held back; nothing may be fed after this."""
+        return self._resample(np.empty(0, np.float32), last=True)
+
+    def _resample(self, waveform: Waveform, *, last: bool) -> Waveform:
+        waveform = np.ascontiguousarray(waveform, np.float32)
+        if self._stream is None:
+            return waveform
+        resampled: Waveform = self._stream.resample_chunk(waveform, last=last)
+        return resampled
+
+
+def resampled(pieces: Iterable[Waveform], rate_in_hz: int) -> Iterator[Waveform]:
+    """The pieces at 16 kHz, within [-1, 1]: the filter, like lossy codecs, overshoots peaks."""
+    resampler = Resampler(rate_in_hz)
+    for piece in pieces:
+        yield np.clip(resampler.feed(piece), -1.0, 1.0)
+    yield np.clip(resampler.finish(), -1.0, 1.0)
+
+
+def regrouped(pieces: Iterable[Waveform], num_samples: int) -> Iterator[Waveform]:
+    """The same samples in pieces of exactly `num_samples`, but for a shorter last one."""
+    held: list[Waveform] = []
+    num_held = 0
+    for piece in pieces:
+        while num_held + len(piece) >= num_samples:
+            cut = num_samples - num_held
+            yield np.concatenate([*held, piece[:cut]])
+            held, num_held, piece = [], 0, piece[cut:]
+        if len(piece):
+            held.append(piece)
+            num_held += len(piece)
+    if num_held:
+        yield np.concatenate(held)

@@ -1,0 +1,54 @@
+"""`ds2 export`: from a training run to a bundle that `ds2 transcribe` takes."""
+
+import argparse
+from pathlib import Path
+
+from ds2.errors import InputError
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "export",
+        help="make a bundle of a trained network",
+        description="Write a trained network as a bundle, a directory that the runtime uses "
+        "without torch. The exported graph is compared with the network first, whole and in "
+        "chunks, and not written if a log-probability differs by more than 0.0001.",
+    )
+    parser.add_argument("source", type=Path, metavar="RUN_DIR|CHECKPOINT")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE")
+    parser.add_argument(
+        "--checkpoint",
+        choices=("best", "last", "averaged"),
+        default="best",
+        help="which of the run's checkpoints (best)",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("float32", "float16", "int8"),
+        default="float32",
+        help="how weights are stored; arithmetic is float32 (float32)",
+    )
+    parser.add_argument(
+        "--licence", default="unknown", help="of the model, kept in the bundle: a name"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export and say what was written."""
+    try:
+        from ds2.training.export import export
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("ds2"):
+            raise
+        raise InputError(f"export needs {error.name}: pip install 'ds2[train]'") from None
+    bundle = export(
+        args.source,
+        args.output,
+        checkpoint_name=args.checkpoint,
+        precision=args.weights,
+        licence=args.licence,
+    )
+    size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
+    print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")

@@ -1,0 +1,197 @@
+"""Speech to text: a bundle, recordings or live audio in, transcripts out."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.acoustic import AcousticModel
+from ds2.audio import Source, Waveform, audio_blocks
+from ds2.bundle import Bundle, find_bundle, load_bundle
+from ds2.ctc import GreedyDecoder
+from ds2.errors import InputError
+from ds2.manifest import Utterance
+from ds2.streams import Stream, WholeStream, advance
+from ds2.transcript import Transcript
+
+__all__ = ["Recognizer", "Stream", "WholeStream"]
+
+CHUNK_S = 0.2
+"""Audio that a live stream gathers before the model moves: more is cheaper, less is sooner."""
+BATCH_CHUNK_S = 2.0
+"""Audio of each recording in one step of a batch."""
+
+Recording = Source | Utterance | Waveform
+"""What can be transcribed: a path, bytes, an open file; part of a file; (N,) samples at 16 kHz."""
+
+
+class Recognizer:
+    """A model ready to transcribe. May be used from several threads at once."""
+
+    def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
+        """num_threads: processor cores for one step of the model; 0 takes all."""
+        self.bundle = bundle
+        self._model = AcousticModel(bundle, num_threads)
+
+    @classmethod
+    def load(cls, bundle: str | Path, *, num_threads: int = 1) -> "Recognizer":
+        """The recogniser of a bundle, by its directory or, for shipped ones, its name ("en").
+
+        Raises InputError.
+        """
+        return cls(load_bundle(find_bundle(bundle)), num_threads)
+
+    def stream(self, *, chunk_s: float = CHUNK_S) -> "Stream | WholeStream":
+        """A new stream of audio: `feed` it, ask it for its `transcript`, `finish` it."""
+        if self.bundle.model.streaming:
+            return Stream(self._model, GreedyDecoder(), chunk_s)
+        return WholeStream(self._model, GreedyDecoder())
+
+    def transcribe(self, recording: Recording) -> Transcript:
+        """The transcript of one recording, in bounded memory however long it is.
+
+        Raises InputError if it cannot be read.
+        """
+        stream = self.stream(chunk_s=BATCH_CHUNK_S)
+        for block in _blocks(recording):
+            stream.feed(block)
+        return stream.finish()
+
+    def log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
+        """(T', V) natural logarithms of the labels' probabilities; all of them, so for short audio.
+
+        waveform: (N,) float32 at 16 kHz.
+        """
+        collected = _Collector()
+        stream = self.stream(chunk_s=BATCH_CHUNK_S)
+        stream.decoder = collected
+        stream.feed(waveform)
+        stream.close()
+        return np.concatenate(
+            [np.empty((0, len(self.bundle.alphabet)), np.float32), *collected.pieces]
+        )
+
+    def transcribe_many(
+        self, recordings: Sequence[Recording], *, batch_size: int = 8, jobs: int = 1
+    ) -> Iterator[tuple[int, Transcript | InputError]]:
+        """Transcripts as they become ready, each with its recording's index.
+
+        batch_size: recordings that go through the model side by side; jobs: such batches at
+        once, a processor core each. A recording that cannot be read gives its error; the others
+        are done all the same.
+        """
+        todo = _SharedIterator(enumerate(recordings))
+        if jobs == 1:
+            yield from self._transcribe_share(todo, batch_size)
+            return
+        done: queue.Queue[tuple[int, Transcript | InputError] | BaseException | None]
+        done = queue.Queue()
+
+        def work() -> None:
+            try:
+                for result in self._transcribe_share(todo, batch_size):
+                    done.put(result)
+                done.put(None)
+            except BaseException as error:  # told where the results are read
+                done.put(error)
+
+        for _ in range(jobs):
+            threading.Thread(target=work, daemon=True).start()
+        working = jobs
+        while working:
+            result = done.get()
+            if isinstance(result, BaseException):
+                raise result
+            if result is None:
+                working -= 1
+            else:
+                yield result
+
+    def _transcribe_share(
+        self, todo: Iterable[tuple[int, Recording]], batch_size: int
+    ) -> Iterator[tuple[int, Transcript | InputError]]:
+        if not self.bundle.model.streaming:
+            for index, recording in todo:
+                try:
+                    yield index, self.transcribe(recording)
+                except InputError as error:
+                    yield index, error
+            return
+        waiting = iter(todo)
+        lanes: list[_Lane] = []
+        while True:
+            while len(lanes) < batch_size and (item := next(waiting, None)) is not None:
+                lanes.append(_Lane(item[0], item[1], self._model))
+            if not lanes:
+                return
+            for lane in lanes:
+                lane.read()
+            advance([lane.stream for lane in lanes if lane.error is None])
+            for lane in lanes:
+                if lane.error is not None:
+                    yield lane.index, lane.error
+                elif lane.stream.is_done:
+                    yield lane.index, lane.stream.finish()
+            lanes = [lane for lane in lanes if lane.error is None and not lane.stream.is_done]
+
+
+class _Lane:
+    """A recording on its way through a batch: read as far as the next step needs."""
+
+    def __init__(self, index: int, recording: Recording, model: AcousticModel) -> None:
+        self.index = index
+        self.stream = Stream(model, GreedyDecoder(), BATCH_CHUNK_S)
+        self.error: InputError | None = None
+        self._blocks = _blocks(recording)
+
+    def read(self) -> None:
+        """Read until the stream has a chunk, or the recording has ended or cannot be read."""
+        while self.error is None and not self.stream.is_ready:
+            try:
+                block = next(self._blocks, None)
+            except InputError as error:
+                self.error = error
+                return
+            if block is None:
+                self.stream.end()
+                return
+            self.stream.hear(block)
+
+
+class _SharedIterator:
+    """An iterator that several threads take from."""
+
+    def __init__(self, items: Iterable[tuple[int, Recording]]) -> None:
+        self._items = iter(items)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> "_SharedIterator":
+        return self
+
+    def __next__(self) -> tuple[int, Recording]:
+        with self._lock:
+            return next(self._items)
+
+
+class _Collector(GreedyDecoder):
+    """A decoder that keeps the log_probs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[NDArray[np.float32]] = []
+
+    def feed(self, log_probs: NDArray[np.float32]) -> None:
+        self.pieces.append(log_probs)
+
+
+def _blocks(recording: Recording) -> Iterator[Waveform]:
+    if isinstance(recording, np.ndarray):
+        return iter([recording])
+    if isinstance(recording, Utterance):
+        return audio_blocks(
+            recording.audio_path, offset_s=recording.offset_s, duration_s=recording.duration_s
+        )
+    return audio_blocks(recording)

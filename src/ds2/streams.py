@@ -1,0 +1,225 @@
+"""Audio on its way through a model: features, steps, decoder and the words that come out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
+from ds2.alphabet import Alphabet
+from ds2.audio import SAMPLE_RATE_HZ, Waveform
+from ds2.ctc import Decoder, Token
+from ds2.features import FeatureStream, log_spectrogram
+from ds2.transcript import Transcript, Word
+
+WINDOW_S = 60.0
+"""What a model of whole utterances takes at once: longer audio would not fit in memory."""
+OVERLAP_S = 6.0
+"""Shared by neighbouring windows; each is believed up to the middle of it."""
+
+
+class Stream:
+    """One stream of audio through a model that streams.
+
+    `feed` it samples, ask for the `transcript` so far, `finish` it. However the audio is cut, the
+    log-probabilities are those of the whole, to rounding.
+    """
+
+    def __init__(self, model: AcousticModel, decoder: Decoder, chunk_s: float) -> None:
+        """chunk_s: audio gathered for one step of the model."""
+        facts, features = model.bundle.model, model.bundle.features
+        self.model = model
+        self.decoder = decoder
+        self.state = model.initial_state(1)
+        frames_per_chunk = chunk_s * features.sample_rate_hz / features.stride
+        stride = facts.time_stride
+        self.chunk_frames = max(1, round(frames_per_chunk / stride)) * stride
+        self.length = UNKNOWN_LENGTH  # frames in all, known at the end
+        self._features = FeatureStream(features)
+        self._pending = [np.empty((0, features.num_bins), np.float32)]
+        self._num_pending = 0
+        self._num_frames = 0  # heard so far
+        self._num_samples = 0
+        self._next_output = -facts.delay
+
+    def feed(self, waveform: Waveform) -> None:
+        """Take (N,) more samples, and move the model as far as they reach."""
+        step = round(self.chunk_frames * self.model.bundle.output_stride_s * SAMPLE_RATE_HZ)
+        for start in range(0, len(waveform), step):  # an hour at once needs no more memory
+            self.hear(waveform[start : start + step])
+            while self.is_ready and not self.is_done:
+                advance([self])
+
+    def finish(self) -> Transcript:
+        """The transcript, at the end of the audio."""
+        self.close()
+        return self.transcript()
+
+    def close(self) -> None:
+        """Take what comes as the end, and move the model to it."""
+        self.end()
+        while not self.is_done:
+            advance([self])
+
+    def transcript(self) -> Transcript:
+        """What has been recognised so far; its end may yet change."""
+        return _transcript(self.decoder, self.model, self._num_samples)
+
+    def hear(self, waveform: Waveform) -> None:
+        """Take (N,) more samples without moving the model; `advance` does that."""
+        frames = self._features.feed(waveform)
+        self._num_samples += len(waveform)
+        self._num_frames += len(frames)
+        self._pending.append(frames)
+        self._num_pending += len(frames)
+
+    def end(self) -> None:
+        """No more audio will come."""
+        self.length = self._num_frames
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a chunk for the next step."""
+        return self._num_pending >= self.chunk_frames or self.length != UNKNOWN_LENGTH
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the audio has ended and all outputs are with the decoder."""
+        return self._next_output >= -(-self.length // self.model.bundle.model.time_stride)
+
+    @property
+    def num_frames_left(self) -> int:
+        """Frames until the last output, if the audio has ended; else a chunk."""
+        if self.length == UNKNOWN_LENGTH:
+            return self.chunk_frames
+        stride = self.model.bundle.model.time_stride
+        return (-(-self.length // stride) - self._next_output) * stride
+
+    def take_frames(self, num_frames: int) -> NDArray[np.float32]:
+        """The next (num_frames, F), with zeros after the end."""
+        frames = np.concatenate(self._pending)
+        self._pending = [frames[num_frames:]]
+        self._num_pending = len(self._pending[0])
+        missing = num_frames - len(frames)
+        return np.pad(frames[:num_frames], ((0, max(0, missing)), (0, 0)))
+
+    def take_outputs(self, log_probs: NDArray[np.float32]) -> None:
+        """Give a step's (T', V) to the decoder, but for what lies before or after the audio."""
+        last = -(-self.length // self.model.bundle.model.time_stride)
+        first_index = max(0, -self._next_output)
+        last_index = max(first_index, min(len(log_probs), last - self._next_output))
+        self.decoder.feed(log_probs[first_index:last_index])
+        self._next_output += len(log_probs)
+
+
+def advance(streams: Sequence[Stream]) -> None:
+    """Move streams of one model by one step, side by side in a batch.
+
+    The step is as long as the longest chunk that any of them still needs.
+    """
+    if not streams:
+        return
+    num_frames = max(min(stream.chunk_frames, stream.num_frames_left) for stream in streams)
+    frames = np.stack([stream.take_frames(num_frames) for stream in streams])
+    lengths = np.array([stream.length for stream in streams], np.int64)
+    state = gather_state([stream.state for stream in streams])
+    log_probs, state = streams[0].model.step(frames, state, lengths)
+    for stream, row, own in zip(streams, log_probs, scatter_state(state), strict=True):
+        stream.state = own
+        stream.take_outputs(row)
+
+
+class WholeStream:
+    """The face of `Stream` over a model of whole utterances: it waits for the end.
+
+    Audio longer than a minute goes in overlapping windows, in bounded memory.
+    """
+
+    def __init__(self, model: AcousticModel, decoder: Decoder) -> None:
+        self.model = model
+        self.decoder = decoder
+        stride = round(model.bundle.output_stride_s * SAMPLE_RATE_HZ)
+        self._stride = stride  # samples for an output
+        self._window = round(WINDOW_S * SAMPLE_RATE_HZ / stride) * stride
+        self._overlap = round(OVERLAP_S * SAMPLE_RATE_HZ / stride / 2) * 2 * stride
+        self._pending = np.empty(0, np.float32)
+        self._num_samples = 0
+        self._num_believed = 0  # outputs at the window's start that the one before has given
+
+    def feed(self, waveform: Waveform) -> None:
+        """Take (N,) more samples."""
+        self._num_samples += len(waveform)
+        for start in range(0, len(waveform), self._window):
+            piece = waveform[start : start + self._window]
+            self._pending = np.concatenate([self._pending, piece])
+            while len(self._pending) > self._window + self._overlap:
+                log_probs = self._log_probs(self._pending[: self._window])
+                half = self._overlap // 2 // self._stride
+                last = self._window // self._stride - half
+                self.decoder.feed(log_probs[self._num_believed : last])
+                self._pending = self._pending[self._window - self._overlap :]
+                self._num_believed = half
+
+    def finish(self) -> Transcript:
+        """The transcript, at the end of the audio."""
+        self.close()
+        return self.transcript()
+
+    def close(self) -> None:
+        """Take what comes as the end, and run the model."""
+        self.decoder.feed(self._log_probs(self._pending)[self._num_believed :])
+        self._pending = np.empty(0, np.float32)
+
+    def transcript(self) -> Transcript:
+        """What has been recognised so far."""
+        return _transcript(self.decoder, self.model, self._num_samples)
+
+    def _log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
+        features = log_spectrogram(waveform, self.model.bundle.features)
+        if not len(features):
+            return np.empty((0, len(self.model.bundle.alphabet)), np.float32)
+        lengths = np.array([len(features)], np.int64)
+        return np.asarray(self.model.whole(features[np.newaxis], lengths)[0])
+
+
+def _transcript(decoder: Decoder, model: AcousticModel, num_samples: int) -> Transcript:
+    tokens = decoder.best()[0].tokens
+    duration_s = num_samples / SAMPLE_RATE_HZ
+    words = words_of(tokens, model.bundle.alphabet, model.bundle.output_stride_s, duration_s)
+    return Transcript(tuple(words), duration_s, model.bundle.language)
+
+
+def words_of(
+    tokens: Sequence[Token], alphabet: Alphabet, output_stride_s: float, duration_s: float
+) -> list[Word]:
+    """The words that tokens spell, with times and confidences.
+
+    Output frame j stands for the time from j to j + 1 strides. A word lasts from its first
+    token's first frame to its last token's last; its confidence is the geometric mean of its
+    tokens' probabilities. In Mandarin every character is a word, and so is each Latin word.
+    """
+    groups: list[list[Token]] = []
+    open_group = False  # whether the next token may go on with the last word
+    for token in tokens:
+        symbol = alphabet.symbols[token.label - 1]
+        if symbol == " ":
+            open_group = False
+            continue
+        latin = symbol.isascii()
+        if not (open_group and latin):
+            groups.append([])
+        groups[-1].append(token)
+        open_group = latin
+    return [_word(group, alphabet, output_stride_s, duration_s) for group in groups]
+
+
+def _word(
+    tokens: Sequence[Token], alphabet: Alphabet, output_stride_s: float, duration_s: float
+) -> Word:
+    mean_log_prob = sum(token.log_prob for token in tokens) / len(tokens)
+    return Word(
+        text=alphabet.decode(token.label for token in tokens),
+        start_s=round(min(duration_s, tokens[0].start_frame * output_stride_s), 3),
+        end_s=round(min(duration_s, tokens[-1].end_frame * output_stride_s), 3),
+        confidence=min(1.0, float(np.exp(mean_log_prob))),
+    )

@@ -1,0 +1,218 @@
+"""From a checkpoint to a bundle: build the graph, prove that it is the network, write it."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ds2.acoustic import AcousticModel
+from ds2.bundle import MODEL, Bundle, ModelFacts, write_bundle
+from ds2.errors import InputError
+from ds2.training.checkpoint import AVERAGED, BEST, LAST, Checkpoint, load_network
+from ds2.training.network import Network
+from ds2.training.network_config import NetworkConfig
+from ds2.training.onnx_graph import (
+    Precision,
+    build_graph,
+    conv_delays,
+    output_delay,
+    rounded,
+)
+
+TOLERANCE = 1e-4
+"""Largest difference of log-probabilities allowed between graph and network."""
+
+PARITY_FRAMES = (97, 60, 24)
+"""Lengths of the random utterances that parity is measured on; ragged, side by side."""
+
+
+class ParityError(Exception):
+    """The exported graph is not the network: a fault of ds2, not of its input."""
+
+
+def export(
+    source: Path,
+    target: Path,
+    *,
+    checkpoint_name: str = "best",
+    precision: Precision = "float32",
+    licence: str = "unknown",
+) -> Bundle:
+    """Write the network of a run or checkpoint as the bundle `target`.
+
+    checkpoint_name: "best", "last" or "averaged", where `source` is a run directory.
+    Raises InputError, and ParityError if the graph differs from the network.
+    """
+    path = source
+    if source.is_dir():
+        names = {"best": BEST, "last": LAST, "averaged": AVERAGED}
+        path = source / "checkpoints" / names[checkpoint_name]
+        if not path.is_file():
+            raise InputError(f"{source}: holds no {checkpoint_name} checkpoint ({path.name})")
+    network, checkpoint = load_network(path)
+    if not network.config.bidirectional and not checkpoint.config.features.causal:
+        raise InputError(
+            f"{path}: a forward network that was trained with features.normalisation = "
+            '"clip" cannot stream: train it with "causal"'
+        )
+    weights = network.inference_weights()
+    graph = build_graph(network.config, weights, precision)
+    bundle = describe(target, network, checkpoint, precision, licence)
+    assert_parity(bundle, network, rounded(weights, precision), graph)
+    write_bundle(bundle, graph)
+    return bundle
+
+
+def describe(
+    target: Path, network: Network, checkpoint: Checkpoint, precision: Precision, licence: str
+) -> Bundle:
+    """The bundle's facts."""
+    config = network.config
+    return Bundle(
+        path=target,
+        alphabet=checkpoint.alphabet,
+        features=checkpoint.config.features,
+        model=ModelFacts(
+            streaming=not config.bidirectional,
+            time_stride=config.time_stride,
+            delay=0 if config.bidirectional else output_delay(config),
+            right_context_frames=config.right_context_frames,
+            num_parameters=config.num_parameters(len(checkpoint.alphabet)),
+            weights=precision,
+            description=summary(config),
+        ),
+        training=_training_facts(checkpoint),
+        licence=licence,
+    )
+
+
+def summary(config: NetworkConfig) -> str:
+    """The network in words."""
+    direction = "bidirectional" if config.bidirectional else "forward"
+    kind = {"rnn": "clipped-ReLU RNN", "gru": "GRU", "lstm": "LSTM"}[config.recurrent]
+    parts = [
+        f"{len(config.convolutions)} convolutions",
+        f"{config.num_recurrent} {direction} {kind} layers of {config.hidden_size}",
+    ]
+    if config.lookahead:
+        parts.append(f"lookahead {config.lookahead}")
+    parts += [f"fully connected {width}" for width in config.fully_connected]
+    return ", ".join(parts)
+
+
+def _training_facts(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    progress = checkpoint.progress
+    facts: dict[str, Any] = {
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "audio_h": round(progress.audio_s / 3600, 2),  # repetitions counted
+    }
+    if progress.best:
+        facts["dev"] = {
+            "greedy_wer": round(progress.best.wer, 4),
+            "greedy_cer": round(progress.best.cer, 4),
+        }
+    return facts
+
+
+def assert_parity(
+    bundle: Bundle,
+    network: Network,
+    weights: Mapping[str, NDArray[np.float32]],
+    graph: bytes,
+) -> None:
+    """Raise ParityError unless graph, folded network and network agree on random utterances.
+
+    weights: folded and rounded as the graph's. The graph of a step is run in one piece and in
+    chunks; both must be the whole-utterance network.
+    """
+    folded = folded_network(network, weights)
+    lengths = np.array(PARITY_FRAMES, np.int64)
+    random = np.random.default_rng(0)
+    shape = (len(lengths), int(lengths.max()), network.config.num_bins)
+    features = random.standard_normal(shape).astype(np.float32)
+    expected = _network_log_probs(folded, features, lengths)
+    if bundle.model.weights == "float32":
+        _compare("folded weights", _network_log_probs(network, features, lengths), expected)
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / MODEL).write_bytes(graph)
+        model = AcousticModel(replace(bundle, path=Path(directory)))
+    if not bundle.model.streaming:
+        found = model.whole(features, lengths)
+        frames = network.config.output_lengths(lengths)
+        pieces = [row[:count] for row, count in zip(found, frames, strict=True)]
+        _compare("the graph", pieces, expected)
+        return
+    stride = network.config.time_stride
+    for chunk in (stride, 4 * stride, 64 * stride):
+        found_rows = chunked_log_probs(model, features, lengths, chunk)
+        _compare(f"the graph in chunks of {chunk} frames", found_rows, expected)
+
+
+def folded_network(network: Network, weights: Mapping[str, NDArray[np.float32]]) -> Network:
+    """The network without batch norm that has these folded weights."""
+    folded = Network(replace(network.config, batch_norm=False), network.num_labels).eval()
+    names = {
+        "fwd.weight_ih": "input_weight",
+        "fwd.bias_ih": "bias",
+        "fwd.weight_hh": "recurrent_weight_forward",
+        "bwd.weight_hh": "recurrent_weight_backward",
+    }
+    state = {}
+    for name, value in weights.items():
+        layer, _, rest = name.partition(".")
+        if layer == "recurrent":
+            index, _, rest = rest.partition(".")
+            if rest not in names:
+                continue  # W is shared by the directions; bias_hh is zero
+            name = f"recurrent.{index}.{names[rest]}"
+        state[name] = torch.from_numpy(value)
+    folded.load_state_dict(state)
+    return folded
+
+
+@torch.inference_mode()
+def _network_log_probs(
+    network: Network, features: NDArray[np.float32], lengths: NDArray[np.int64]
+) -> list[NDArray[np.float32]]:
+    log_probs, counts = network(torch.from_numpy(features), torch.from_numpy(lengths))
+    return [row[:count].numpy() for row, count in zip(log_probs, counts, strict=True)]
+
+
+def chunked_log_probs(
+    model: AcousticModel, features: NDArray[np.float32], lengths: NDArray[np.int64], chunk: int
+) -> list[NDArray[np.float32]]:
+    """log_probs (T', V) of each utterance, from a step with so many frames a time.
+
+    features: (B, T, F); lengths: (B,); chunk: a multiple of the model's time stride.
+    """
+    facts = model.bundle.model
+    counts = -(-lengths // facts.time_stride)
+    num_outputs = facts.delay + int(counts.max())
+    num_frames = -(-num_outputs * facts.time_stride // chunk) * chunk
+    padding = max(0, num_frames - features.shape[1])
+    padded = np.pad(features, ((0, 0), (0, padding), (0, 0)), constant_values=np.float32(1))
+    state = model.initial_state(len(features))
+    pieces = []
+    for start in range(0, num_frames, chunk):
+        piece, state = model.step(padded[:, start : start + chunk], state, lengths)
+        pieces.append(piece)
+    outputs = np.concatenate(pieces, axis=1)[:, facts.delay :]
+    return [row[:count] for row, count in zip(outputs, counts, strict=True)]
+
+
+def _compare(
+    what: str, found: list[NDArray[np.float32]], expected: list[NDArray[np.float32]]
+) -> None:
+    differences = [np.abs(a - b).max() for a, b in zip(found, expected, strict=True)]
+    largest = float(np.max(differences))
+    if not largest <= TOLERANCE:  # NaN, too, is a difference
+        raise ParityError(f"{what}: log-probabilities differ by {largest:.2g}")
+
+
+__all__ = ["ParityError", "chunked_log_probs", "conv_delays", "export", "folded_network"]

@@ -1,6 +1,7 @@
 """Judging a recogniser on a test set: error rates with intervals, and where the errors are."""
 
 import itertools
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -143,3 +144,26 @@ def _rate(counts: Sequence[EditCounts]) -> Rate:
 def total(counts: Iterable[EditCounts]) -> EditCounts:
     """All errors together, to divide by all lengths together."""
     return sum(counts, EditCounts())
+
+
+def aligned_lines(alignment: Alignment) -> tuple[str, str]:
+    """Reference and hypothesis, one above the other; capitals and stars show the errors."""
+    columns = []
+    for token in alignment.tokens:
+        reference, hypothesis = token.reference or "", token.hypothesis or ""
+        if token.edit != "correct":
+            reference, hypothesis = reference.upper(), hypothesis.upper()
+        width = max(_width(reference), _width(hypothesis))
+        columns.append((_filled(reference, width), _filled(hypothesis, width)))
+    said = " ".join(reference for reference, _ in columns)
+    heard = " ".join(hypothesis for _, hypothesis in columns)
+    return f"said   {said}".rstrip(), f"heard  {heard}".rstrip()
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal, where Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _filled(text: str, width: int) -> str:
+    return text + (" " if text else "*") * (width - _width(text))

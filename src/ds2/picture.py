@@ -85,7 +85,7 @@ def _draw_waveform(axes: "Axes", waveform: NDArray[np.float32], transcript: Tran
 def _envelope(
     waveform: NDArray[np.float32], num_points: int = 4000
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-    """Lowest and highest sample of each of some thousand stretches: a true outline, fast to draw."""
+    """Lowest and highest sample of each of some thousand stretches: true, and fast to draw."""
     step = max(1, len(waveform) // num_points)
     whole = waveform[: len(waveform) // step * step].reshape(-1, step)
     times_s = (np.arange(len(whole)) + 0.5) * step / SAMPLE_RATE_HZ

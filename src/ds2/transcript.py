@@ -168,9 +168,8 @@ def _word_to_dict(word: Word) -> dict[str, Any]:
     }
 
 
-def to_ctm(transcript: Transcript, shape: LineShape, utterance_id: str = "utterance") -> str:
+def to_ctm(transcript: Transcript, utterance_id: str) -> str:
     """NIST's CTM: utterance, channel, start, duration, word and confidence; a word a line."""
-    del shape
     name = utterance_id.replace(" ", "_")
     return "".join(
         f"{name} 1 {word.start_s:.3f} {word.end_s - word.start_s:.3f} {word.text} "
@@ -196,17 +195,16 @@ def to_vtt(transcript: Transcript, shape: LineShape) -> str:
     )
 
 
-FORMATS: Mapping[str, Callable[[Transcript, LineShape], str]] = MappingProxyType(
+WRITERS: Mapping[str, Callable[[Transcript, LineShape], str]] = MappingProxyType(
     {
         "txt": to_txt,
         "srt": to_srt,
         "vtt": to_vtt,
         "tsv": to_tsv,
         "json": to_json,
-        "ctm": to_ctm,
     }
 )
-"""Writers by file extension."""
+"""Writers by file extension; `to_ctm` needs a name besides."""
 
 
 @dataclass(frozen=True, slots=True)

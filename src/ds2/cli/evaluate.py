@@ -1,0 +1,207 @@
+"""`ds2 evaluate`: error rates of a model on transcribed recordings, and where the errors are."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ds2.evaluation import Evaluation, Scored
+    from ds2.manifest import Utterance
+    from ds2.recognizer import Recognizer
+    from ds2.transcript import Transcript
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="error rates on transcribed recordings, and where the errors are",
+        description="Recognise the utterances of a manifest and compare with their texts.",
+    )
+    parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
+    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="FIELD",
+        help="part the result by a field of the manifest too, such as source",
+    )
+    parser.add_argument("--worst", type=int, default=5, metavar="N", help="utterances shown (5)")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a report to read in a browser"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument(
+        "--hypotheses",
+        type=Path,
+        metavar="FILE",
+        help="write the manifest again, with pred_text in every line",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="recordings recognised side by side (8)",
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processor cores (1)")
+    parser.add_argument(
+        "--raw-text",
+        action="store_true",
+        help="compare with the texts as they stand, not normalised",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Recognise, compare, print, write."""
+    from ds2.evaluation import Evaluation, score
+    from ds2.manifest import read_manifest
+    from ds2.normalise import normalise
+    from ds2.recognizer import Recognizer
+
+    utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
+    for utterance in utterances:
+        if not utterance.text:
+            raise InputError(f"{utterance.where}: has no text to compare with")
+    recognizer = Recognizer.load(args.model)
+    language = recognizer.bundle.language
+    start_s = time.perf_counter()
+    scored = []
+    for index, transcript in _recognised(recognizer, utterances, args):
+        utterance = utterances[index]
+        reference = utterance.text or ""
+        if not args.raw_text:
+            reference = normalise(reference, language)
+        scored.append(
+            (index, score(utterance, transcript.duration_s, reference, transcript.text, language))
+        )
+    elapsed_s = time.perf_counter() - start_s
+    evaluation = Evaluation(tuple(item for _, item in sorted(scored, key=lambda pair: pair[0])))
+    _print(evaluation, args, elapsed_s)
+    _write(evaluation, args)
+
+
+def _recognised(
+    recognizer: "Recognizer", utterances: "Sequence[Utterance]", args: argparse.Namespace
+) -> "Iterator[tuple[int, Transcript]]":
+    """Transcripts under a progress bar. Raises InputError for a recording that cannot be read."""
+    from rich.console import Console
+    from rich.progress import track
+
+    results = recognizer.transcribe_many(utterances, batch_size=args.batch_size, jobs=args.jobs)
+    for index, result in track(
+        results,
+        description="recognising",
+        total=len(utterances),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ):
+        if isinstance(result, InputError):
+            raise InputError(f"{utterances[index].where}: {result}")
+        yield index, result
+
+
+def _print(evaluation: "Evaluation", args: argparse.Namespace, elapsed_s: float) -> None:
+    from rich.console import Console
+
+    console = Console()
+    counts = evaluation.words.counts
+    console.print(f"WER {evaluation.words}   CER {evaluation.characters}   (95% intervals)")
+    console.print(
+        f"{len(evaluation.scored)} utterances, {evaluation.duration_s / 3600:.2f} h, "
+        f"{counts.num_reference} words: {counts.num_substitutions} substituted, "
+        f"{counts.num_deletions} deleted, {counts.num_insertions} inserted; "
+        f"{evaluation.duration_s / max(elapsed_s, 1e-9):.0f} x real time"
+    )
+    console.print(_group_table("by length", evaluation.by_length()))
+    for name in args.by:
+        console.print(_group_table(f"by {name}", evaluation.by_field(name)))
+    speakers = evaluation.by_speaker()
+    if len(speakers) > 1:
+        worst = sorted(speakers.items(), key=lambda part: -part[1].words.rate)[: args.worst]
+        title = f"by speaker: the worst {len(worst)} of {len(speakers)}"
+        console.print(_group_table(title, dict(worst)))
+    if args.worst:
+        _print_errors(console, evaluation, args.worst)
+
+
+def _group_table(title: str, groups: "Mapping[str, Evaluation]") -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for heading in ("utterances", "words", "WER %", "CER %", "sub", "del", "ins"):
+        table.add_column(heading, justify="right")
+    for name, group in groups.items():
+        counts = group.words.counts
+        figures = (len(group.scored), counts.num_reference)
+        rates = (f"{100 * group.words.rate:.1f}", f"{100 * group.characters.rate:.1f}")
+        edits = (counts.num_substitutions, counts.num_deletions, counts.num_insertions)
+        table.add_row(name, *map(str, figures), *rates, *map(str, edits))
+    return table
+
+
+def _print_errors(console: "Console", evaluation: "Evaluation", num_shown: int) -> None:
+    """The commonest confusions and the worst utterances, aligned."""
+    from ds2.evaluation import aligned_lines
+
+    confused = "   ".join(f"{a} > {b} ({n})" for a, b, n in evaluation.confused(3 * num_shown))
+    console.print(f"most confused   {confused or 'nothing'}", soft_wrap=True, markup=False)
+    for item in evaluation.worst(num_shown):
+        console.print(f"\n{item.utterance.where}  {item.utterance.id}", markup=False)
+        for line in aligned_lines(item.words):
+            console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def _write(evaluation: "Evaluation", args: argparse.Namespace) -> None:
+    from ds2.atomic import atomic_write
+    from ds2.manifest import write_manifest
+    from ds2.report import evaluation_html
+
+    if args.html:
+        facts = {"model": str(args.model), "test set": ", ".join(map(str, args.manifests))}
+        with atomic_write(args.html) as file:
+            file.write(evaluation_html(evaluation, facts))
+    if args.json:
+        with atomic_write(args.json) as file:
+            json.dump(_figures(evaluation, args.by), file, ensure_ascii=False, indent=2)
+    if args.hypotheses:
+        write_manifest(args.hypotheses, map(_answered, evaluation.scored))
+
+
+def _answered(item: "Scored") -> "Utterance":
+    extra = {**item.utterance.extra, "pred_text": item.hypothesis}
+    return replace(item.utterance, extra=extra)
+
+
+def _figures(evaluation: "Evaluation", fields: Sequence[str]) -> dict[str, Any]:
+    """Plain data for --json; rates are fractions."""
+    words, characters = evaluation.words, evaluation.characters
+    figures: dict[str, Any] = {
+        "wer": {"rate": words.rate, "low": words.low, "high": words.high},
+        "cer": {"rate": characters.rate, "low": characters.low, "high": characters.high},
+        "utterances": len(evaluation.scored),
+        "hours": evaluation.duration_s / 3600,
+        "words": words.counts.num_reference,
+        "substitutions": words.counts.num_substitutions,
+        "deletions": words.counts.num_deletions,
+        "insertions": words.counts.num_insertions,
+    }
+    for name in fields:
+        figures[name] = {
+            value: _figures(group, []) for value, group in evaluation.by_field(name).items()
+        }
+    return figures

@@ -1,0 +1,55 @@
+"""`ds2 show`: a picture of one recording as the model sees it."""
+
+import argparse
+from pathlib import Path
+
+from ds2.errors import InputError
+
+LONGEST_S = 60.0
+"""A picture of more would be too wide to look at."""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "show",
+        help="draw waveform, spectrogram and character posteriors",
+        description="Draw a recording as the model sees it: waveform with words, spectrogram, and "
+        "the probability of each character over time.",
+    )
+    parser.add_argument("recording", metavar="FILE")
+    parser.add_argument("-m", "--model", required=True, help="a bundle's directory, or en, zh")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PICTURE.png")
+    parser.add_argument("--offset", type=float, default=0.0, metavar="S", help="start there (0)")
+    parser.add_argument(
+        "--duration", type=float, default=LONGEST_S, metavar="S", help=f"so long ({LONGEST_S:g})"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Recognise, draw, write."""
+    from ds2.atomic import atomic_write
+    from ds2.audio import read_audio
+    from ds2.features import log_spectrogram
+    from ds2.picture import draw_recognition
+    from ds2.recognizer import Recognizer
+
+    form = args.output.suffix.lstrip(".").lower()
+    if form not in ("png", "svg", "pdf", "jpg"):
+        raise InputError(f"{args.output}: must end in .png, .svg, .pdf or .jpg")
+    if not 0 < args.duration <= LONGEST_S:
+        raise InputError(f"--duration {args.duration:g}: must be above 0 and at most {LONGEST_S:g}")
+    waveform = read_audio(args.recording, offset_s=args.offset, duration_s=args.duration)
+    recognizer = Recognizer.load(args.model)
+    figure = draw_recognition(
+        waveform,
+        log_spectrogram(waveform, recognizer.bundle.features),
+        recognizer.log_probs(waveform),
+        recognizer.transcribe(waveform),
+        recognizer.bundle.alphabet,
+        f"{args.recording}   {recognizer.bundle.path}",
+    )
+    with atomic_write(args.output, "wb") as file:
+        figure.savefig(file, format=form, dpi=110)
+    print(args.output)

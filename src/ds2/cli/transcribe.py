@@ -1,0 +1,228 @@
+"""`ds2 transcribe`: recordings to text, subtitles or words with times."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from ds2.recognizer import Recognizer
+    from ds2.transcript import LineShape, Transcript
+
+FORMATS = ("txt", "srt", "vtt", "tsv", "json", "ctm")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "transcribe",
+        help="recordings to text, subtitles or words with times",
+        description="Transcribe recordings. Without -o the text goes to standard output. A "
+        "recording that cannot be read is named; the others are done all the same, and the exit "
+        "status is 2.",
+    )
+    parser.add_argument("recordings", nargs="+", metavar="FILE|DIR|-", help="- is standard input")
+    parser.add_argument("-m", "--model", required=True, help="a bundle's directory, or en, zh")
+    parser.add_argument(
+        "-f", "--format", choices=(*FORMATS, "all"), default="txt", help="what to write (txt)"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to write files")
+    parser.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="processor cores to use (1)"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=_positive,
+        default=8,
+        metavar="N",
+        help="recordings that each core takes through the model side by side (8)",
+    )
+    _add_shape(parser.add_argument_group("subtitles (srt, vtt)"))
+    raw = parser.add_argument_group("samples without a header, on standard input")
+    raw.add_argument("--raw", choices=("s16le", "f32le"), help="their encoding")
+    raw.add_argument("--rate", type=_positive, default=16_000, help="in Hz (16000)")
+    raw.add_argument("--channels", type=_positive, default=1, help="(1)")
+    parser.set_defaults(run=run)
+
+
+def _add_shape(group: "argparse._ArgumentGroup") -> None:
+    """Whisper's options, under its names and with hyphens."""
+    for name, meaning in (
+        ("max-line-width", "characters of a line"),
+        ("max-line-count", "lines of a subtitle; needs --max-line-width"),
+        ("max-words-per-line", "words of a line"),
+    ):
+        other = f"--{name.replace('-', '_')}"
+        group.add_argument(f"--{name}", other, type=_positive, metavar="N", help=meaning)
+    group.add_argument(
+        "--highlight-words",
+        "--highlight_words",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_is_true,
+        metavar="True",
+        help="underline each word while it is said",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Transcribe; 2 if some recording could not be read."""
+    from ds2.recognizer import Recognizer
+    from ds2.transcript import LineShape
+
+    shape = LineShape(
+        args.max_line_width, args.max_line_count, args.max_words_per_line, args.highlight_words
+    )
+    if args.raw and args.recordings != ["-"]:
+        raise InputError("--raw: is for standard input alone: give - as the only recording")
+    if args.format == "all" and args.output is None:
+        raise InputError("-f all: writes several files: say where with -o DIR")
+    names, problems = _found(args.recordings)
+    recognizer = Recognizer.load(args.model)
+    outputs = _output_names(names)
+    show_names = args.output is None and len(names) > 1 and args.format == "txt"
+    for index, result in _transcribed(recognizer, names, args):
+        if isinstance(result, InputError):
+            problems.append(str(result))
+        elif args.output is None:
+            _print(result, args.format, shape, outputs[index], names[index] if show_names else "")
+        else:
+            formats = FORMATS if args.format == "all" else (args.format,)
+            _write(result, formats, shape, args.output / outputs[index])
+    for problem in problems:
+        print(f"ds2: {problem}", file=sys.stderr)
+    return 2 if problems else 0
+
+
+def _found(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The recordings that the arguments name, and what is wrong with others."""
+    from ds2.audio import find_audio
+
+    names: list[str] = []
+    problems: list[str] = []
+    for argument in arguments:
+        try:
+            found = [argument] if argument == "-" else map(str, find_audio(Path(argument)))
+            names += [name for name in found if name not in names]
+        except InputError as error:
+            problems.append(str(error))
+    if not names:
+        raise InputError(problems[0])
+    return names, problems
+
+
+def _output_names(names: Sequence[str]) -> list[str]:
+    """A file name, without extension, for each; a.wav and a.mp3 keep theirs, so as not to meet."""
+    stems = ["standard-input" if name == "-" else Path(name).stem for name in names]
+    unique = [
+        Path(name).name.replace(".", "_") if stems.count(stem) > 1 else stem
+        for name, stem in zip(names, stems, strict=True)
+    ]
+    return [  # the same name in several directories
+        name if unique.count(name) == 1 else f"{name}-{unique[:index].count(name) + 1}"
+        for index, name in enumerate(unique)
+    ]
+
+
+def _transcribed(
+    recognizer: "Recognizer", names: Sequence[str], args: argparse.Namespace
+) -> "Iterator[tuple[int, Transcript | InputError]]":
+    """Results in the order of the recordings, under a progress bar on a terminal."""
+    from rich.progress import track
+
+    if names == ["-"]:
+        yield 0, _from_standard_input(recognizer, args)
+        return
+    recordings = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
+    results = recognizer.transcribe_many(
+        recordings, batch_size=args.batch_size, jobs=min(args.jobs, len(names))
+    )
+    shown = track(
+        results,
+        description="transcribing",
+        total=len(names),
+        console=_console(),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    if args.output is not None:  # files may be written in any order
+        yield from shown
+        return
+    waiting: dict[int, Transcript | InputError] = {}
+    next_index = 0
+    for index, result in shown:
+        waiting[index] = result
+        while next_index in waiting:
+            yield next_index, waiting.pop(next_index)
+            next_index += 1
+
+
+def _console() -> "object":
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _from_standard_input(
+    recognizer: "Recognizer", args: argparse.Namespace
+) -> "Transcript | InputError":
+    from ds2.audio import pcm_blocks
+
+    try:
+        if not args.raw:
+            return recognizer.transcribe(sys.stdin.buffer)
+        stream = recognizer.stream()
+        for block in pcm_blocks(
+            sys.stdin.buffer,
+            sample_rate_hz=args.rate,
+            num_channels=args.channels,
+            encoding=args.raw,
+        ):
+            stream.feed(block)
+        return stream.finish()
+    except InputError as error:
+        return error
+
+
+def _print(
+    transcript: "Transcript", form: str, shape: "LineShape", output_name: str, name: str
+) -> None:
+    """To standard output; several texts each on a line after its recording's name."""
+    text = f"{name}\t{transcript.text}\n" if name else _formed(transcript, form, shape, output_name)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _write(
+    transcript: "Transcript", formats: Sequence[str], shape: "LineShape", path: Path
+) -> None:
+    from ds2.atomic import atomic_write
+
+    for form in formats:
+        with atomic_write(path.with_name(f"{path.name}.{form}")) as file:
+            file.write(_formed(transcript, form, shape, path.name))
+
+
+def _formed(transcript: "Transcript", form: str, shape: "LineShape", name: str) -> str:
+    from ds2.transcript import WRITERS, to_ctm
+
+    if form == "ctm":
+        return to_ctm(transcript, name)
+    return WRITERS[form](transcript, shape)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _is_true(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be True or False, not {text}")
+    return text.lower() == "true"

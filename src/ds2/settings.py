@@ -51,6 +51,8 @@ def _refuse_unknown_keys(
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    name = ".".join(str(part) for part in problem["loc"]) or "settings"
+    name = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":  # of a dataclass, which begins with the field's name
+        return f"{name}.{message}".removeprefix(".")
     return f"{name}: {message[0].lower()}{message[1:]}"

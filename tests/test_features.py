@@ -1,4 +1,4 @@
-"""The front end: values by hand, and the laws that streaming and normalisation must keep."""
+"""The front end: values by hand, and the laws that streaming and normalisation: must keep."""
 
 import itertools
 import math

@@ -47,19 +47,19 @@ class FeatureConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{field.name} must be finite")
+                raise ValueError(f"{field.name}: must be finite")
         if self.normalisation not in ("clip", "causal"):
-            raise ValueError("normalisation must be 'clip' or 'causal'")
+            raise ValueError("normalisation: must be 'clip' or 'causal'")
         if self.sample_rate_hz < 1:
-            raise ValueError("sample_rate_hz must be positive")
+            raise ValueError("sample_rate_hz: must be positive")
         if self.stride < 1:
-            raise ValueError("stride_ms must be at least one sample")
+            raise ValueError("stride_ms: must be at least one sample")
         if self.window < max(2, self.stride):
-            raise ValueError("window_ms must be at least stride_ms and two samples")
+            raise ValueError("window_ms: must be at least stride_ms and two samples")
         if not self.deviation_log_power > 0:
-            raise ValueError("deviation_log_power must be positive")
+            raise ValueError("deviation_log_power: must be positive")
         if not 0 < self.prior_s <= self.memory_s:
-            raise ValueError("prior_s must be positive and at most memory_s")
+            raise ValueError("prior_s: must be positive and at most memory_s")
 
     @property
     def window(self) -> int:

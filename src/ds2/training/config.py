@@ -1,0 +1,239 @@
+"""The settings of a training run: one TOML file, relative paths, overrides from the command."""
+
+import contextlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ds2.errors import InputError
+from ds2.features import FeatureConfig
+from ds2.settings import settings_from, settings_to_dict
+from ds2.training.augment import AugmentationConfig
+from ds2.training.network_config import PRESETS, NetworkConfig
+
+DEFAULT_PRESET = "small"
+PATHS = (
+    ("data", "train"),
+    ("data", "dev"),
+    ("data", "noise"),
+    ("training", "init_from"),
+)
+"""The keys that hold a path or a list of them, relative to the TOML file."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on, and how it is cut into minibatches."""
+
+    train: tuple[Path, ...]  # manifests
+    dev: tuple[Path, ...]
+    noise: tuple[Path, ...] = ()  # manifests of recordings to mix in; their text is not used
+    language: Literal["en", "zh"] = "en"
+    alphabet: Literal["characters", "bigrams"] = "characters"  # bigrams: English only
+    min_count: int = 1  # Mandarin: a character must occur so often in train to be spelt
+    normalise: bool = True  # bring raw transcripts into the alphabet's style
+    min_duration_s: float = 0.1
+    max_duration_s: float = 20.0  # of training utterances; dev is evaluated whole
+    skip_bad: bool = False  # leave out utterances that cannot be trained on, instead of stopping
+    num_workers: int = 2  # processes that load audio; 0 loads in the training process
+    batch_seconds: float = 120.0  # audio of a minibatch, padding included
+    max_batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("train", "dev"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: name at least one manifest")
+        if self.language == "zh" and self.alphabet == "bigrams":
+            raise ValueError("alphabet: bigrams are for English, not for zh")
+        for name in ("min_count", "max_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
+        if self.num_workers < 0:
+            raise ValueError(f"num_workers: must be at least 0, not {self.num_workers}")
+        if not 0 <= self.min_duration_s < self.max_duration_s < math.inf:
+            raise ValueError("max_duration_s: must be finite and above min_duration_s (0 or more)")
+        if not 0 < self.batch_seconds < math.inf:
+            raise ValueError(f"batch_seconds: must be above 0, not {self.batch_seconds}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is fitted. For the paper's recipe see `optimiser`."""
+
+    seed: int = 0
+    epochs: int = 20
+    # The paper (section 5): "sgd" with schedule "annealed", learning rate 1e-4 to 6e-4.
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    schedule: Literal["annealed", "cosine", "inverse", "constant"] = "cosine"
+    learning_rate: float = 1e-3  # the highest of the schedule
+    annealing: float = 1.2  # "annealed": the rate is divided by this after each epoch
+    warmup_steps: int = 200  # the rate rises linearly over these
+    momentum: float = 0.99  # of sgd (Nesterov)
+    weight_decay: float = 0.01  # of adamw, on matrices only
+    max_gradient_norm: float = 400.0  # a longer gradient is scaled down to this
+    accumulate_batches: int = 1  # minibatches per step of the optimiser
+    sortagrad: bool = True  # shortest utterances first in the first epoch
+    bf16: bool = False  # matrix products in bfloat16
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
+    num_threads: int | None = None  # of torch on a CPU; the result depends on it in the last bits
+    dev_every: int | None = None  # steps between evaluations, besides that after each epoch
+    checkpoint_every_s: float = 600.0
+    log_every: int = 20  # steps
+    average_last: int = 0  # average the weights of so many last epochs at the end
+    init_from: Path | None = None  # a checkpoint or run directory whose weights to begin with
+    freeze: tuple[str, ...] = ()  # parts of the network to leave as they are: "conv", "recurrent.0"
+
+    def __post_init__(self) -> None:
+        self._check_lowest(1, "epochs", "accumulate_batches", "log_every", "num_threads")
+        self._check_lowest(1, "dev_every")
+        self._check_lowest(0, "seed", "warmup_steps", "weight_decay", "average_last")
+        self._check_lowest(0, "checkpoint_every_s")
+        for name in ("learning_rate", "max_gradient_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: must be above 0, not {getattr(self, name)}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum: must be at least 0 and below 1, not {self.momentum}")
+        if not 1 <= self.annealing < math.inf:
+            raise ValueError(f"annealing: must be at least 1, not {self.annealing}")
+        if self.average_last > self.epochs:
+            raise ValueError(f"average_last: there are only {self.epochs} epochs")
+
+    def _check_lowest(self, lowest: int, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not lowest <= value < math.inf:
+                raise ValueError(f"{name}: must be at least {lowest}, not {value}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of a run, one part beside another; the resolved ones go into checkpoints."""
+
+    data: DataConfig
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    network: NetworkConfig = PRESETS[DEFAULT_PRESET]
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if self.network.num_bins != self.features.num_bins:
+            raise ValueError(
+                f"network.num_bins: {self.network.num_bins}, "
+                f"but the features have {self.features.num_bins} bins"
+            )
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The settings in a TOML file, with overrides such as "training.epochs=5".
+
+    Raises InputError that names the file and the key.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {_reason(error)}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    _anchor_paths(data, path.parent.resolve())
+    for override in overrides:
+        _apply_override(data, override)
+    return config_from_dict(data, str(path))
+
+
+def config_from_dict(data: Mapping[str, Any], where: str) -> RunConfig:
+    """The settings from plain data, such as `config_to_dict` gives. Raises InputError."""
+    data = {**data, "network": _with_preset(data.get("network", {}), where)}
+    with contextlib.suppress(InputError):  # which the whole will raise again, with the key's name
+        features = settings_from(FeatureConfig, _table(data, "features", where), where)
+        data["network"].setdefault("num_bins", features.num_bins)
+    return settings_from(RunConfig, data, where)
+
+
+def config_to_dict(config: RunConfig) -> dict[str, Any]:
+    """Plain data, fit for JSON, that gives the same settings back."""
+    return settings_to_dict(config)
+
+
+def config_to_toml(config: RunConfig) -> str:
+    """TOML text that gives the same settings back; a key without a value is left out."""
+    lines = ["# The settings of this run in full; paths are absolute."]
+    for section, values in config_to_dict(config).items():
+        lines += ["", f"[{section}]"]
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def _table(data: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    table = data.get(name, {})
+    if not isinstance(table, Mapping):
+        raise InputError(f"{where}: {name}: must be a table of settings, not {table!r}")
+    return table
+
+
+def _with_preset(table: Any, where: str) -> dict[str, Any]:
+    """The network's settings: those of the preset it names, changed by the others it names.
+
+    Lookahead and both directions exclude each other, so choosing the latter drops the former.
+    """
+    given = dict(_table({"network": table}, "network", where))
+    preset = given.pop("preset", DEFAULT_PRESET)
+    if preset not in PRESETS:
+        raise InputError(f"{where}: network.preset: {preset!r} is none of {', '.join(PRESETS)}")
+    settings = settings_to_dict(PRESETS[preset])
+    del settings["num_bins"]  # follows from the features
+    if given.get("bidirectional") is True:
+        settings["lookahead"] = 0
+    return {**settings, **given}
+
+
+def _anchor_paths(data: Mapping[str, Any], directory: Path) -> None:
+    for section, key in PATHS:
+        table = data.get(section)
+        if not isinstance(table, dict):
+            continue  # absent, or for the settings to refuse
+        value = table.get(key)
+        if isinstance(value, str) and section == "data":
+            value = [value]  # one manifest is a list of one
+        if isinstance(value, str):
+            table[key] = str(directory / value)
+        elif isinstance(value, list):
+            table[key] = [str(directory / v) if isinstance(v, str) else v for v in value]
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    """Set one key; its value is TOML, and a bare word counts as text."""
+    name, separator, text = override.partition("=")
+    keys = [key.strip() for key in name.split(".")]
+    if not separator or len(keys) != 2:
+        raise InputError(f"--set {override}: write it as training.epochs=5")
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+        value = parsed["value"] if len(parsed) == 1 else text
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    section = data.setdefault(keys[0], {})
+    if not isinstance(section, dict):
+        raise InputError(f"--set {override}: {keys[0]} is no table of settings")
+    section[keys[1]] = value
+    if tuple(keys) in PATHS:  # typed by hand, so relative to where the user is
+        _anchor_paths({keys[0]: section}, Path.cwd())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value)
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -1,0 +1,140 @@
+"""The parts of a training run: the data it reads, the model it changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ds2.alphabet import Alphabet
+from ds2.atomic import atomic_write
+from ds2.errors import InputError
+from ds2.training.augment import Augmenter, NoiseBank
+from ds2.training.checkpoint import (
+    Checkpoint,
+    Progress,
+    checkpoint_path,
+    read_checkpoint,
+    restore_optimiser,
+)
+from ds2.training.config import RunConfig
+from ds2.training.dataset import SpeechDataset
+from ds2.training.examples import (
+    Example,
+    Selection,
+    build_alphabet,
+    read_utterances,
+    refuse_bad,
+    select_for_evaluation,
+    select_for_training,
+)
+from ds2.training.network import Network
+from ds2.training.optimiser import build_optimiser
+from ds2.training.sampler import SortaGradSampler
+
+BAD = "bad_utterances.txt"
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run reads, checked and in order."""
+
+    alphabet: Alphabet
+    selection: Selection
+    dev: list[Example]
+    dataset: SpeechDataset
+    sampler: SortaGradSampler
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a run changes, on its device, and how far it is."""
+
+    network: Network
+    optimiser: torch.optim.Optimizer
+    progress: Progress
+
+
+def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Data:
+    """Read the manifests and check every utterance.
+
+    alphabet: that of a run that goes on; None makes it. What is bad is listed in the run
+    directory. Raises InputError.
+    """
+    problems: list[str] = []
+    utterances = read_utterances(config.data.train, problems)
+    alphabet = alphabet or build_alphabet(config.data, utterances)
+    selection = select_for_training(utterances, alphabet, config, problems)
+    if selection.bad:
+        with atomic_write(run_dir / BAD) as file:
+            file.writelines(line + "\n" for line in selection.bad)
+    refuse_bad(selection, config.data.skip_bad)
+    dev = select_for_evaluation(read_utterances(config.data.dev), alphabet, config)
+    noise = [utterance.audio_path for utterance in read_utterances(config.data.noise)]
+    augmenter = Augmenter(config.augmentation, NoiseBank(noise) if noise else None)
+    sampler = SortaGradSampler(
+        [example.duration_s for example in selection.examples],
+        batch_seconds=config.data.batch_seconds,
+        max_batch_size=config.data.max_batch_size,
+        seed=config.training.seed,
+        sortagrad=config.training.sortagrad,
+    )
+    dataset = SpeechDataset(selection.examples, config, augmenter)
+    return Data(alphabet, selection, dev, dataset, sampler)
+
+
+def build_model(
+    config: RunConfig, num_labels: int, checkpoint: Checkpoint | None, device: torch.device
+) -> Model:
+    """Network and optimiser, new or as the checkpoint left them."""
+    torch.manual_seed(config.training.seed)
+    network = Network(config.network, num_labels)
+    if checkpoint:
+        network.load_state_dict(checkpoint.network)
+    network.to(device)
+    freeze(network, config.training.freeze)
+    optimiser = build_optimiser(network, config.training)
+    if checkpoint:
+        restore_optimiser(optimiser, network, checkpoint.optimiser)
+    return Model(network, optimiser, checkpoint.progress if checkpoint else Progress())
+
+
+def begin_from(network: Network, alphabet: Alphabet, source: Path) -> str:
+    """Take over the weights of another run; returns what was done, for the log.
+
+    With another alphabet the output layer stays fresh, as its labels mean something else.
+    Raises InputError if the networks differ elsewhere.
+    """
+    path = checkpoint_path(source)
+    checkpoint = read_checkpoint(path)
+    weights = dict(checkpoint.network)
+    same_alphabet = checkpoint.alphabet == alphabet
+    if not same_alphabet:
+        weights = {name: w for name, w in weights.items() if not name.startswith("output.")}
+    own = network.state_dict()
+    for name, value in own.items():
+        if name.startswith("output.") and not same_alphabet:
+            continue
+        if name not in weights or weights[name].shape != value.shape:
+            raise InputError(
+                f"training.init_from: {path}: its network differs from this one in {name}: "
+                "use its [network] settings"
+            )
+    network.load_state_dict(weights, strict=same_alphabet)
+    kept = "all weights" if same_alphabet else "all weights but the output layer's (new alphabet)"
+    return f"{kept} from {path} (step {checkpoint.progress.step})"
+
+
+def freeze(network: Network, parts: Sequence[str]) -> None:
+    """Leave parts of the network untrained, batch norm's running averages included.
+
+    parts: names such as "conv" or "recurrent.0". Raises InputError for a name that is not there.
+    """
+    modules = dict(network.named_modules())
+    for part in parts:
+        if part not in modules or not part:
+            known = ", ".join(name for name, _ in network.named_children())
+            raise InputError(
+                f"training.freeze: no part {part!r} (parts: {known}; conv.0 and so on)"
+            )
+        modules[part].requires_grad_(False)

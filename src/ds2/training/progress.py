@@ -1,0 +1,81 @@
+"""A training run on the terminal: a live line for people, plain lines for logs."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+
+class Speed:
+    """How fast audio is trained on, and how long the rest will take."""
+
+    def __init__(self, total_audio_s: float) -> None:
+        """total_audio_s: of the whole run, repetitions counted."""
+        self._total_audio_s = total_audio_s
+        self._audio_s = 0.0
+        self._elapsed_s = 0.0
+
+    def add(self, audio_s: float, elapsed_s: float) -> None:
+        """So much audio was trained on in so many seconds."""
+        self._audio_s += audio_s
+        self._elapsed_s += elapsed_s
+
+    @property
+    def hours_per_hour(self) -> float:
+        """Hours of audio per hour, evaluations apart."""
+        return self._audio_s / self._elapsed_s if self._elapsed_s else 0.0
+
+    def remaining(self, done_audio_s: float) -> str:
+        """The time that the rest of the run will take, such as "2:05:00"."""
+        if not self._audio_s:
+            return "?"
+        left_s = max(0.0, self._total_audio_s - done_audio_s) * self._elapsed_s / self._audio_s
+        hours, rest = divmod(round(left_s), 3600)
+        return f"{hours}:{rest // 60:02}:{rest % 60:02}"
+
+
+class Display:
+    """Shows a run on standard error; `quiet` is for processes that are not the first."""
+
+    def __init__(self, num_epochs: int, *, quiet: bool = False) -> None:
+        self._num_epochs = num_epochs
+        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._live.add_task("loading", total=None, facts="")
+
+    def __enter__(self) -> "Display":
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def step(self, epoch: int, batch: int, num_batches: int, facts: str, *, log: bool) -> None:
+        """Show where the run stands; with `log` also as a line, if there is no live display."""
+        name = f"epoch {epoch + 1}/{self._num_epochs}"
+        if self._console.is_terminal:
+            self._live.update(
+                self._task, description=name, completed=batch, total=num_batches, facts=facts
+            )
+        elif log:
+            self.say(f"{name}, {batch}/{num_batches}: {facts}")
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A line that stays and catches the eye."""
+        self._console.print(f"warning: {text}", style="yellow", markup=False)

@@ -1,0 +1,77 @@
+"""The order of training: which utterances make a minibatch, and which minibatch comes when."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+JITTER = 0.1
+"""How far, as a share of its duration, an utterance may stray from the order of durations."""
+
+
+class SortaGradSampler:
+    """Minibatches of utterance indices: shortest first in epoch 0, in random order afterwards.
+
+    Long utterances have the largest and least stable CTC gradients, so Deep Speech 2 meets them
+    last in its first epoch (arXiv:1512.02595, section 3.3). A minibatch holds neighbours in
+    duration, to keep padding low, and as many as fit in `batch_seconds` of audio with padding;
+    after the first epoch the neighbourhoods change a little from epoch to epoch.
+
+    The order is a function of (seed, epoch) alone: every process agrees on it without talking,
+    and a resumed run skips exactly the minibatches it has seen.
+    """
+
+    def __init__(
+        self,
+        durations_s: Sequence[float],
+        *,
+        batch_seconds: float,
+        max_batch_size: int,
+        seed: int = 0,
+        sortagrad: bool = True,
+    ) -> None:
+        self._durations_s = np.asarray(durations_s, np.float64)
+        self._batch_seconds = batch_seconds
+        self._max_batch_size = max_batch_size
+        self._seed = seed
+        self._sortagrad = sortagrad
+
+    def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[list[int]]:
+        """The minibatches of one epoch, less the first `skip`."""
+        yield from self.batches(epoch)[skip:]
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """All minibatches of one epoch, in order: every utterance is in exactly one."""
+        if epoch == 0 and self._sortagrad:
+            return self._cut(np.argsort(self._durations_s, kind="stable"))
+        rng = np.random.default_rng([self._seed, epoch])
+        stray = rng.uniform(1 - JITTER, 1 + JITTER, len(self._durations_s))
+        batches = self._cut(np.argsort(self._durations_s * stray, kind="stable"))
+        return [batches[index] for index in rng.permutation(len(batches))]
+
+    def checksum(self, epoch: int) -> int:
+        """A number that tells one order of minibatches from another."""
+        return zlib.crc32(repr(self.batches(epoch)).encode())
+
+    def _cut(self, order: np.ndarray) -> list[list[int]]:
+        batches: list[list[int]] = []
+        longest_s = 0.0
+        for index in order.tolist():
+            longest_s = max(longest_s, float(self._durations_s[index]))
+            if not batches or self._is_full(len(batches[-1]), longest_s):
+                batches.append([])
+                longest_s = float(self._durations_s[index])
+            batches[-1].append(index)
+        return batches
+
+    def _is_full(self, batch_size: int, longest_s: float) -> bool:
+        too_long = (batch_size + 1) * longest_s > self._batch_seconds
+        return batch_size == self._max_batch_size or too_long
+
+
+def share(batch: Sequence[int], rank: int, world_size: int) -> list[int]:
+    """The part of a minibatch that one of `world_size` processes works on.
+
+    Dealt out like cards, so that every process gets utterances of about the same durations.
+    """
+    return list(batch[rank::world_size])

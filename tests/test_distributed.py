@@ -1,0 +1,90 @@
+"""Several processes train as one with the same global minibatches."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ds2.errors import InputError
+from ds2.training.checkpoint import LAST, read_checkpoint
+from ds2.training.distributed import choose_device
+from ds2.training.run import train
+from tones import random_texts, tone_config, tone_settings, write_tones
+
+COMMAND = """
+import sys
+from pathlib import Path
+from tones import QUICKSTART
+from ds2.training.run import prepare_run_directory, train
+train(*prepare_run_directory(QUICKSTART, Path(sys.argv[1]), sys.argv[2:]))
+"""
+
+
+def train_with_processes(num_processes: int, run_dir: Path, settings: list[str]) -> None:
+    """What `torchrun` does: start processes that know their rank."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    processes = []
+    for rank in range(num_processes):
+        environment = {
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(num_processes),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(__file__).parent),
+        }
+        command = [sys.executable, "-c", COMMAND, str(run_dir), *settings]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE))
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+
+
+def lines(run_dir: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_equal_one_with_the_same_global_minibatches(tmp_path: Path) -> None:
+    texts = random_texts(9)  # an odd number: a last minibatch of one leaves a process without
+    train_manifest = write_tones(tmp_path, "train", texts)
+    dev = write_tones(tmp_path, "dev", texts[:3], 1)
+    settings = {
+        "training__epochs": 4,
+        "training__log_every": 1,
+        "training__learning_rate": 3e-3,
+        "data__max_batch_size": 4,
+        "network__num_recurrent": 2,
+    }
+    train(tmp_path / "one", tone_config(train_manifest, dev, **settings))
+    train_with_processes(2, tmp_path / "two", tone_settings(train_manifest, dev, **settings))
+
+    one, two = lines(tmp_path / "one"), lines(tmp_path / "two")
+    assert [(line["kind"], line["step"]) for line in one] == [
+        (line["kind"], line["step"]) for line in two
+    ]
+    for a, b in zip(one, two, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-4)
+    weights = [
+        read_checkpoint(tmp_path / name / "checkpoints" / LAST).network for name in ("one", "two")
+    ]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match=r"training\.device: 'gpu' is no device"):
+        choose_device("gpu")
+    if not torch.cuda.is_available():
+        assert choose_device("auto") == torch.device("cpu")
+        with pytest.raises(InputError, match="no GPU"):
+            choose_device("cuda")

@@ -1,0 +1,259 @@
+"""`ds2 check`: what is wrong with a manifest, before hours of training tell."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ds2.alphabet import Alphabet
+    from ds2.corpora.check import Report
+    from ds2.corpora.corpus import CheckOptions, OnStart, Statistics
+
+RARE = 5
+"""A character seen less often than this is hardly learnt."""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "check",
+        help="find what is wrong with a manifest",
+        description="Read a manifest and all its recordings, and name what is wrong: recordings "
+        "that are missing, cut off, silent or too short, texts that cannot be spelt, duplicates; "
+        "with --against, what a test set shares with what is trained on. Exits with 1 if there "
+        "are errors, with 0 if there are only notes.",
+    )
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="OTHER",
+        help="a manifest that must not share audio or speakers with this one; may be repeated",
+    )
+    parser.add_argument("--language", choices=("en", "zh"), help="of the texts (by utterance)")
+    alphabet = parser.add_mutually_exclusive_group()
+    alphabet.add_argument(
+        "--alphabet",
+        metavar="characters|bigrams|FILE",
+        help="what texts must be spelt in: an English alphabet or a JSON file "
+        "(English characters; in Mandarin all characters of the texts)",
+    )
+    alphabet.add_argument(
+        "-m", "--model", metavar="MODEL", help="take alphabet and time stride from a bundle"
+    )
+    parser.add_argument(
+        "--time-stride",
+        type=int,
+        metavar="FRAMES",
+        help="of the network, for what is too short for its text (2)",
+    )
+    parser.add_argument(
+        "--no-normalise",
+        action="store_true",
+        help="texts must be in the alphabet's style already, as with data.normalise=false",
+    )
+    parser.add_argument(
+        "--no-audio", action="store_true", help="look at the manifest alone, read no recordings"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="threads that read (all cores)")
+    parser.add_argument(
+        "--limit", type=int, default=10, metavar="N", help="problems shown of a kind; 0: all (10)"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON instead")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and report; 1 if there are errors."""
+    from ds2.corpora.check import check
+
+    options = _options(args)
+    with ExitStack() as stack:
+        on_start = _progress(stack) if sys.stderr.isatty() else _no_progress
+        report = check(args.manifest, args.against, options, on_start)
+    if args.json:
+        print(json.dumps(_as_json(report), ensure_ascii=False, indent=1))
+    else:
+        _print_problems(report, args.limit)
+        _print_tables(report)
+    return 1 if report.num_errors else 0
+
+
+def _options(args: argparse.Namespace) -> "CheckOptions":
+    from ds2.corpora.corpus import CheckOptions
+
+    for name, least in (("time_stride", 1), ("jobs", 1), ("limit", 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            option = name.replace("_", "-")
+            raise InputError(f"--{option}: {value}: it must be at least {least}")
+    alphabet, time_stride = None, None
+    if args.model:
+        alphabet, time_stride = _of_model(args.model)
+    elif args.alphabet:
+        alphabet = _alphabet(args.alphabet)
+    if alphabet and args.language not in (None, alphabet.language):
+        raise InputError(f"--language {args.language}: the alphabet is of {alphabet.language}")
+    return CheckOptions(
+        language=args.language,
+        alphabet=alphabet,
+        time_stride=args.time_stride or time_stride or 2,
+        normalise=not args.no_normalise,
+        listens=not args.no_audio,
+        num_threads=args.jobs or os.cpu_count() or 1,
+    )
+
+
+def _of_model(name: str) -> "tuple[Alphabet, int]":
+    """The alphabet of a model, and how many frames of features it takes for one of its own."""
+    from ds2.bundle import find_bundle, load_bundle
+
+    bundle = load_bundle(find_bundle(name))
+    return bundle.alphabet, bundle.model.time_stride
+
+
+def _alphabet(name: str) -> "Alphabet":
+    from ds2.alphabet import Alphabet, english_bigrams, english_characters
+
+    if name in ("characters", "bigrams"):
+        return english_bigrams() if name == "bigrams" else english_characters()
+    try:
+        data = json.loads(Path(name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"--alphabet {name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"--alphabet {name}: is no JSON file: {error}") from None
+    if isinstance(data, dict):
+        data = data.get("alphabet", data)  # of a bundle.json
+    try:
+        return Alphabet.from_dict(data)
+    except InputError as error:
+        raise InputError(f"--alphabet {name}: {error}") from None
+
+
+def _no_progress(_name: str, _total: int) -> Callable[[], object]:
+    return lambda: None
+
+
+def _progress(stack: ExitStack) -> "OnStart":
+    """A bar on standard error for each manifest."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+
+    def on_start(name: str, total: int) -> Callable[[], object]:
+        task = progress.add_task(name, total=total)
+        return lambda: progress.advance(task)
+
+    return on_start
+
+
+def _as_json(report: "Report") -> dict[str, Any]:
+    problems = [
+        {"severity": "error" if problem.is_error else "note", **asdict(problem)}
+        for problem in report.problems
+    ]
+    return {**asdict(report), "num_errors": report.num_errors, "problems": problems}
+
+
+def _print_problems(report: "Report", limit: int) -> None:
+    """The problems by kind, errors first, each line as compilers write theirs."""
+    from ds2.corpora.problem import ERRORS, NOTES
+
+    for severity, kinds in (("error", ERRORS), ("note", NOTES)):
+        for kind, meaning in kinds.items():
+            problems = [problem for problem in report.problems if problem.kind == kind]
+            shown = problems[: limit or None]
+            if problems:
+                print(f"{severity}: {meaning}: {len(problems)}")
+            for problem in shown:
+                print(f"  {problem.where}: {_one_line(problem.message)}")
+            if len(problems) > len(shown):
+                print(f"  ... and {len(problems) - len(shown)} more (--limit 0 shows all)")
+
+
+def _one_line(message: str) -> str:
+    """The message with line ends and the like, which texts may hold, as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+
+
+def _print_tables(report: "Report") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    checked, *others = report.statistics
+    table = Table("")
+    table.add_column(Text(checked.manifest), overflow="fold")
+    for name, value in _rows(checked):
+        table.add_row(name, Text(value))
+    console.print(table)
+    if others:
+        console.print(_comparison(report))
+    num_notes = len(report.problems) - report.num_errors
+    console.print(f"errors: {report.num_errors}, notes: {num_notes}")
+
+
+def _comparison(report: "Report") -> "Table":
+    """How many utterances have something in common with each of the other manifests."""
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    table = Table(
+        Column("against", overflow="fold"),
+        "hours",
+        "speakers",
+        "kHz",
+        "same audio",
+        "speaker",
+        "text",
+    )
+    for other, overlap in zip(report.statistics[1:], report.overlaps, strict=True):
+        counts = (overlap.num_same_audio, overlap.num_same_speaker, overlap.num_same_text)
+        facts = (f"{other.hours:.2f}", str(other.num_speakers), _kilohertz(other))
+        table.add_row(Text(other.manifest), *facts, *map(str, counts))
+    return table
+
+
+def _kilohertz(statistics: "Statistics") -> str:
+    """The median bandwidth."""
+    bandwidth_hz = statistics.median_bandwidth_hz
+    return "-" if bandwidth_hz is None else f"{bandwidth_hz / 1000:g}"
+
+
+def _rows(statistics: "Statistics") -> list[tuple[str, str]]:
+    """What the table says of a manifest: names and values."""
+    durations_s = (statistics.shortest_s, statistics.median_s, statistics.longest_s)
+    known_s = [f"{seconds:.1f}" for seconds in durations_s if seconds is not None]
+    characters = statistics.characters
+    rare = sum(count < RARE for count in characters.values())
+    rates = ", ".join(f"{rate / 1000:g}" for rate in statistics.sample_rates_hz)
+    nameless = statistics.num_without_speaker
+    return [
+        ("utterances", f"{statistics.num_utterances:,}"),
+        ("hours", f"{statistics.hours:.2f}"),
+        ("shortest, median, longest (s)", ", ".join(known_s) or "-"),
+        ("speakers", f"{statistics.num_speakers:,}" + f" ({nameless:,} unnamed)" * bool(nameless)),
+        ("words (Mandarin: characters)", f"{statistics.num_words:,}"),
+        ("different texts", f"{statistics.num_distinct_texts:,}"),
+        ("different characters", f"{len(characters):,} ({rare:,} under {RARE} times)"),
+        ("commonest characters", " ".join([c for c in characters if c != " "][:12])),
+        ("sample rates (kHz)", rates or "-"),
+        ("median bandwidth (kHz)", _kilohertz(statistics)),
+    ]

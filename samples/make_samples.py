@@ -50,7 +50,14 @@ def main() -> None:
         path = directory / f"{clip.name}.ogg"
         write_opus(path, waveform)
         lines.append(manifest_line(clip, path.name, len(waveform) / SAMPLE_RATE_HZ))
-    with atomic_write(directory / "manifest.jsonl") as file:
+    write_lines(directory / "manifest.jsonl", lines)
+    for language in ("en", "zh"):
+        of_language = [line for line in lines if json.loads(line)["language"] == language]
+        write_lines(directory / f"manifest-{language}.jsonl", of_language)
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    with atomic_write(path) as file:
         file.writelines(lines)
 
 

@@ -5,9 +5,10 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from ds2 import __version__
 from ds2.errors import InputError
 
-VERBS = ("transcribe", "evaluate", "show", "train", "export", "check", "info")
+VERBS = ("transcribe", "info", "show", "evaluate", "check", "train", "export")
 """The modules of this package, in the order `ds2 --help` lists them."""
 
 
@@ -16,6 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ds2", description="Speech recognition for English and Mandarin."
     )
+    parser.add_argument("--version", action="version", version=f"ds2 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     for verb in VERBS:
         importlib.import_module(f"ds2.cli.{verb}").add_parser(subparsers)
@@ -26,10 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed, 2 the input is wrong."""
     args = build_parser().parse_args(argv)
     try:
-        return args.run(args) or 0
+        status: int | None = args.run(args)
+        return status or 0
     except InputError as error:
         print(f"ds2: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ds2: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, say `head`, has enough
+        sys.stderr.close()
+        return 141

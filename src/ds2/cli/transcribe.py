@@ -132,6 +132,7 @@ def _transcribed(
     recognizer: "Recognizer", names: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
     """Results in the order of the recordings, under a progress bar on a terminal."""
+    from rich.console import Console
     from rich.progress import track
 
     if names == ["-"]:
@@ -145,7 +146,7 @@ def _transcribed(
         results,
         description="transcribing",
         total=len(names),
-        console=_console(),
+        console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
     )
@@ -159,12 +160,6 @@ def _transcribed(
         while next_index in waiting:
             yield next_index, waiting.pop(next_index)
             next_index += 1
-
-
-def _console() -> "object":
-    from rich.console import Console
-
-    return Console(stderr=True)
 
 
 def _from_standard_input(

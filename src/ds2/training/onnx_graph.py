@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ds2.training.network_config import ConvolutionConfig, NetworkConfig
 
 Weights = Mapping[str, NDArray[np.float32]]
+Shape = list[int | str]
 Precision = Literal["float32", "float16", "int8"]
 
 OPSET = 17
@@ -115,13 +116,13 @@ class _Builder:
         self._initialisers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
-    def input(self, name: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT) -> str:
+    def input(self, name: str, shape: Shape, kind: int = TensorProto.FLOAT) -> str:
         """An input of the graph; named dimensions are dynamic."""
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
     def output(
-        self, name: str, value: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT
+        self, name: str, value: str, shape: Shape, kind: int = TensorProto.FLOAT
     ) -> None:
         """Give a value to the caller under a name."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
@@ -139,7 +140,8 @@ class _Builder:
             ir_version=IR_VERSION,
         )
         onnx.checker.check_model(model, full_check=True)
-        return model.SerializeToString()
+        serialised: bytes = model.SerializeToString()
+        return serialised
 
     # What several layers need.
 
@@ -221,7 +223,7 @@ def _step_convolution(
 ) -> str:
     """(B, C', F', T / stride) from (B, C, F, T), with the frames before it from the cache."""
     num_cached = conv.time_padding + conv.stride[1] * delay
-    shape = ["batch", *in_shape, num_cached]
+    shape: Shape = ["batch", *in_shape, num_cached]
     cache = builder.input(f"conv_{i}", shape)
     joined = builder.add("Concat", cache, values, axis=3)
     _output_last(builder, f"next_conv_{i}", joined, num_cached, 3, shape)
@@ -255,7 +257,7 @@ def _step_recurrence(builder: _Builder, config: NetworkConfig, values: str, exis
     """
     bias_input = builder.add("Unsqueeze", builder.add("Transpose", exist), builder.constant([2]))
     state_names = ("h", "c") if config.recurrent == "lstm" else ("h",)
-    shape = ["batch", config.hidden_size]
+    shape: Shape = ["batch", config.hidden_size]
     for i in range(config.num_recurrent):
         weights = [_recurrent_weights(builder, config, i, "fwd")]
         states = [
@@ -325,7 +327,7 @@ def _reordered(builder: _Builder, config: NetworkConfig, weight: str) -> str:
 
 def _step_lookahead(builder: _Builder, config: NetworkConfig, states: str, exist: str) -> str:
     """(B, n, H): each unit's states now and over the next tau frames, weighed."""
-    shape = ["batch", config.lookahead, config.hidden_size]
+    shape: Shape = ["batch", config.lookahead, config.hidden_size]
     states = builder.add("Mul", states, builder.add("Unsqueeze", exist, builder.constant([2])))
     joined = builder.add("Concat", builder.input("lookahead", shape), states, axis=1)
     _output_last(builder, "next_lookahead", joined, config.lookahead, 1, shape)
@@ -373,7 +375,7 @@ def _build_whole(builder: _Builder, config: NetworkConfig) -> None:
 
 
 def _output_last(
-    builder: _Builder, name: str, value: str, count: int, axis: int, shape: Sequence[int | str]
+    builder: _Builder, name: str, value: str, count: int, axis: int, shape: Shape
 ) -> None:
     """Give the caller the last `count` entries along an axis."""
     if count:

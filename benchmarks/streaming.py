@@ -21,7 +21,7 @@ from ds2.acoustic import AcousticModel
 from ds2.alphabet import english_characters
 from ds2.bundle import MODEL, Bundle, ModelFacts
 from ds2.features import FeatureConfig
-from ds2.training.export import folded_network
+from ds2.training.folding import folded_network
 from ds2.training.network import Network
 from ds2.training.network_config import PRESETS, NetworkConfig
 from ds2.training.onnx_graph import Precision, build_graph, output_delay

@@ -12,19 +12,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
-from ds2.alphabet import english_characters
+from ds2.alphabet import english_characters, mandarin_characters
 from ds2.bundle import MODEL, Bundle, ModelFacts
 from ds2.errors import InputError
 from ds2.features import FeatureConfig
+from ds2.training.beginning import begin_from
 from ds2.training.export import (
     ParityError,
     assert_parity,
     chunked_log_probs,
     export,
-    folded_network,
 )
+from ds2.training.folding import folded_network
+from ds2.training.network import Network
 from ds2.training.network_config import PRESETS, ConvolutionConfig, NetworkConfig
-from ds2.training.onnx_graph import Precision, build_graph, conv_delays, output_delay, rounded
+from ds2.training.onnx_graph import (
+    Precision,
+    build_graph,
+    conv_delays,
+    output_delay,
+    read_weights,
+    rounded,
+)
 from models import (
     TINY,
     TINY_BIDIRECTIONAL,
@@ -234,3 +243,35 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     bundle.model_path.write_bytes(b"not onnx")
     with pytest.raises(InputError, match=f"{MODEL}: cannot be loaded"):
         AcousticModel(bundle)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_weights_are_read_back_from_the_graph(precision: Precision) -> None:
+    weights = random_network(replace(TINY, hidden_size=64), 29).inference_weights()
+    graph = build_graph(replace(TINY, hidden_size=64), weights, precision)
+    found = read_weights(graph)
+    for name, value in rounded(weights, precision).items():
+        if not name.endswith("bias_hh"):  # zero, and so not stored
+            np.testing.assert_array_equal(found[name], value)
+
+
+def test_a_run_can_begin_with_a_bundle(tmp_path: Path) -> None:
+    bundle = write_random_bundle(tmp_path)
+    plain = Network(replace(TINY, batch_norm=False), 29)
+    assert "all weights from" in begin_from(plain, bundle.alphabet, bundle.path)
+    features = features_of(60)
+    with torch.no_grad():
+        log_probs, _ = plain.eval()(torch.from_numpy(features[None]), torch.tensor([60]))
+    np.testing.assert_allclose(log_probs[0], alone(AcousticModel(bundle), features), atol=2e-5)
+    chinese = mandarin_characters(["你好"])
+    told = begin_from(Network(plain.config, len(chinese)), chinese, bundle.path)
+    assert "all weights but the output layer's (new alphabet)" in told
+
+
+def test_a_bundle_cannot_fill_a_network_with_batch_norm(tmp_path: Path) -> None:
+    bundle = write_random_bundle(tmp_path)
+    with pytest.raises(InputError, match=r"set network\.batch_norm = false, or begin from the run"):
+        begin_from(Network(TINY, 29), bundle.alphabet, bundle.path)
+    other = Network(replace(TINY, batch_norm=False, hidden_size=8), 29)
+    with pytest.raises(InputError, match=r"differs from this one in recurrent\.0\.input_weight"):
+        begin_from(other, bundle.alphabet, bundle.path)

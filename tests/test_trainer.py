@@ -12,6 +12,7 @@ from ds2.alphabet import Alphabet, english_bigrams, english_characters
 from ds2.cli import main
 from ds2.errors import InputError
 from ds2.training.averaging import average_weights
+from ds2.training.beginning import begin_from
 from ds2.training.checkpoint import (
     AVERAGED,
     BEST,
@@ -27,7 +28,7 @@ from ds2.training.evaluate import summarise
 from ds2.training.journal import Journal
 from ds2.training.network import Network
 from ds2.training.optimiser import build_optimiser, learning_rate, rescale_gradient
-from ds2.training.parts import begin_from, freeze
+from ds2.training.parts import freeze
 from ds2.training.run import prepare_run_directory, train
 from ds2.training.step import Stepper
 from tones import QUICKSTART, random_texts, tone_config, tone_settings, write_tones

@@ -84,7 +84,7 @@ class TrainingConfig:
     checkpoint_every_s: float = 600.0
     log_every: int = 20  # steps
     average_last: int = 0  # average the weights of so many last epochs at the end
-    init_from: Path | None = None  # a checkpoint or run directory whose weights to begin with
+    init_from: Path | None = None  # a run, checkpoint or bundle whose weights to begin with
     freeze: tuple[str, ...] = ()  # parts of the network to leave as they are: "conv", "recurrent.0"
 
     def __post_init__(self) -> None:

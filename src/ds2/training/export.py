@@ -14,12 +14,12 @@ from ds2.acoustic import AcousticModel
 from ds2.bundle import MODEL, Bundle, ModelFacts, write_bundle
 from ds2.errors import InputError
 from ds2.training.checkpoint import AVERAGED, BEST, LAST, Checkpoint, load_network
+from ds2.training.folding import folded_network
 from ds2.training.network import Network
 from ds2.training.network_config import NetworkConfig
 from ds2.training.onnx_graph import (
     Precision,
     build_graph,
-    conv_delays,
     output_delay,
     rounded,
 )
@@ -154,28 +154,6 @@ def assert_parity(
         _compare(f"the graph in chunks of {chunk} frames", found_rows, expected)
 
 
-def folded_network(network: Network, weights: Mapping[str, NDArray[np.float32]]) -> Network:
-    """The network without batch norm that has these folded weights."""
-    folded = Network(replace(network.config, batch_norm=False), network.num_labels).eval()
-    names = {
-        "fwd.weight_ih": "input_weight",
-        "fwd.bias_ih": "bias",
-        "fwd.weight_hh": "recurrent_weight_forward",
-        "bwd.weight_hh": "recurrent_weight_backward",
-    }
-    state = {}
-    for name, value in weights.items():
-        layer, _, rest = name.partition(".")
-        if layer == "recurrent":
-            index, _, rest = rest.partition(".")
-            if rest not in names:
-                continue  # W is shared by the directions; bias_hh is zero
-            name = f"recurrent.{index}.{names[rest]}"
-        state[name] = torch.from_numpy(value)
-    folded.load_state_dict(state)
-    return folded
-
-
 @torch.inference_mode()
 def _network_log_probs(
     network: Network, features: NDArray[np.float32], lengths: NDArray[np.int64]
@@ -213,6 +191,3 @@ def _compare(
     largest = float(np.max(differences))
     if not largest <= TOLERANCE:  # NaN, too, is a difference
         raise ParityError(f"{what}: log-probabilities differ by {largest:.2g}")
-
-
-__all__ = ["ParityError", "chunked_log_probs", "conv_delays", "export", "folded_network"]

@@ -25,6 +25,8 @@ Precision = Literal["float32", "float16", "int8"]
 OPSET = 17
 IR_VERSION = 9
 CLIP = 20.0
+CONSTANT, SCALE = "constant_", ".scale"
+"""In names of what is stored: small constants; the scales of an int8 weight's rows."""
 SMALLEST_ROUNDED = 4096
 """Arrays of fewer numbers, and all biases, stay float32: there is nothing to save."""
 
@@ -48,6 +50,20 @@ def build_graph(config: NetworkConfig, weights: Weights, precision: Precision) -
     else:
         _build_step(builder, config)
     return builder.model()
+
+
+def read_weights(model: bytes) -> dict[str, NDArray[np.float32]]:
+    """The weights that a graph was built from, as they were rounded; the inverse of building."""
+    stored = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load_model_from_string(model).graph.initializer
+        if not tensor.name.startswith(CONSTANT)
+    }
+    return {
+        name: _restored(value, stored.get(name + SCALE))
+        for name, value in stored.items()
+        if not name.endswith(SCALE)
+    }
 
 
 def conv_delays(config: NetworkConfig) -> list[int]:
@@ -93,7 +109,7 @@ class _Builder:
     def constant(self, value: Any, dtype: Any = np.int64) -> str:
         """A small constant."""
         array = np.asarray(value, dtype)
-        name = f"constant_{array.dtype}_{array.shape}_{array.ravel().tolist()}"
+        name = f"{CONSTANT}{array.dtype}_{array.shape}_{array.ravel().tolist()}"
         self._initialisers.setdefault(name, numpy_helper.from_array(array, name))
         return name
 
@@ -109,7 +125,7 @@ class _Builder:
         cast: str = self.add("Cast", self._store(name, stored), to=TensorProto.FLOAT)
         if scale is None:
             return cast
-        scaled: str = self.add("Mul", cast, self._store(f"{name}.scale", scale))
+        scaled: str = self.add("Mul", cast, self._store(name + SCALE, scale))
         return scaled
 
     def _store(self, name: str, value: NDArray[Any]) -> str:
@@ -121,9 +137,7 @@ class _Builder:
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
-    def output(
-        self, name: str, value: str, shape: Shape, kind: int = TensorProto.FLOAT
-    ) -> None:
+    def output(self, name: str, value: str, shape: Shape, kind: int = TensorProto.FLOAT) -> None:
         """Give a value to the caller under a name."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))

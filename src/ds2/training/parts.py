@@ -13,8 +13,6 @@ from ds2.training.augment import Augmenter, NoiseBank
 from ds2.training.checkpoint import (
     Checkpoint,
     Progress,
-    checkpoint_path,
-    read_checkpoint,
     restore_optimiser,
 )
 from ds2.training.config import RunConfig
@@ -97,32 +95,6 @@ def build_model(
     if checkpoint:
         restore_optimiser(optimiser, network, checkpoint.optimiser)
     return Model(network, optimiser, checkpoint.progress if checkpoint else Progress())
-
-
-def begin_from(network: Network, alphabet: Alphabet, source: Path) -> str:
-    """Take over the weights of another run; returns what was done, for the log.
-
-    With another alphabet the output layer stays fresh, as its labels mean something else.
-    Raises InputError if the networks differ elsewhere.
-    """
-    path = checkpoint_path(source)
-    checkpoint = read_checkpoint(path)
-    weights = dict(checkpoint.network)
-    same_alphabet = checkpoint.alphabet == alphabet
-    if not same_alphabet:
-        weights = {name: w for name, w in weights.items() if not name.startswith("output.")}
-    own = network.state_dict()
-    for name, value in own.items():
-        if name.startswith("output.") and not same_alphabet:
-            continue
-        if name not in weights or weights[name].shape != value.shape:
-            raise InputError(
-                f"training.init_from: {path}: its network differs from this one in {name}: "
-                "use its [network] settings"
-            )
-    network.load_state_dict(weights, strict=same_alphabet)
-    kept = "all weights" if same_alphabet else "all weights but the output layer's (new alphabet)"
-    return f"{kept} from {path} (step {checkpoint.progress.step})"
 
 
 def freeze(network: Network, parts: Sequence[str]) -> None:

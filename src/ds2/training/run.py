@@ -9,10 +9,11 @@ import torch
 
 from ds2.atomic import atomic_write
 from ds2.errors import InputError
+from ds2.training.beginning import begin_from
 from ds2.training.checkpoint import Checkpoint, CheckpointDirectory, read_checkpoint
 from ds2.training.config import RunConfig, config_to_toml, load_config
 from ds2.training.distributed import Workers, started_workers
-from ds2.training.parts import Data, Model, begin_from, build_model, load_data
+from ds2.training.parts import Data, Model, build_model, load_data
 from ds2.training.progress import Display
 from ds2.training.stop import StopRequest
 from ds2.training.trainer import CHECKPOINTS, Trainer

@@ -162,6 +162,15 @@ def test_an_utterance_without_text_cannot_be_judged(
     assert "manifest.jsonl:1: has no text to compare with" in capsys.readouterr().err
 
 
+def test_evaluate_names_texts_that_the_model_cannot_write(
+    model: str, recordings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = recordings / "manifest.jsonl"
+    manifest.write_text('{"audio_filepath": "a.wav", "text": "hello 世界"}\n')
+    assert main(["evaluate", str(manifest), "-m", model]) == 0
+    assert "manifest.jsonl:1: 世 界\n" in capsys.readouterr().err
+
+
 def test_show_draws_a_picture(
     model: str, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from ds2.alphabet import Alphabet
     from ds2.evaluation import Evaluation, Scored
     from ds2.manifest import Utterance
     from ds2.recognizer import Recognizer
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> None:
             (index, score(utterance, transcript.duration_s, reference, transcript.text, language))
         )
     elapsed_s = time.perf_counter() - start_s
+    _tell_unspellable([item for _, item in scored], recognizer.bundle.alphabet)
     evaluation = Evaluation(tuple(item for _, item in sorted(scored, key=lambda pair: pair[0])))
     _print(evaluation, args, elapsed_s)
     _write(evaluation, args)
@@ -112,6 +114,19 @@ def _recognised(
         if isinstance(result, InputError):
             raise InputError(f"{utterances[index].where}: {result}")
         yield index, result
+
+
+def _tell_unspellable(scored: "Sequence[Scored]", alphabet: "Alphabet") -> None:
+    """Say which references hold what the model cannot write: its errors there are certain."""
+    found = [(item, alphabet.unspellable(item.reference)) for item in scored]
+    bad = [(item.utterance.where, missing) for item, missing in found if missing]
+    if bad:
+        where, missing = min(bad)
+        print(
+            f"ds2: {len(bad)} texts hold characters that the model cannot write, which count as "
+            f"errors; the first: {where}: {' '.join(sorted(missing))}",
+            file=sys.stderr,
+        )
 
 
 def _print(evaluation: "Evaluation", args: argparse.Namespace, elapsed_s: float) -> None:

@@ -21,10 +21,10 @@ check: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
-	$(DEV)/bin/python docs/make_cli.py --check
+	$(DEV)/bin/python docs/make_pages.py --check
 
 docs: $(DEV)/installed
-	$(DEV)/bin/python docs/make_cli.py
+	$(DEV)/bin/python docs/make_pages.py
 
 bench: $(DEV)/installed
 	$(DEV)/bin/python benchmarks/features.py

@@ -17,6 +17,7 @@ table { border-collapse: collapse; width: 100% }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left }
 th { font-weight: 600 } .number { text-align: right; font-variant-numeric: tabular-nums }
 .big { font-size: 1.6rem; font-weight: 600 }
+.groups th:last-child { width: 45% }
 .bar { background: var(--bad); height: .6rem; display: block; min-width: 1px }
 del { color: var(--bad) } ins { color: var(--good); text-decoration: none; font-weight: 600 }
 .where { opacity: .6; font-size: .8rem } details summary { cursor: pointer; font-weight: 600 }
@@ -69,7 +70,9 @@ def _groups(title: str, groups: Mapping[str, Evaluation]) -> str:
         figures = (len(group.scored), group.words.counts.num_reference)
         rows.append((escape(name), *map(str, figures), f"{100 * rate:.1f}%", bar))
     table = _table(("", "utterances", "words", "WER", ""), rows)
-    return f"<h2>{escape(title)}</h2><details open><summary>{len(rows)}</summary>{table}</details>"
+    is_open = "open" if len(rows) <= 12 else ""
+    heading = f"<h2>{escape(title)}</h2><details {is_open}><summary>{len(rows)} groups</summary>"
+    return f"{heading}<div class='groups'>{table}</div></details>"
 
 
 def _utterance(item: Scored) -> Sequence[str]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 import reference
 from ds2.settings import settings_from, settings_to_dict
@@ -262,3 +263,14 @@ def test_a_network_learns_a_batch_by_heart() -> None:
         optimiser.step()
     assert loss.item() < 0.2
     assert network.eval()(features, lengths)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("variant", ["gru", "rnn", "bidirectional gru", "1-D over 2-D", "bare"])
+def test_counted_macs_are_the_multiplications_that_torch_does(variant: str) -> None:
+    config = VARIANTS[variant]
+    network = network_of(config)
+    num_seconds = 4  # a multiple of every time stride
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.randn(1, 100 * num_seconds, 9), torch.tensor([100 * num_seconds]))
+    macs = counter.get_total_flops() / 2
+    assert config.macs_per_second(4) * num_seconds == pytest.approx(macs, rel=0.005)

@@ -56,7 +56,8 @@ class Convolution(nn.Module):
         lengths = -(-lengths // self.stride[1])
         batch_norm = self.batch_norm if self.training else None  # in evaluation it is folded
         weight, bias = (self.weight, None) if batch_norm else self.folded()
-        values = values.contiguous(memory_format=torch.channels_last)  # faster by some 4%
+        if values.shape[1] > 1:  # 4% faster; but with one channel a trap: 10 times slower in bf16
+            values = values.contiguous(memory_format=torch.channels_last)
         values = F.conv2d(values, weight, bias, self.stride, self.padding)
         valid = valid_frames(lengths, values.shape[3])[:, None, None, :]  # (B, 1, 1, T)
         if batch_norm is not None:

@@ -57,7 +57,8 @@ class Network(nn.Module):
         """
         valid = valid_frames(frame_lengths, features.shape[1])
         features = features.masked_fill(~valid[:, :, None], 0.0)
-        values, lengths = features.transpose(1, 2)[:, None], frame_lengths  # (B, 1, F, T)
+        lengths = frame_lengths
+        values = features.transpose(1, 2)[:, None].contiguous()  # (B, 1, F, T)
         for conv in self.conv:
             values, lengths = conv(values, lengths)
         states = values.flatten(1, 2).permute(2, 0, 1).contiguous()  # (T', B, C * F')

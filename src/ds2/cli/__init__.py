@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ds2 import __version__
 from ds2.errors import InputError
 
-VERBS = ("transcribe", "info", "show", "evaluate", "check", "train", "export")
+VERBS = ("transcribe", "info", "show", "evaluate", "check", "train", "export", "lm")
 """The modules of this package, in the order `ds2 --help` lists them."""
 
 

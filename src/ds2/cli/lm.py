@@ -1,0 +1,300 @@
+"""`ds2 lm`: build language models, look into them, score text with them, mix them."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ds2.cli.lm_queries import (
+    add_info,
+    add_perplexity,
+    add_score,
+    megabytes,
+    new_table,
+    texts_for,
+)
+from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from ds2.ngram.build import Built
+    from ds2.ngram.corpus import Report
+
+SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "lm",
+        help="build n-gram language models, score text with them, mix them",
+        description="N-gram language models: of words for English, of characters for Mandarin.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_build(actions)
+    _add_convert(actions)
+    add_score(actions)
+    add_perplexity(actions)
+    add_info(actions)
+    _add_interpolate(actions)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the action says."""
+    act: Callable[[argparse.Namespace], None] = args.act
+    act(args)
+
+
+def _add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = actions.add_parser(
+        "build",
+        help="estimate a model from text",
+        description="Estimate a model by interpolated modified Kneser-Ney smoothing, as KenLM's "
+        "lmplz does, from texts of one sentence a line.",
+    )
+    parser.add_argument("texts", nargs="+", metavar="TEXT", help="UTF-8, plain or .gz; - for stdin")
+    _add_output(parser)
+    parser.add_argument("--order", type=int, default=5, metavar="N", help="longest n-grams (5)")
+    parser.add_argument(
+        "--language",
+        choices=("en", "zh"),
+        default="en",
+        help="whose normaliser the text goes through (en)",
+    )
+    parser.add_argument(
+        "--no-normalise", action="store_true", help="take the text as it is, word by word"
+    )
+    parser.add_argument(
+        "--unit",
+        choices=("word", "character"),
+        help="what the model calls a word (word for en, character for zh)",
+    )
+    parser.add_argument(
+        "--prune",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="per order: leave out n-grams seen at most so often; the last number is for all "
+        "higher orders (0: keep all)",
+    )
+    parser.add_argument(
+        "--vocabulary",
+        type=int,
+        metavar="N",
+        help="keep the N most frequent words only (all)",
+    )
+    parser.add_argument(
+        "--memory", default="2G", metavar="SIZE", help="sort on disk what needs more than this (2G)"
+    )
+    parser.add_argument(
+        "--discount-fallback",
+        type=float,
+        nargs="*",
+        metavar="D",
+        help="discounts for counts of 1, 2 and more where the text gives none (0.5 1 1.5)",
+    )
+    parser.add_argument(
+        "--no-interpolate-unigrams",
+        action="store_true",
+        help="leave the mass of unseen words to <unk> instead of sharing it among all words",
+    )
+    parser.add_argument(
+        "--skip-blank-lines",
+        action="store_true",
+        help="leave out lines without words; otherwise they are sentences of no words",
+    )
+    parser.set_defaults(act=_build)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--arpa", type=Path, metavar="FILE", help="write the model as text too (.arpa, .arpa.gz)"
+    )
+    parser.add_argument(
+        "--exact", action="store_true", help="store 32-bit numbers instead of 16-bit codes"
+    )
+
+
+def _build(args: argparse.Namespace) -> None:
+    from ds2.ngram.build import build_model
+    from ds2.ngram.estimate import DEFAULT_FALLBACK, EstimateConfig
+
+    fallback = args.discount_fallback
+    if fallback is not None:
+        given = (*fallback, *fallback[-1:] * (3 - len(fallback))) if fallback else DEFAULT_FALLBACK
+        if len(given) != 3:
+            raise InputError("--discount-fallback: takes at most three discounts")
+        fallback = given
+    try:
+        config = EstimateConfig(
+            args.order,
+            tuple(args.prune),
+            args.vocabulary,
+            not args.no_interpolate_unigrams,
+            fallback,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    with _progress() as report:
+        built = build_model(
+            args.texts,
+            args.output,
+            config,
+            unit=args.unit or ("word" if args.language == "en" else "character"),
+            language=None if args.no_normalise else args.language,
+            skip_blank=args.skip_blank_lines,
+            exact=args.exact,
+            arpa=args.arpa,
+            memory=_size(args.memory),
+            report=report,
+        )
+    if built.num_blank > built.num_sentences / 100:
+        share = 100 * built.num_blank / built.num_sentences
+        print(
+            f"ds2: warning: {share:.0f}% of the lines have no words, and each counts as a sentence "
+            "of no words: --skip-blank-lines leaves them out",
+            file=sys.stderr,
+        )
+    _print_built(args.output, built)
+
+
+def _print_built(path: Path, built: "Built") -> None:
+    from rich.console import Console
+
+    table = new_table("order", "n-grams", "pruned", "D1", "D2", "D3+")
+    for order, (count, unpruned, discounts) in enumerate(
+        zip(built.counts, built.counts_unpruned, built.discounts, strict=True), 1
+    ):
+        shown = (f"{discount:.4f}" for discount in discounts)
+        table.add_row(str(order), f"{count:,}", f"{unpruned - count:,}", *shown)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{path}: {megabytes(path.stat().st_size)}, from {built.num_words:,} words in "
+        f"{built.num_sentences:,} sentences",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
+
+
+def _add_convert(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = actions.add_parser(
+        "convert",
+        help="an ARPA file to a model, or the other way",
+        description="Read an ARPA file (of KenLM, SRILM, IRSTLM, ...) or a model, and write a "
+        "model; or, to a name with .arpa in it, an ARPA file.",
+    )
+    parser.add_argument("source", type=Path, metavar="MODEL|ARPA")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--exact", action="store_true", help="store 32-bit numbers instead of 16-bit codes"
+    )
+    parser.add_argument(
+        "--unit", choices=("word", "character"), help="what its words are (guessed from them)"
+    )
+    parser.add_argument(
+        "--language", choices=("en", "zh"), help="whose normaliser its text went through"
+    )
+    parser.set_defaults(act=_convert)
+
+
+def _convert(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from ds2.ngram.arpa import write_arpa
+    from ds2.ngram.columns import Workspace
+    from ds2.ngram.model import NgramModel
+    from ds2.ngram.writing import save_model
+
+    model = NgramModel.load(args.source, args.unit)
+    if ".arpa" in args.output.suffixes:
+        write_arpa(args.output, model.levels(), model.vocabulary, Workspace())
+        return
+    facts = model.facts
+    if args.unit or args.language:
+        facts = replace(
+            facts, unit=args.unit or facts.unit, language=args.language or facts.language
+        )
+    save_model(args.output, model.levels(), model.vocabulary, facts, Workspace(), exact=args.exact)
+
+
+def _add_interpolate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = actions.add_parser(
+        "interpolate",
+        help="mix models into one, weighted to fit a text",
+        description="Mix models, say one of the domain and one of general text, into one model, "
+        "with the weights that predict the development text best.",
+    )
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="two or more")
+    parser.add_argument(
+        "--dev", required=True, nargs="+", metavar="TEXT", help="the text to fit the weights on"
+    )
+    _add_output(parser)
+    parser.add_argument(
+        "--no-normalise", action="store_true", help="take the text as it is, word by word"
+    )
+    parser.set_defaults(act=_interpolate)
+
+
+def _interpolate(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from ds2.ngram.arpa import write_arpa
+    from ds2.ngram.columns import Workspace
+    from ds2.ngram.mixture import fit_weights, mixed, word_log_probs
+    from ds2.ngram.model import NgramModel
+    from ds2.ngram.writing import save_model
+
+    if len(args.models) < 2:
+        raise InputError("two models or more are needed to mix")
+    models = [NgramModel.load(path) for path in args.models]
+    texts = list(texts_for(models[0], args.dev, raw=args.no_normalise))
+    weights = fit_weights(word_log_probs(models, texts))
+    levels, vocabulary, facts = mixed(models, weights)
+    save_model(args.output, levels, vocabulary, facts, Workspace(), exact=args.exact)
+    if args.arpa is not None:
+        write_arpa(args.arpa, levels, vocabulary, Workspace())
+    table = new_table("model", "weight", "perplexity of known words", "unknown words", "n-grams")
+    for path, model, weight in zip(
+        (*args.models, args.output),
+        (*models, NgramModel.load(args.output)),
+        (*(f"{weight:.4f}" for weight in weights), ""),
+        strict=True,
+    ):
+        result = model.perplexity(texts)
+        figures = (f"{result.excluding_unknown:.3f}", f"{result.num_unknown:,}")
+        table.add_row(str(path), weight, *figures, f"{sum(model.counts):,}")
+    Console().print(table)
+
+
+@contextmanager
+def _progress() -> "Iterator[Report]":
+    """What reports progress: a bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _stage, _fraction: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+
+        def report(stage: str, fraction: float | None) -> None:
+            total = None if fraction is None else 1.0
+            progress.update(task, description=stage, completed=fraction or 0, total=total)
+
+        yield report
+
+
+def _size(text: str) -> int:
+    """Bytes: "2G", "500M", "1.5G"."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.strip().upper())
+    if not match or float(match[1]) == 0:
+        raise InputError(f'--memory: "{text}": it must be a size such as 500M or 2G')
+    return int(float(match[1]) * SIZE_UNITS[match[2]])

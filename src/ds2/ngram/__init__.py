@@ -1,0 +1,1 @@
+"""N-gram language models: estimated, read, written, scored, mixed."""

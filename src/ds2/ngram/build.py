@@ -1,0 +1,96 @@
+"""From text to a language model in a file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ds2.errors import InputError
+from ds2.ngram.arpa import write_arpa
+from ds2.ngram.binary import ModelFacts
+from ds2.ngram.columns import DEFAULT_MEMORY, Workspace
+from ds2.ngram.corpus import Report, Unit, new_numbering, read_sentences
+from ds2.ngram.counts import NgramCounter
+from ds2.ngram.estimate import EstimateConfig, estimate
+from ds2.ngram.writing import save_model
+from ds2.normalise import normalise
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a model was made of."""
+
+    num_sentences: int
+    num_blank: int  # sentences without words among these
+    num_words: int
+    counts: tuple[int, ...]  # n-grams of each order
+    counts_unpruned: tuple[int, ...]
+    discounts: tuple[npt.NDArray[np.float64], ...]  # (3,) of each order: D1, D2, D3+
+
+
+def build_model(
+    sources: Sequence[str | Path],
+    output: Path,
+    config: EstimateConfig,
+    *,
+    unit: Unit,
+    language: Literal["en", "zh"] | None = None,
+    skip_blank: bool = False,
+    exact: bool = False,
+    arpa: Path | None = None,
+    memory: int = DEFAULT_MEMORY,
+    report: Report | None = None,
+) -> Built:
+    """Estimate a model and write it.
+
+    sources: texts of one sentence a line: files, plain or .gz, or "-" for standard input.
+    language: whose normaliser every line goes through; None takes the text as it is.
+    skip_blank: leave out lines without words, which otherwise are sentences, as for lmplz.
+    exact: keep float32, which takes up to half as much space again.
+    arpa: where to write the model as text too, with exact numbers.
+    memory: bytes; text whose n-grams need more is sorted in pieces on disk.
+
+    Raises InputError for text that cannot be read, or is too little to estimate a model from.
+    """
+    report = report or _silent
+    normaliser = None if language is None else partial(normalise, language=language)
+    with Workspace(memory) as workspace:
+        numbering = new_numbering(unit)
+        counter = NgramCounter(config.order, workspace)
+        for tokens in read_sentences(
+            sources, numbering, normaliser=normaliser, skip_blank=skip_blank, report=report
+        ):
+            counter.add(tokens)
+        if counter.num_words == 0:
+            raise InputError(f"{', '.join(map(str, sources))}: no words to build a model from")
+        vocabulary = numbering.words()
+        counted = counter.finish(len(vocabulary), report)
+        levels, discounts = estimate(counted, config, workspace, report)
+        built = Built(
+            counter.num_sentences,
+            counter.num_blank,
+            counter.num_words,
+            tuple(level.num_kept(workspace) for level in levels),
+            tuple(map(len, levels)),
+            tuple(discounts),
+        )
+        report("writing", None)
+        origin = {
+            "sentences": built.num_sentences,
+            "words": built.num_words,
+            "prune": list(config.thresholds),
+            "discounts": [np.round(level, 6).tolist() for level in discounts],
+        }
+        facts = ModelFacts(unit, language, origin)
+        save_model(output, levels, vocabulary, facts, workspace, exact=exact)
+        if arpa is not None:
+            write_arpa(arpa, levels, vocabulary, workspace)
+    return built
+
+
+def _silent(_stage: str, _fraction: float | None) -> None:
+    pass

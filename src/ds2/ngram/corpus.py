@@ -1,0 +1,203 @@
+"""Text for language models: files to numbered words, a block of sentences at a time."""
+
+import gzip
+import io
+import itertools
+import sys
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ds2.errors import InputError
+
+Unit = Literal["word", "character"]
+Tokens = npt.NDArray[np.int32]
+Report = Callable[[str, float | None], None]
+"""Is told what is being done and how much of it is, in [0, 1]; None where nobody can know."""
+
+UNKNOWN, BEGIN, END = 0, 1, 2
+"""The ids of the marks: any unknown word, the start and the end of a sentence."""
+MARKS = ("<unk>", "<s>", "</s>")
+STANDARD_INPUT = "-"
+BLOCK_BYTES = 1 << 20
+_NEW, _SPACE = -1, -2
+_LAST_SPACE = 0x3000  # Unicode has no white space beyond the ideographic one
+
+
+class Numbering(Protocol):
+    """Numbers words in the order in which they are first met; the marks come before all."""
+
+    def tokens(self, lines: bytes) -> Tokens:
+        """Whole lines of UTF-8 -> the ids of their words, each line between BEGIN and END."""
+        ...
+
+    def words(self) -> list[str]:
+        """The words met so far, by id."""
+        ...
+
+
+class WordNumbering:
+    """Words are what stands between ASCII white space, as for KenLM."""
+
+    def __init__(self) -> None:
+        self._ids: defaultdict[bytes, int] = defaultdict(itertools.count(len(MARKS)).__next__)
+        self._ids.update({mark.encode(): index for index, mark in enumerate(MARKS)})
+
+    def tokens(self, lines: bytes) -> Tokens:
+        marked = lines.removesuffix(b"\n").replace(b"\n", b" </s> <s> ")
+        words = (b"<s> " + marked + b" </s>").split()
+        return np.fromiter(map(self._ids.__getitem__, words), np.int32, len(words))
+
+    def words(self) -> list[str]:
+        return [word.decode() for word in self._ids]
+
+
+class CharacterNumbering:
+    """Words are single characters; white space counts for nothing."""
+
+    def __init__(self) -> None:
+        self._characters: list[str] = []
+        self._ids = np.full(sys.maxunicode + 1, _NEW, np.int32)  # by code point
+        self._ids[[code for code in range(_LAST_SPACE + 1) if chr(code).isspace()]] = _SPACE
+        self._ids[ord("\n")] = END
+
+    def tokens(self, lines: bytes) -> Tokens:
+        codes = np.frombuffer(lines.decode().encode("utf-32-le"), np.uint32)
+        for code in dict.fromkeys(codes[self._ids[codes] == _NEW].tolist()):
+            self._ids[code] = len(MARKS) + len(self._characters)
+            self._characters.append(chr(code))
+        ids = self._ids[codes]
+        ids = ids[ids != _SPACE]
+        after_ends = np.flatnonzero(ids == END) + 1
+        return np.insert(ids, np.append(0, after_ends[:-1]), BEGIN).astype(np.int32)
+
+    def words(self) -> list[str]:
+        return [*MARKS, *self._characters]
+
+
+def new_numbering(unit: Unit) -> Numbering:
+    """An empty numbering of words or of characters."""
+    return WordNumbering() if unit == "word" else CharacterNumbering()
+
+
+def read_sentences(
+    sources: Sequence[str | Path],
+    numbering: Numbering,
+    *,
+    normaliser: Callable[[str], str] | None = None,
+    skip_blank: bool = False,
+    report: Report | None = None,
+) -> Iterator[Tokens]:
+    """The sentences of texts, one a line, as ids: BEGIN, words, END, BEGIN, words, ...
+
+    sources: UTF-8 files, plain or .gz, or "-" for standard input.
+    normaliser: is applied to every line; None takes the text as it is.
+    skip_blank: leaves out lines without words, which otherwise are sentences of no words.
+
+    Raises InputError, with file and line, for what cannot be read, is not UTF-8, or uses one of
+    the marks `<unk>`, `<s>` and `</s>` as a word.
+    """
+    for source, fraction, first_line, block in _blocks(sources):
+        if report is not None:
+            report("reading text", fraction)
+        text = _decoded(block, source, first_line)
+        if normaliser is not None:
+            lines = map(normaliser, text.removesuffix("\n").split("\n"))
+            block = ("\n".join(lines) + "\n").encode()
+        tokens = numbering.tokens(block)
+        if np.count_nonzero(tokens <= END) != 2 * block.count(b"\n"):
+            raise _mark_error(block, source, first_line)
+        if skip_blank:
+            blank = np.flatnonzero((tokens[:-1] == BEGIN) & (tokens[1:] == END))
+            tokens = np.delete(tokens, np.concatenate([blank, blank + 1]))
+        yield tokens
+
+
+def read_lines(
+    sources: Sequence[str | Path], normaliser: Callable[[str], str] | None = None
+) -> Iterator[str]:
+    """The lines of texts, each normalised; see `read_sentences`. Raises InputError."""
+    for source, _, first_line, block in _blocks(sources):
+        lines = _decoded(block, source, first_line).removesuffix("\n").split("\n")
+        yield from lines if normaliser is None else map(normaliser, lines)
+
+
+def _blocks(sources: Sequence[str | Path]) -> Iterator[tuple[str, float | None, int, bytes]]:
+    """Blocks of whole lines: source, fraction read by now, number of the first line, lines."""
+    sizes = [_size(source) for source in sources]
+    for index, source in enumerate(sources):
+        done = sum(sizes[:index])
+        with _open(source) as (file, raw):
+            line, rest = 1, b""
+            while data := file.read(BLOCK_BYTES):
+                if line == 1 and not rest:
+                    data = data.removeprefix(b"\xef\xbb\xbf")
+                whole, newline, rest_of_data = data.rpartition(b"\n")
+                if not newline:
+                    rest += data
+                    continue
+                block = rest + whole + newline
+                rest = rest_of_data
+                yield str(source), _fraction(done, raw, sum(sizes)), line, block
+                line += block.count(b"\n")
+            if rest:
+                yield str(source), _fraction(done, raw, sum(sizes)), line, rest + b"\n"
+
+
+def _fraction(done: int, raw: BinaryIO | None, total: int) -> float | None:
+    return (done + raw.tell()) / total if raw is not None and total else None
+
+
+def _size(source: str | Path) -> int:
+    path = Path(source)
+    return path.stat().st_size if str(source) != STANDARD_INPUT and path.is_file() else 0
+
+
+@contextmanager
+def _open(source: str | Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
+    """The text's bytes, and the file whose position tells how much is read, None for a pipe."""
+    if str(source) == STANDARD_INPUT:
+        yield sys.stdin.buffer, None
+        return
+    path = Path(source)
+    try:
+        with path.open("rb") as raw:
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=raw) as file:
+                    yield cast(BinaryIO, file), raw
+            else:
+                yield raw, raw
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
+    except (io.UnsupportedOperation, OSError) as error:
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise InputError(f"{path}: cannot be read: {reason}") from None
+
+
+def _decoded(block: bytes, source: str, first_line: int) -> str:
+    try:
+        return block.decode()
+    except UnicodeDecodeError as error:
+        line = first_line + block.count(b"\n", 0, error.start)
+        raise InputError(
+            f"{source}:{line}: byte 0x{block[error.start]:02x} is not UTF-8: save the file as UTF-8"
+        ) from None
+
+
+def _mark_error(block: bytes, source: str, first_line: int) -> InputError:
+    for number, line in enumerate(block.split(b"\n"), first_line):
+        for mark in MARKS:
+            if mark.encode() in line.split():
+                return InputError(
+                    f"{source}:{number}: holds the word {mark}, which is a mark of the model "
+                    "itself: take it out; each line is one sentence without marks"
+                )
+    raise AssertionError("as many marks as lines should hold")

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ds2.bundle import Bundle
+from ds2.bundle import ADVICE, Bundle
 from ds2.errors import InputError
 
 State = dict[str, NDArray[Any]]
@@ -31,13 +31,13 @@ class AcousticModel:
     def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
         """num_threads: processor cores for one step; 0 takes all.
 
-        Raises InputError if the graph cannot be loaded.
+        Raises InputError if the graph cannot be loaded, or is not what the facts say.
         """
         self.bundle = bundle
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads or os.cpu_count() or 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised; printing it, too, is noise
         # Threads that spin while they wait would take the core from reading and decoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -47,12 +47,12 @@ class AcousticModel:
         except Exception as error:  # onnxruntime's own exceptions share no base class
             reason = " ".join(str(error).split())
             raise InputError(f"{bundle.model_path}: cannot be loaded: {reason}") from None
-        self._states = {
-            argument.name: argument
-            for argument in self._session.get_inputs()
-            if argument.name not in ("frames", "length", "features", "lengths")
-        }
+        inputs = {argument.name: argument for argument in self._session.get_inputs()}
+        given = ("frames", "length") if bundle.model.streaming else ("features", "lengths")
+        self._states = {name: value for name, value in inputs.items() if name not in given}
         self._outputs = ["log_probs", *(f"next_{name}" for name in self._states)]
+        outputs = {argument.name: argument for argument in self._session.get_outputs()}
+        _verify(bundle, inputs, outputs)
 
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` streams at their first frame: zeros."""
@@ -109,3 +109,25 @@ def scatter_state(state: Mapping[str, NDArray[Any]]) -> list[State]:
         {name: value[row : row + 1] for name, value in state.items()}
         for row in range(len(state[POSITION]))
     ]
+
+
+def _verify(bundle: Bundle, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    """Raise InputError if a graph with these inputs and outputs is not what the facts say."""
+    if bundle.model.streaming:
+        kind, given = "a streaming step", {"frames", "length", POSITION}
+        states = {*inputs} - {"frames", "length"}
+    else:
+        kind, given, states = "a graph of whole utterances", {"features", "lengths"}, set()
+    expected = {"log_probs", *(f"next_{name}" for name in states)}
+    if not given <= {*inputs} or not expected <= {*outputs} or {*inputs} != given | states:
+        _refuse(bundle, f"is not {kind}")
+    num_bins = inputs["frames" if bundle.model.streaming else "features"].shape[2]
+    if num_bins != bundle.features.num_bins:
+        _refuse(bundle, f"takes {num_bins} bins, not {bundle.features.num_bins}")
+    num_labels = outputs["log_probs"].shape[2]
+    if isinstance(num_labels, int) and num_labels != len(bundle.alphabet):  # or a name: any number
+        _refuse(bundle, f"gives {num_labels} labels, not {len(bundle.alphabet)}")
+
+
+def _refuse(bundle: Bundle, problem: str) -> NoReturn:
+    raise InputError(f"{bundle.model_path}: {problem}, as bundle.json says: {ADVICE}")

@@ -37,8 +37,21 @@ class ModelFacts:
     def __post_init__(self) -> None:
         if self.time_stride < 1:
             raise ValueError(f"time_stride: must be at least 1, not {self.time_stride}")
-        if min(self.delay, self.right_context_frames) < 0:
-            raise ValueError("delay and right_context_frames: must be at least 0")
+        for name in ("delay", "right_context_frames"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must be at least 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The parts of bundle.json that are read strictly; an object, so that messages name them."""
+
+    features: FeatureConfig
+    model: ModelFacts
+
+    def __post_init__(self) -> None:
+        if self.model.streaming and not self.features.causal:
+            raise ValueError('features.normalisation: a streaming model needs "causal"')
 
 
 @dataclass(frozen=True)
@@ -80,19 +93,17 @@ class Bundle:
 
 
 def write_bundle(bundle: Bundle, model: bytes) -> None:
-    """Write the directory `bundle.path` whole or not at all.
+    """Write the directory `bundle.path` whole or not at all; other files in it are kept.
 
-    Raises InputError if something that is no bundle is in its place.
+    Raises InputError if something that is no bundle is in its place, or nothing can be there.
     """
-    target = bundle.path
-    if target.exists() and not (target / FACTS).is_file() and any(target.iterdir()):
-        raise InputError(f"{target}: exists and is no bundle: name another directory")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_place(bundle.path)
+    target = bundle.path.resolve()  # a link stays one
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        for old in target.iterdir() if target.exists() else ():
-            if old.is_file() and old.name not in (FACTS, MODEL):
-                shutil.copy2(old, temporary)  # a model card, say
+        if target.exists():  # a model card, say
+            ours = shutil.ignore_patterns(FACTS, MODEL)
+            shutil.copytree(target, temporary, symlinks=True, ignore=ours, dirs_exist_ok=True)
         with atomic_write(temporary / MODEL, "wb") as file:
             file.write(model)
         with atomic_write(temporary / FACTS) as file:
@@ -103,6 +114,25 @@ def write_bundle(bundle: Bundle, model: bytes) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def check_place(path: Path) -> None:
+    """Raise InputError if a bundle cannot be written there; makes the directories above it."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file: name a directory for the bundle")
+    if path.exists() and not (path / FACTS).is_file() and any(path.iterdir()):
+        raise InputError(f"{path}: exists and is no bundle: name another directory")
+    parent = path.resolve().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made: {_reason(error)}") from None
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"{path}: cannot be made: {parent} may not be written to")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:
@@ -156,15 +186,19 @@ def _bundle(path: Path, facts: Mapping[str, Any], where: str) -> Bundle:
     for key in ("alphabet", "features", "model"):
         if not isinstance(facts.get(key), dict):
             raise InputError(f"{where}: {key} is missing: {ADVICE}")
+    if not isinstance(facts.get("training") or {}, dict):
+        raise InputError(f"{where}: training: must hold names and values: {ADVICE}")
     try:
         alphabet = Alphabet.from_dict(facts["alphabet"])
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+    given = {key: facts[key] for key in ("features", "model")}
+    settings = settings_from(_Settings, given, where)
     return Bundle(
         path=path,
         alphabet=alphabet,
-        features=settings_from(FeatureConfig, facts["features"], where),
-        model=settings_from(ModelFacts, facts["model"], where),
+        features=settings.features,
+        model=settings.model,
         training=facts.get("training") or {},
         licence=str(facts.get("licence", "unknown")),
     )

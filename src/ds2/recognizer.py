@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ds2.acoustic import AcousticModel
 from ds2.audio import Source, Waveform, audio_blocks
 from ds2.bundle import Bundle, find_bundle, load_bundle
-from ds2.ctc import GreedyDecoder
+from ds2.ctc import Decoder, GreedyDecoder, Hypothesis
 from ds2.errors import InputError
 from ds2.manifest import Utterance
 from ds2.streams import Stream, WholeStream, advance
@@ -23,6 +23,8 @@ CHUNK_S = 0.2
 """Audio that a live stream gathers before the model moves: more is cheaper, less is sooner."""
 BATCH_CHUNK_S = 2.0
 """Audio of each recording in one step of a batch."""
+STOP_S = 10.0
+"""Workers that are told to stop and have not after this, say on a pipe that is silent, are left."""
 
 Recording = Source | Utterance | Waveform
 """What can be transcribed: a path, bytes, an open file; part of a file; (N,) samples at 16 kHz."""
@@ -35,6 +37,7 @@ class Recognizer:
         """num_threads: processor cores for one step of the model; 0 takes all."""
         self.bundle = bundle
         self._model = AcousticModel(bundle, num_threads)
+        self._new_decoder: Callable[[], Decoder] = GreedyDecoder
 
     @classmethod
     def load(cls, bundle: str | Path, *, num_threads: int = 1) -> "Recognizer":
@@ -46,9 +49,12 @@ class Recognizer:
 
     def stream(self, *, chunk_s: float = CHUNK_S) -> "Stream | WholeStream":
         """A new stream of audio: `feed` it, ask it for its `transcript`, `finish` it."""
+        return self._stream(self._new_decoder(), chunk_s)
+
+    def _stream(self, decoder: Decoder, chunk_s: float) -> "Stream | WholeStream":
         if self.bundle.model.streaming:
-            return Stream(self._model, GreedyDecoder(), chunk_s)
-        return WholeStream(self._model, GreedyDecoder())
+            return Stream(self._model, decoder, chunk_s)
+        return WholeStream(self._model, decoder)
 
     def transcribe(self, recording: Recording) -> Transcript:
         """The transcript of one recording, in bounded memory however long it is.
@@ -66,8 +72,7 @@ class Recognizer:
         waveform: (N,) float32 at 16 kHz.
         """
         collected = _Collector()
-        stream = self.stream(chunk_s=BATCH_CHUNK_S)
-        stream.decoder = collected
+        stream = self._stream(collected, BATCH_CHUNK_S)
         stream.feed(waveform)
         stream.close()
         return np.concatenate(
@@ -79,42 +84,46 @@ class Recognizer:
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         """Transcripts as they become ready, each with its recording's index.
 
-        batch_size: recordings that go through the model side by side; jobs: such batches at
-        once, a processor core each. A recording that cannot be read gives its error; the others
-        are done all the same.
+        batch_size: recordings that go through a streaming model side by side (one of whole
+        utterances takes them one by one); jobs: such batches at once, a processor core each.
+        A recording that cannot be read gives its error; the others are done all the same.
         """
         todo = _SharedIterator(enumerate(recordings))
         if jobs == 1:
             yield from self._transcribe_share(todo, batch_size)
             return
-        done: queue.Queue[tuple[int, Transcript | InputError] | BaseException | None]
-        done = queue.Queue()
+        batch_size = min(batch_size, -(-len(recordings) // jobs))  # leave every core a share
+        done: queue.Queue[_Message] = queue.Queue()
+        stopped = threading.Event()
 
         def work() -> None:
             try:
-                for result in self._transcribe_share(todo, batch_size):
+                for result in self._transcribe_share(todo, batch_size, stopped.is_set):
                     done.put(result)
                 done.put(None)
             except BaseException as error:  # told where the results are read
                 done.put(error)
 
-        for _ in range(jobs):
-            threading.Thread(target=work, daemon=True).start()
-        working = jobs
-        while working:
-            result = done.get()
-            if isinstance(result, BaseException):
-                raise result
-            if result is None:
-                working -= 1
-            else:
-                yield result
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
+        for worker in workers:
+            worker.start()
+        try:
+            yield from _results(done, jobs)
+        finally:  # on an error, too, and when the caller wants no more
+            stopped.set()
+            for worker in workers:  # one that is killed inside the model aborts the process
+                worker.join(STOP_S)
 
     def _transcribe_share(
-        self, todo: Iterable[tuple[int, Recording]], batch_size: int
+        self,
+        todo: Iterable[tuple[int, Recording]],
+        batch_size: int,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         if not self.bundle.model.streaming:
             for index, recording in todo:
+                if is_stopped():
+                    return
                 try:
                     yield index, self.transcribe(recording)
                 except InputError as error:
@@ -122,9 +131,10 @@ class Recognizer:
             return
         waiting = iter(todo)
         lanes: list[_Lane] = []
-        while True:
+        while not is_stopped():
             while len(lanes) < batch_size and (item := next(waiting, None)) is not None:
-                lanes.append(_Lane(item[0], item[1], self._model))
+                stream = Stream(self._model, self._new_decoder(), BATCH_CHUNK_S)
+                lanes.append(_Lane(item[0], item[1], stream))
             if not lanes:
                 return
             for lane in lanes:
@@ -141,9 +151,9 @@ class Recognizer:
 class _Lane:
     """A recording on its way through a batch: read as far as the next step needs."""
 
-    def __init__(self, index: int, recording: Recording, model: AcousticModel) -> None:
+    def __init__(self, index: int, recording: Recording, stream: Stream) -> None:
         self.index = index
-        self.stream = Stream(model, GreedyDecoder(), BATCH_CHUNK_S)
+        self.stream = stream
         self.error: InputError | None = None
         self._blocks = _blocks(recording)
 
@@ -176,15 +186,38 @@ class _SharedIterator:
             return next(self._items)
 
 
-class _Collector(GreedyDecoder):
-    """A decoder that keeps the log_probs."""
+class _Collector:
+    """In a decoder's place: keeps the log_probs and decodes nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.pieces: list[NDArray[np.float32]] = []
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
+        """Keep (T, V) more frames."""
         self.pieces.append(log_probs)
+
+    def best(self, n: int = 1) -> list[Hypothesis]:
+        """None."""
+        del n
+        return []
+
+
+_Message = tuple[int, Transcript | InputError] | BaseException | None
+"""From a worker: a result, the error that ended it, or None: it is done."""
+
+
+def _results(
+    done: "queue.Queue[_Message]", num_workers: int
+) -> Iterator[tuple[int, Transcript | InputError]]:
+    """What the workers put in the queue, until all are done. Raises what one of them raised."""
+    while num_workers:
+        message = done.get()
+        if isinstance(message, BaseException):
+            raise message
+        if message is None:
+            num_workers -= 1
+        else:
+            yield message
 
 
 def _blocks(recording: Recording) -> Iterator[Waveform]:

@@ -44,7 +44,7 @@ class Stream:
 
     def feed(self, waveform: Waveform) -> None:
         """Take (N,) more samples, and move the model as far as they reach."""
-        step = round(self.chunk_frames * self.model.bundle.output_stride_s * SAMPLE_RATE_HZ)
+        step = self.chunk_frames * self.model.bundle.features.stride
         for start in range(0, len(waveform), step):  # an hour at once needs no more memory
             self.hear(waveform[start : start + step])
             while self.is_ready and not self.is_done:
@@ -67,6 +67,7 @@ class Stream:
 
     def hear(self, waveform: Waveform) -> None:
         """Take (N,) more samples without moving the model; `advance` does that."""
+        _refuse_after_end(self.length != UNKNOWN_LENGTH)
         frames = self._features.feed(waveform)
         self._num_samples += len(waveform)
         self._num_frames += len(frames)
@@ -75,7 +76,7 @@ class Stream:
 
     def end(self) -> None:
         """No more audio will come."""
-        self.length = self._num_frames
+        self.length = self._num_frames  # of a causal front end: nothing waits for the end
 
     @property
     def is_ready(self) -> bool:
@@ -142,23 +143,33 @@ class WholeStream:
         self._stride = stride  # samples for an output
         self._window = round(WINDOW_S * SAMPLE_RATE_HZ / stride) * stride
         self._overlap = round(OVERLAP_S * SAMPLE_RATE_HZ / stride / 2) * 2 * stride
-        self._pending = np.empty(0, np.float32)
+        self._pending: list[Waveform] = []
+        self._num_pending = 0
         self._num_samples = 0
+        self._has_ended = False
         self._num_believed = 0  # outputs at the window's start that the one before has given
 
     def feed(self, waveform: Waveform) -> None:
         """Take (N,) more samples."""
+        _refuse_after_end(self._has_ended)
         self._num_samples += len(waveform)
         for start in range(0, len(waveform), self._window):
             piece = waveform[start : start + self._window]
-            self._pending = np.concatenate([self._pending, piece])
-            while len(self._pending) > self._window + self._overlap:
-                log_probs = self._log_probs(self._pending[: self._window])
-                half = self._overlap // 2 // self._stride
-                last = self._window // self._stride - half
-                self.decoder.feed(log_probs[self._num_believed : last])
-                self._pending = self._pending[self._window - self._overlap :]
-                self._num_believed = half
+            self._pending.append(piece.copy())  # the caller may use its buffer again
+            self._num_pending += len(piece)
+            while self._num_pending > self._window + self._overlap:
+                self._take_window()
+
+    def _take_window(self) -> None:
+        """Run the model on the oldest window, and keep what the next one shares with it."""
+        pending = np.concatenate(self._pending)
+        log_probs = self._log_probs(pending[: self._window])
+        half = self._overlap // 2 // self._stride
+        last = self._window // self._stride - half
+        self.decoder.feed(log_probs[self._num_believed : last])
+        self._pending = [pending[self._window - self._overlap :]]
+        self._num_pending = len(self._pending[0])
+        self._num_believed = half
 
     def finish(self) -> Transcript:
         """The transcript, at the end of the audio."""
@@ -167,8 +178,11 @@ class WholeStream:
 
     def close(self) -> None:
         """Take what comes as the end, and run the model."""
-        self.decoder.feed(self._log_probs(self._pending)[self._num_believed :])
-        self._pending = np.empty(0, np.float32)
+        if not self._has_ended:
+            self._has_ended = True
+            rest = np.concatenate([np.empty(0, np.float32), *self._pending])
+            self.decoder.feed(self._log_probs(rest)[self._num_believed :])
+            self._pending = []
 
     def transcript(self) -> Transcript:
         """What has been recognised so far."""
@@ -180,6 +194,11 @@ class WholeStream:
             return np.empty((0, len(self.model.bundle.alphabet)), np.float32)
         lengths = np.array([len(features)], np.int64)
         return np.asarray(self.model.whole(features[np.newaxis], lengths)[0])
+
+
+def _refuse_after_end(has_ended: bool) -> None:
+    if has_ended:
+        raise ValueError("this stream has been finished: a new recording needs a new stream")
 
 
 def _transcript(decoder: Decoder, model: AcousticModel, num_samples: int) -> Transcript:

@@ -58,11 +58,8 @@ class Transcript:
         """All words; Mandarin characters stand side by side, all else is parted by spaces."""
         return joined(self.words, self.language)
 
-    def segments(self, max_words: int | None = None) -> list[Segment]:
-        """The words, cut at pauses, and where a segment grows too long.
-
-        max_words: words of a segment at most.
-        """
+    def segments(self) -> list[Segment]:
+        """The words, cut at pauses, and where a segment grows too long."""
         segments: list[list[Word]] = []
         for word in self.words:
             current = segments[-1] if segments else []
@@ -70,7 +67,6 @@ class Transcript:
                 not current
                 or word.start_s - current[-1].end_s >= PAUSE_S
                 or word.end_s - current[0].start_s > LONGEST_SEGMENT_S
-                or len(current) == max_words
             ):
                 segments.append([])
             segments[-1].append(word)
@@ -170,7 +166,7 @@ def _word_to_dict(word: Word) -> dict[str, Any]:
 
 def to_ctm(transcript: Transcript, utterance_id: str) -> str:
     """NIST's CTM: utterance, channel, start, duration, word and confidence; a word a line."""
-    name = utterance_id.replace(" ", "_")
+    name = "_".join(utterance_id.split())  # white space parts the fields
     return "".join(
         f"{name} 1 {word.start_s:.3f} {word.end_s - word.start_s:.3f} {word.text} "
         f"{word.confidence:.4f}\n"

@@ -1,7 +1,10 @@
 """`ds2 transcribe`: recordings to text, subtitles or words with times."""
 
 import argparse
+import itertools
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=_positive,
         default=8,
         metavar="N",
-        help="recordings that each core takes through the model side by side (8)",
+        help="recordings that each core takes through a streaming model side by side (8)",
     )
     _add_shape(parser.add_argument_group("subtitles (srt, vtt)"))
     raw = parser.add_argument_group("samples without a header, on standard input")
@@ -79,10 +82,9 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.raw and args.recordings != ["-"]:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
-    if args.format == "all" and args.output is None:
-        raise InputError("-f all: writes several files: say where with -o DIR")
     names, problems = _found(args.recordings)
-    recognizer = Recognizer.load(args.model)
+    _check_output(args.output, args.format, len(names))
+    recognizer = Recognizer.load(args.model, num_threads=max(1, args.jobs // len(names)))
     outputs = _output_names(names)
     show_names = args.output is None and len(names) > 1 and args.format == "txt"
     for index, result in _transcribed(recognizer, names, args):
@@ -96,6 +98,26 @@ def run(args: argparse.Namespace) -> int:
     for problem in problems:
         print(f"ds2: {problem}", file=sys.stderr)
     return 2 if problems else 0
+
+
+def _check_output(directory: Path | None, form: str, num_recordings: int) -> None:
+    """Raise InputError, before the work, for what cannot be written."""
+    if directory is None:
+        if form == "all":
+            raise InputError("-f all: writes several files: say where with -o DIR")
+        if num_recordings > 1 and form not in ("txt", "ctm"):
+            raise InputError(
+                f"-f {form}: of {num_recordings} recordings makes several files: say where with "
+                "-o DIR"
+            )
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"-o {directory}: cannot be a directory: {reason}") from None
+    if not os.access(directory, os.W_OK):
+        raise InputError(f"-o {directory}: may not be written to: name another directory")
 
 
 def _found(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -116,16 +138,22 @@ def _found(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _output_names(names: Sequence[str]) -> list[str]:
-    """A file name, without extension, for each; a.wav and a.mp3 keep theirs, so as not to meet."""
+    """A file name, without extension, for each; a.wav and a.mp3 keep theirs, so as not to meet.
+
+    The same name from several directories gets a number. Names that differ only in capitals are
+    the same to some file systems.
+    """
     stems = ["standard-input" if name == "-" else Path(name).stem for name in names]
-    unique = [
-        Path(name).name.replace(".", "_") if stems.count(stem) > 1 else stem
-        for name, stem in zip(names, stems, strict=True)
-    ]
-    return [  # the same name in several directories
-        name if unique.count(name) == 1 else f"{name}-{unique[:index].count(name) + 1}"
-        for index, name in enumerate(unique)
-    ]
+    counts = Counter(stem.lower() for stem in stems)
+    taken: set[str] = set()  # in lower case
+    chosen = []
+    for name, stem in zip(names, stems, strict=True):
+        wanted = Path(name).name.replace(".", "_") if counts[stem.lower()] > 1 else stem
+        numbered = (f"{wanted}-{number}" for number in itertools.count(2))
+        free = next(n for n in itertools.chain([wanted], numbered) if n.lower() not in taken)
+        taken.add(free.lower())
+        chosen.append(free)
+    return chosen
 
 
 def _transcribed(
@@ -211,10 +239,9 @@ def _formed(transcript: "Transcript", form: str, shape: "LineShape", name: str) 
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text}")
+    return int(text)
 
 
 def _is_true(text: str) -> bool:

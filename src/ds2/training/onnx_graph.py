@@ -100,6 +100,11 @@ class _Builder:
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
 
+    @property
+    def num_labels(self) -> int:
+        """Labels of the output layer, the blank included."""
+        return len(self._weights["output.bias"])
+
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         """Add a node; returns the name of its output, or of each of them."""
         names = [f"{operator.lower()}_{len(self._nodes)}_{i}" for i in range(outputs)]
@@ -358,7 +363,7 @@ def _build_top(builder: _Builder, config: NetworkConfig, states: str) -> None:
     for i in range(len(config.fully_connected)):
         states = builder.clipped_relu(builder.linear(states, f"fc.{i}"))
     log_probs = builder.add("LogSoftmax", builder.linear(states, "output"), axis=-1)
-    builder.output("log_probs", log_probs, ["batch", "frames", "labels"])
+    builder.output("log_probs", log_probs, ["batch", "frames", builder.num_labels])
 
 
 def _build_whole(builder: _Builder, config: NetworkConfig) -> None:

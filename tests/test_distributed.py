@@ -60,7 +60,7 @@ def test_two_processes_equal_one_with_the_same_global_minibatches(tmp_path: Path
     settings = {
         "training__epochs": 4,
         "training__log_every": 1,
-        # Not AdamW, which makes as large a step of a gradient that is mere rounding as of any other.
+        # Not AdamW, which makes as large a step of mere rounding as of any other gradient.
         "training__optimiser": "sgd",
         "training__learning_rate": 1e-4,
         "training__momentum": 0.9,

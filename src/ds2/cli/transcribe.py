@@ -83,8 +83,11 @@ def run(args: argparse.Namespace) -> int:
     if args.raw and args.recordings != ["-"]:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
     names, problems = _found(args.recordings)
-    _check_output(args.output, args.format, len(names))
+    if args.output is None:
+        _check_printable(args.format, len(names))
     recognizer = Recognizer.load(args.model, num_threads=max(1, args.jobs // len(names)))
+    if args.output is not None:
+        _make_directory(args.output)
     outputs = _output_names(names)
     show_names = args.output is None and len(names) > 1 and args.format == "txt"
     for index, result in _transcribed(recognizer, names, args):
@@ -100,17 +103,19 @@ def run(args: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
-def _check_output(directory: Path | None, form: str, num_recordings: int) -> None:
-    """Raise InputError, before the work, for what cannot be written."""
-    if directory is None:
-        if form == "all":
-            raise InputError("-f all: writes several files: say where with -o DIR")
-        if num_recordings > 1 and form not in ("txt", "ctm"):
-            raise InputError(
-                f"-f {form}: of {num_recordings} recordings makes several files: say where with "
-                "-o DIR"
-            )
-        return
+def _check_printable(form: str, num_recordings: int) -> None:
+    """Raise InputError for what makes no sense one after another on standard output."""
+    if form == "all":
+        raise InputError("-f all: writes several files: say where with -o DIR")
+    if num_recordings > 1 and form not in ("txt", "ctm"):
+        raise InputError(
+            f"-f {form}: writes a file for each of the {num_recordings} recordings: say where "
+            "with -o DIR"
+        )
+
+
+def _make_directory(directory: Path) -> None:
+    """Make the directory for the output. Raises InputError if it cannot be written to."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,6 +1,7 @@
 """Bundles: what is written is read back, and whatever is wrong is named in one line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,22 @@ def test_latency_is_the_window_and_the_right_context(bundle: Bundle) -> None:
 
 def test_writing_again_replaces_the_model_and_keeps_other_files(bundle: Bundle) -> None:
     (bundle.path / "README.md").write_text("a model card")
-    write_bundle(bundle, bundle.model_path.read_bytes() + b"")
+    (bundle.path / "figures").mkdir()
+    (bundle.path / "figures" / "curve.txt").write_text("a figure")
+    write_bundle(bundle, bundle.model_path.read_bytes())
     assert load_bundle(bundle.path) == bundle
     assert (bundle.path / "README.md").read_text() == "a model card"
+    assert (bundle.path / "figures" / "curve.txt").read_text() == "a figure"
     assert not list(bundle.path.parent.glob(".*"))
+
+
+def test_writing_through_a_link_leaves_the_link(bundle: Bundle, tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    link.symlink_to(bundle.path)
+    linked = replace(bundle, path=link)
+    write_bundle(linked, bundle.model_path.read_bytes())
+    assert link.is_symlink()
+    assert load_bundle(link) == linked
 
 
 def test_a_failed_write_leaves_the_old_bundle(
@@ -57,7 +70,15 @@ def test_a_directory_of_other_things_is_not_overwritten(bundle: Bundle, tmp_path
     target.mkdir()
     (target / "photo.jpg").touch()
     with pytest.raises(InputError, match="exists and is no bundle: name another directory"):
-        write_bundle(Bundle(target, bundle.alphabet, bundle.features, bundle.model), b"")
+        write_bundle(replace(bundle, path=target), b"")
+
+
+def test_a_bundle_cannot_be_where_a_file_is(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: is a file: name a directory for the bundle"):
+        write_bundle(replace(bundle, path=tmp_path / "file"), b"")
+    with pytest.raises(InputError, match=r"inner: cannot be made: (file exists|not a directory)"):
+        write_bundle(replace(bundle, path=tmp_path / "file" / "inner"), b"")
 
 
 @pytest.mark.parametrize(
@@ -67,9 +88,11 @@ def test_a_directory_of_other_things_is_not_overwritten(bundle: Bundle, tmp_path
         ({"format_version": None}, "format_version is missing: export it again"),
         ({"alphabet": None}, "alphabet is missing: export it again"),
         ({"alphabet": {"kind": "runes"}}, "alphabet: language is missing"),
-        ({"model": {"time_stride": 0}}, "bundle.json: model|bundle.json: streaming"),
-        ({"features": {"window_ms": "long"}}, "bundle.json: window_ms: "),
-        ({"features": {"windw_ms": 20}}, r"bundle.json: windw_ms: unknown key"),
+        ({"model": {"time_stride": 0}}, r"bundle.json: model.streaming: "),
+        ({"features": {"window_ms": "long"}}, r"bundle.json: features.window_ms: "),
+        ({"features": {"windw_ms": 20}}, r"bundle.json: features.windw_ms: unknown key"),
+        ({"features": {"normalisation": "clip"}}, r"features.normalisation: a streaming model"),
+        ({"training": ["much"]}, r"bundle.json: training: must hold names and values"),
         ({"sha256": {}}, r"sha256.model.onnx is missing: export it again"),
         ({"sha256": {"model.onnx": "0"}}, r"model.onnx: damaged: it is not what bundle.json"),
     ],

@@ -1,6 +1,7 @@
 """The recogniser: one path for files, pieces and batches, in both languages and directions."""
 
 import itertools
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -67,6 +68,29 @@ def test_batches_and_threads_give_what_each_recording_gives_alone(
         assert [results[i].text for i in range(7)] == alone  # type: ignore[union-attr]
 
 
+def test_a_caller_who_wants_no_more_leaves_no_threads(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{i}.wav" for i in range(6)]
+    for path in paths:
+        write_wav(path, sound(1.0))
+    before = threading.active_count()
+    results = recognizer.transcribe_many(paths, batch_size=1, jobs=2)
+    next(results)
+    results.close()
+    assert threading.active_count() == before
+
+
+def test_every_core_gets_a_share_of_a_few_recordings(
+    streaming: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    monkeypatch.setattr("ds2.recognizer.advance", lambda streams: sizes.append(len(streams)))
+    monkeypatch.setattr("ds2.recognizer.Stream.is_done", True)
+    assert len(dict(streaming.transcribe_many([sound(0.5)] * 4, batch_size=8, jobs=2))) == 4
+    assert max(sizes) == 2
+
+
 def test_one_bad_recording_does_not_stop_the_others(recognizer: Recognizer, tmp_path: Path) -> None:
     write_wav(tmp_path / "good.wav", sound(0.5))
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
@@ -101,6 +125,24 @@ def test_log_probs_are_a_distribution_for_each_output_frame(recognizer: Recogniz
     np.testing.assert_allclose(np.exp(log_probs).sum(1), 1, atol=1e-5)
 
 
+def test_a_stream_that_has_been_finished_takes_no_more(recognizer: Recognizer) -> None:
+    stream = recognizer.stream()
+    stream.feed(sound(1.0))
+    transcript = stream.finish()
+    with pytest.raises(ValueError, match="has been finished: a new recording needs a new stream"):
+        stream.feed(sound(1.0))
+    assert stream.finish() == transcript
+
+
+def test_a_stream_keeps_nothing_of_the_callers_buffer(recognizer: Recognizer) -> None:
+    waveform, buffer = sound(1.5), np.empty(800, np.float32)
+    stream = recognizer.stream()
+    for start in range(0, len(waveform), 800):
+        buffer[:] = waveform[start : start + 800]
+        stream.feed(buffer)
+    assert stream.finish().text == recognizer.transcribe(waveform).text
+
+
 def test_a_stream_tells_what_it_has_so_far(streaming: Recognizer) -> None:
     stream = streaming.stream()
     stream.feed(sound(3.0))
@@ -117,7 +159,12 @@ def test_audio_past_a_window_of_a_whole_utterance_model_is_read(
     monkeypatch.setattr("ds2.streams.OVERLAP_S", 1.0)
     waveform = sound(7.3)
     in_windows = recognizer.log_probs(waveform)
-    assert len(in_windows) == -(-729 // 2)  # as many as in one piece
+    monkeypatch.setattr("ds2.streams.WINDOW_S", 60.0)
+    whole = recognizer.log_probs(waveform)
+    assert len(in_windows) == len(whole) == -(-729 // 2)
+    # Nothing is shifted: most outputs are nearest to the output of the whole at the same place.
+    far = np.abs(in_windows[:, None] - whole[None]).mean(axis=2)
+    assert (far.argmin(axis=1) == np.arange(len(whole))).mean() > 0.6
 
 
 def test_memory_does_not_grow_with_the_recording(streaming: Recognizer) -> None:

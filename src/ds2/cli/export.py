@@ -1,6 +1,7 @@
 """`ds2 export`: from a training run to a bundle that `ds2 transcribe` takes."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ds2.errors import InputError
@@ -35,20 +36,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
     try:
-        from ds2.training.export import export
+        from ds2.training.export import ParityError, export
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("ds2"):
             raise
         raise InputError(f"export needs {error.name}: pip install 'ds2[train]'") from None
-    bundle = export(
-        args.source,
-        args.output,
-        checkpoint_name=args.checkpoint,
-        precision=args.weights,
-        licence=args.licence,
-    )
+    try:
+        bundle = export(
+            args.source,
+            args.output,
+            checkpoint_name=args.checkpoint,
+            precision=args.weights,
+            licence=args.licence,
+        )
+    except ParityError as error:
+        print(f"ds2: {args.source}: not exported: {error}: a fault of ds2", file=sys.stderr)
+        return 1
     size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")
+    return 0

@@ -1,5 +1,6 @@
 """`ds2 transcribe` where output can go wrong: names that meet, places that are none, cores."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_more_cores_than_recordings_give_the_same_text(
 
 
 def test_numbers_that_are_none_are_named(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for value in ("0", "-1", "x", "1.5"):
+    for verb, value in itertools.product(("transcribe", "evaluate"), ("0", "-1", "x", "1.5")):
         with pytest.raises(SystemExit):
-            main(["transcribe", "a.wav", "-m", model, f"--jobs={value}"])
+            main([verb, "a.wav", "-m", model, f"--jobs={value}"])
         assert f"must be a whole number from 1 on, not {value}" in capsys.readouterr().err

@@ -1,14 +1,13 @@
 """Utterance: a stretch of audio with its text; and the checks of what manifests say of one."""
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ds2.errors import InputError
+from ds2.texts import opened
 
 Lines: TypeAlias = Iterator[tuple[int, str]]
 """Lines of a file with their numbers, from 1."""
@@ -49,20 +48,13 @@ def numbered_lines(path: Path) -> Lines:
 
     A byte order mark and line ends of any system are taken off. Raises InputError.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, data in enumerate(file, 1):
-                line = _decoded(data, f"{path}:{number}").rstrip("\r\n")
-                if number == 1:
-                    line = line.removeprefix("\ufeff")
-                if line.strip():
-                    yield number, line
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
+    with opened(path) as file:
+        for number, data in enumerate(file, 1):
+            line = _decoded(data, f"{path}:{number}").rstrip("\r\n")
+            if number == 1:
+                line = line.removeprefix("\ufeff")
+            if line.strip():
+                yield number, line
 
 
 def _decoded(data: bytes, where: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.terminal import positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=positive,
         default=8,
         metavar="N",
         help="recordings recognised side by side (8)",
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processor cores (1)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processor cores (1)")
     parser.add_argument(
         "--raw-text",
         action="store_true",
@@ -99,18 +100,8 @@ def _recognised(
     recognizer: "Recognizer", utterances: "Sequence[Utterance]", args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript]]":
     """Transcripts under a progress bar. Raises InputError for a recording that cannot be read."""
-    from rich.console import Console
-    from rich.progress import track
-
     results = recognizer.transcribe_many(utterances, batch_size=args.batch_size, jobs=args.jobs)
-    for index, result in track(
-        results,
-        description="recognising",
-        total=len(utterances),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    ):
+    for index, result in tracked(results, "recognising", len(utterances)):
         if isinstance(result, InputError):
             raise InputError(f"{utterances[index].where}: {result}")
         yield index, result

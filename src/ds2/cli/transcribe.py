@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.terminal import positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to write files")
     parser.add_argument(
-        "--jobs", type=_positive, default=1, metavar="N", help="processor cores to use (1)"
+        "--jobs", type=positive, default=1, metavar="N", help="processor cores to use (1)"
     )
     parser.add_argument(
         "--batch-size",
-        type=_positive,
+        type=positive,
         default=8,
         metavar="N",
         help="recordings that each core takes through a streaming model side by side (8)",
@@ -46,8 +47,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_shape(parser.add_argument_group("subtitles (srt, vtt)"))
     raw = parser.add_argument_group("samples without a header, on standard input")
     raw.add_argument("--raw", choices=("s16le", "f32le"), help="their encoding")
-    raw.add_argument("--rate", type=_positive, default=16_000, help="in Hz (16000)")
-    raw.add_argument("--channels", type=_positive, default=1, help="(1)")
+    raw.add_argument("--rate", type=positive, default=16_000, help="in Hz (16000)")
+    raw.add_argument("--channels", type=positive, default=1, help="(1)")
     parser.set_defaults(run=run)
 
 
@@ -59,7 +60,7 @@ def _add_shape(group: "argparse._ArgumentGroup") -> None:
         ("max-words-per-line", "words of a line"),
     ):
         other = f"--{name.replace('-', '_')}"
-        group.add_argument(f"--{name}", other, type=_positive, metavar="N", help=meaning)
+        group.add_argument(f"--{name}", other, type=positive, metavar="N", help=meaning)
     group.add_argument(
         "--highlight-words",
         "--highlight_words",
@@ -165,9 +166,6 @@ def _transcribed(
     recognizer: "Recognizer", names: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
     """Results in the order of the recordings, under a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
     if names == ["-"]:
         yield 0, _from_standard_input(recognizer, args)
         return
@@ -175,14 +173,7 @@ def _transcribed(
     results = recognizer.transcribe_many(
         recordings, batch_size=args.batch_size, jobs=min(args.jobs, len(names))
     )
-    shown = track(
-        results,
-        description="transcribing",
-        total=len(names),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+    shown = tracked(results, "transcribing", len(names))
     if args.output is not None:  # files may be written in any order
         yield from shown
         return
@@ -241,12 +232,6 @@ def _formed(transcript: "Transcript", form: str, shape: "LineShape", name: str) 
     if form == "ctm":
         return to_ctm(transcript, name)
     return WRITERS[form](transcript, shape)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text}")
-    return int(text)
 
 
 def _is_true(text: str) -> bool:

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from ds2.atomic import atomic_write
 from ds2.errors import InputError
-from ds2.ngram.arpa_reader import Reader, Section, opened
+from ds2.ngram.arpa_reader import Reader, Section
 from ds2.ngram.columns import Workspace
 from ds2.ngram.corpus import UNKNOWN
 from ds2.ngram.levels import NgramLevel, SortedGrams, sorted_grams, spelled
+from ds2.texts import opened
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[Any]

@@ -1,14 +1,11 @@
 """The parts of an ARPA file: its vocabulary and its n-grams, as they stand there."""
 
-import gzip
 import math
 import re
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -240,16 +237,3 @@ def _float(field: bytes) -> float:
 def _shown(field: bytes) -> str:
     text = field.decode(errors="backslashreplace")
     return text if len(text) <= 40 else text[:40] + "..."
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield cast(BinaryIO, file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None

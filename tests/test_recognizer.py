@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ds2 import InputError, Recognizer, Transcript
 from ds2.alphabet import english_bigrams, english_characters, mandarin_characters
 from ds2.audio import write_wav
-from ds2.ctc import Token
+from ds2.ctc.hypothesis import Token
 from ds2.manifest import Utterance
 from ds2.streams import words_of
 from models import TINY, TINY_BIDIRECTIONAL, write_random_bundle
@@ -185,7 +185,7 @@ def test_memory_does_not_grow_with_the_recording(streaming: Recognizer) -> None:
 
 def tokens_of(text: str, symbols: tuple[str, ...]) -> list[Token]:
     return [
-        Token(symbols.index(symbol) + 1, 2 * i, 2 * i + 1, float(np.log(0.5)))
+        Token(symbols.index(symbol) + 1, 2 * i, 2 * i + 1, float(np.log(0.5)), 0.5)
         for i, symbol in enumerate(text.split("|"))
     ]
 

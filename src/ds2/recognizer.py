@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ds2.acoustic import AcousticModel
 from ds2.audio import Source, Waveform, audio_blocks
 from ds2.bundle import Bundle, find_bundle, load_bundle
-from ds2.ctc import Decoder, GreedyDecoder, Hypothesis
+from ds2.ctc.greedy import GreedyDecoder
+from ds2.ctc.hypothesis import Decoder, Hypothesis
 from ds2.errors import InputError
 from ds2.manifest import Utterance
 from ds2.streams import Stream, WholeStream, advance
@@ -196,9 +197,9 @@ class _Collector:
         """Keep (T, V) more frames."""
         self.pieces.append(log_probs)
 
-    def best(self, n: int = 1) -> list[Hypothesis]:
+    def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
         """None."""
-        del n
+        del n, is_final
         return []
 
 

@@ -1,5 +1,6 @@
 """Audio on its way through a model: features, steps, decoder and the words that come out."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from ds2.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
 from ds2.alphabet import Alphabet
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
-from ds2.ctc import Decoder, Token
+from ds2.ctc.hypothesis import Decoder, Token
 from ds2.features import FeatureStream, log_spectrogram
 from ds2.transcript import Transcript, Word
 
@@ -63,7 +64,7 @@ class Stream:
 
     def transcript(self) -> Transcript:
         """What has been recognised so far; its end may yet change."""
-        return _transcript(self.decoder, self.model, self._num_samples)
+        return _transcript(self.decoder, self.model, self._num_samples, self.is_done)
 
     def hear(self, waveform: Waveform) -> None:
         """Take (N,) more samples without moving the model; `advance` does that."""
@@ -186,7 +187,7 @@ class WholeStream:
 
     def transcript(self) -> Transcript:
         """What has been recognised so far."""
-        return _transcript(self.decoder, self.model, self._num_samples)
+        return _transcript(self.decoder, self.model, self._num_samples, self._has_ended)
 
     def _log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
         features = log_spectrogram(waveform, self.model.bundle.features)
@@ -201,8 +202,10 @@ def _refuse_after_end(has_ended: bool) -> None:
         raise ValueError("this stream has been finished: a new recording needs a new stream")
 
 
-def _transcript(decoder: Decoder, model: AcousticModel, num_samples: int) -> Transcript:
-    tokens = decoder.best()[0].tokens
+def _transcript(
+    decoder: Decoder, model: AcousticModel, num_samples: int, is_final: bool
+) -> Transcript:
+    tokens = decoder.best(is_final=is_final)[0].tokens
     duration_s = num_samples / SAMPLE_RATE_HZ
     words = words_of(tokens, model.bundle.alphabet, model.bundle.output_stride_s, duration_s)
     return Transcript(tuple(words), duration_s, model.bundle.language)
@@ -215,7 +218,7 @@ def words_of(
 
     Output frame j stands for the time from j to j + 1 strides. A word lasts from its first
     token's first frame to its last token's last; its confidence is the geometric mean of its
-    tokens' probabilities. In Mandarin every character is a word, and so is each Latin word.
+    tokens'. In Mandarin every character is a word, and so is each Latin word.
     """
     groups: list[list[Token]] = []
     open_group = False  # whether the next token may go on with the last word
@@ -235,10 +238,10 @@ def words_of(
 def _word(
     tokens: Sequence[Token], alphabet: Alphabet, output_stride_s: float, duration_s: float
 ) -> Word:
-    mean_log_prob = sum(token.log_prob for token in tokens) / len(tokens)
+    confidence = math.prod(token.confidence for token in tokens) ** (1 / len(tokens))
     return Word(
         text=alphabet.decode(token.label for token in tokens),
         start_s=round(min(duration_s, tokens[0].start_frame * output_stride_s), 3),
         end_s=round(min(duration_s, tokens[-1].end_frame * output_stride_s), 3),
-        confidence=min(1.0, float(np.exp(mean_log_prob))),
+        confidence=confidence,
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ds2.alphabet import Alphabet
-from ds2.ctc import GreedyDecoder
+from ds2.ctc.greedy import GreedyDecoder
 from ds2.errors import InputError
 from ds2.metrics import EditCounts, character_errors, word_errors
 from ds2.training.config import RunConfig

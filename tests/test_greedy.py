@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ds2.ctc import GreedyDecoder, Hypothesis
+from ds2.ctc.greedy import GreedyDecoder
+from ds2.ctc.hypothesis import Hypothesis
 
 
 def log_probs_of(labels: list[int], num_labels: int = 4, seed: int = 0) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_a_token_lasts_as_long_as_its_run_and_is_as_sure_as_its_best_frame() -> 
 
 def test_the_score_is_that_of_the_alignment() -> None:
     log_probs = log_probs_of([1, 0, 3])
-    assert decoded(log_probs, [1]).log_prob == pytest.approx(float(log_probs.max(1).sum()))
+    assert decoded(log_probs, [1]).scores.total == pytest.approx(float(log_probs.max(1).sum()))
 
 
 def test_no_frames_are_an_empty_hypothesis() -> None:

@@ -1,51 +1,18 @@
-"""CTC decoding: log_probs in, hypotheses out.
+"""Greedy decoding: the likeliest label of each frame."""
 
-A decoder takes any number of frames at a time (`feed`) and tells its best hypotheses at any time
-(`best`); fed in any pieces it gives what the whole would give.
-"""
-
-from dataclasses import dataclass
-from typing import Protocol
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-BLANK = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One label of a hypothesis and where it was heard."""
-
-    label: int
-    start_frame: int
-    end_frame: int  # after the last frame of the label's run
-    log_prob: float  # of the label, at the frame of its run where it is likeliest
-
-
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """A way to read the frames so far."""
-
-    tokens: tuple[Token, ...]
-    log_prob: float  # natural logarithm; what of, the decoder says
-
-
-class Decoder(Protocol):
-    """What turns log_probs into hypotheses."""
-
-    def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Take (T, V) more frames of normalised natural-log probabilities."""
-
-    def best(self, n: int = 1) -> list[Hypothesis]:
-        """The n likeliest hypotheses of the frames so far, the best first."""
+from ds2.ctc.hypothesis import BLANK, Hypothesis, Scores, Token
 
 
 class GreedyDecoder:
     """The likeliest label of each frame, repeats and blanks taken out.
 
-    The hypothesis' log_prob is that of this one alignment. Memory grows with the tokens, not
-    with the frames.
+    The acoustic score is that of this one alignment. A token's confidence is its probability at
+    its best frame. Memory grows with the tokens, not with the frames.
     """
 
     def __init__(self) -> None:
@@ -83,11 +50,12 @@ class GreedyDecoder:
         if label == self._last and start == self._num_frames:  # the run began in an earlier piece
             before = self._tokens[-1]
             log_prob = max(log_prob, before.log_prob)
-            self._tokens[-1] = Token(label, before.start_frame, end, log_prob)
-        else:
-            self._tokens.append(Token(label, start, end, log_prob))
+            start = before.start_frame
+            self._tokens.pop()
+        confidence = min(1.0, math.exp(log_prob))
+        self._tokens.append(Token(label, start, end, log_prob, confidence))
 
-    def best(self, n: int = 1) -> list[Hypothesis]:
-        """The one hypothesis there is, whatever n."""
-        del n
-        return [Hypothesis(tuple(self._tokens), self._log_prob)]
+    def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
+        """The one hypothesis there is, whatever n. Only its last token may yet grow longer."""
+        del n, is_final
+        return [Hypothesis(tuple(self._tokens), Scores(self._log_prob), len(self._tokens))]

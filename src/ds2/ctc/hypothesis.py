@@ -1,0 +1,57 @@
+"""What every decoder speaks of: tokens, hypotheses and their scores."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLANK = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One label of a hypothesis and where it was heard."""
+
+    label: int
+    start_frame: int
+    end_frame: int  # after the last frame of the label's run
+    log_prob: float  # of the label, at the frame of its run where it is likeliest
+    confidence: float  # in [0, 1]: that the word it stands in was said
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a hypothesis' score is the sum of, in natural logarithms (equation 12 of the paper)."""
+
+    acoustic: float  # log p_ctc: of one alignment or of many, as the decoder says
+    lm: float = 0.0  # alpha log p_lm, and the prices of unknown words
+    count: float = 0.0  # beta times the number of words
+    hot: float = 0.0  # the weights of the hot phrases that it holds
+
+    @property
+    def total(self) -> float:
+        """What hypotheses are ranked by."""
+        return self.acoustic + self.lm + self.count + self.hot
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A way to read the frames so far."""
+
+    tokens: tuple[Token, ...]
+    scores: Scores
+    num_stable: int = 0  # so many tokens at its start stay, whatever frames come
+
+
+class Decoder(Protocol):
+    """What turns log_probs into hypotheses."""
+
+    def feed(self, log_probs: NDArray[np.float32]) -> None:
+        """Take (T, V) more frames of normalised natural-log probabilities."""
+
+    def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
+        """The n best hypotheses of the frames so far, the best first.
+
+        is_final: judge them as if the audio ended here; else the last word may yet go on.
+        """

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.ctc.greedy import GreedyDecoder
-from ds2.ctc.hypothesis import Hypothesis
+from ds2.ctc.hypothesis import Hypothesis, Scores
 
 
 def log_probs_of(labels: list[int], num_labels: int = 4, seed: int = 0) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_the_score_is_that_of_the_alignment() -> None:
 
 
 def test_no_frames_are_an_empty_hypothesis() -> None:
-    assert decoded(np.empty((0, 4), np.float32), []) == Hypothesis((), 0.0)
+    assert decoded(np.empty((0, 4), np.float32), []) == Hypothesis((), Scores(0.0))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

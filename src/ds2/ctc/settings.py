@@ -1,0 +1,40 @@
+"""The settings of the beam search; a bundle keeps them with its language model."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BeamSettings:
+    """How wide to search, and what a hypothesis' score is made of.
+
+    The pruning is the paper's (section 3.8: p = 0.99, at most 40 characters); scores are natural
+    logarithms.
+    """
+
+    beam_width: int = 100  # hypotheses kept from frame to frame
+    beam_threshold: float = 20.0  # those so much below the best are dropped
+    label_mass: float = 0.99  # of a frame's labels, the fewest that have this much probability
+    max_labels: int = 40  # and no more than these
+    lm_weight: float = 0.5  # alpha
+    word_bonus: float = 1.0  # beta; in Mandarin of a character
+    unknown_word_score: float | None = -10.0  # of a word that the model lacks; None forbids them
+    confidence_slope: float = 1.0  # log-odds of the posterior over the beam to log-odds of
+    confidence_offset: float = 0.0  # being right; fitted on a development set
+
+    def __post_init__(self) -> None:
+        for name in ("beam_width", "max_labels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
+        if not self.beam_threshold > 0:
+            raise ValueError(f"beam_threshold: must be above 0, not {self.beam_threshold}")
+        if not 0 < self.label_mass <= 1:
+            raise ValueError(f"label_mass: must be above 0, at most 1, not {self.label_mass}")
+        if not 0 <= self.lm_weight < math.inf:
+            raise ValueError(f"lm_weight: must be at least 0, not {self.lm_weight}")
+        for name in ("word_bonus", "confidence_slope", "confidence_offset"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name}: must be a finite number, not {getattr(self, name)}")
+        price = self.unknown_word_score
+        if price is not None and not -math.inf < price <= 0:
+            raise ValueError(f"unknown_word_score: must be at most 0, not {price}")

@@ -133,9 +133,15 @@ class MappedModel:
             )
         return levels
 
-    def _numbers(self, name: str) -> Numbers:
+    def unigram_log10_probs(self) -> npt.NDArray[np.float32]:
+        """(V,) by word id."""
+        return self._numbers("prob", slice(1, 1 + self.counts[0]))
+
+    def _numbers(self, name: str, nodes: slice = slice(None)) -> npt.NDArray[np.float32]:
         codes = self.codes.get(f"{name}_codes")
-        return codes.decode(self.sections[f"{name}_codes"]) if codes else self.sections[f"{name}s"]
+        if codes:
+            return codes.decode(self.sections[f"{name}_codes"][nodes])
+        return self.sections[f"{name}s"][nodes]
 
 
 def is_model(path: Path) -> bool:

@@ -248,6 +248,10 @@ class NgramModel:
             log_prob_known += float(log_probs[ids != UNKNOWN].sum())
         return Perplexity(num_sentences, num_words, num_unknown, log_prob, log_prob_known)
 
+    def unigram_log_probs(self) -> npt.NDArray[np.float32]:
+        """(V,) natural log-probabilities of the words by id, whatever stands before them."""
+        return self._mapped.unigram_log10_probs() * np.float32(LOG_10)
+
     def levels(self) -> list[NgramLevel]:
         """Its n-grams order by order, in memory: for writing files and for mixing."""
         return self._mapped.levels()

@@ -14,6 +14,8 @@ Index: TypeAlias = Any
 """A node, state or word id: int64 in compiled code, int elsewhere."""
 
 compiled = njit(cache=True, nogil=True)
+inlined = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For what only compiled code calls: without a door to Python it compiles in half the time."""
 
 LOG_10 = math.log(10)
 EMPTY_STATE = 0

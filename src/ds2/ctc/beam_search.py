@@ -1,0 +1,159 @@
+"""Prefix beam search with a language model, hot phrases, times and confidences (section 3.8)."""
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.alphabet import Alphabet
+from ds2.ctc.hypothesis import Hypothesis, Scores, Token
+from ds2.ctc.phrases import BORDER, HotPhrase, spelt_phrases
+from ds2.ctc.prefixes import Limits, new_memory, with_room
+from ds2.ctc.reading import SPAN, agree, judge, read_back
+from ds2.ctc.search import take_frames
+from ds2.ctc.settings import BeamSettings, calibrated
+from ds2.ctc.tables import Scoring, scoring_of
+from ds2.ngram.model import NgramModel
+
+
+class BeamSearch:
+    """What all searches of a model share: its alphabet, language model, phrases and settings.
+
+    A hypothesis is ranked by log p_ctc + alpha log p_lm + beta words + hot phrases (equation 12
+    of the paper), where p_ctc adds up all alignments. May be used from several threads at once.
+    """
+
+    def __init__(
+        self,
+        alphabet: Alphabet,
+        settings: BeamSettings | None = None,
+        lm: NgramModel | None = None,
+        phrases: Sequence[HotPhrase] = (),
+    ) -> None:
+        """lm: of words for English, of characters for Mandarin; None does without.
+
+        Raises InputError if the language model does not fit, or a phrase cannot be spelt.
+        """
+        self.alphabet = alphabet
+        self.settings = settings or BeamSettings()
+        self._scoring = scoring_of(alphabet, self.settings, lm, spelt_phrases(phrases, alphabet))
+        self._limits = Limits(
+            self.settings.beam_width,
+            float(self.settings.beam_threshold),
+            float(self.settings.label_mass),
+            self.settings.max_labels,
+        )
+
+    def decoder(self) -> "PrefixBeamSearch":
+        """A new search, for one stream of log_probs."""
+        return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, self._limits)
+
+    def decode_batch(
+        self,
+        batch: Sequence[NDArray[np.float32]],
+        *,
+        n: int = 1,
+        num_threads: int | None = None,
+    ) -> list[list[Hypothesis]]:
+        """The n best hypotheses of each utterance, (T, V) log_probs, in their order.
+
+        num_threads: processor cores; None takes all.
+        """
+        if num_threads == 1:
+            return [self._decoded(log_probs, n) for log_probs in batch]
+        with ThreadPoolExecutor(num_threads or os.cpu_count()) as pool:
+            return list(pool.map(self._decoded, batch, [n] * len(batch)))
+
+    def _decoded(self, log_probs: NDArray[np.float32], n: int) -> list[Hypothesis]:
+        decoder = self.decoder()
+        decoder.feed(log_probs)
+        return decoder.best(n)
+
+
+class PrefixBeamSearch:
+    """One search, over one stream of log_probs; made by `BeamSearch.decoder`.
+
+    Whatever pieces the log_probs come in, and whenever `best` is asked, the hypotheses are those of
+    the whole. Memory grows with the text, not with the frames.
+    """
+
+    def __init__(
+        self, alphabet: Alphabet, settings: BeamSettings, scoring: Scoring, limits: Limits
+    ) -> None:
+        self._alphabet = alphabet
+        self._settings = settings
+        self._scoring = scoring
+        self._limits = limits
+        self._memory = new_memory(scoring, limits)
+
+    def feed(self, log_probs: NDArray[np.float32]) -> None:
+        """Take (T, V) more frames. Raises ValueError for what are no log_probs."""
+        if log_probs.ndim != 2 or log_probs.shape[1] != len(self._alphabet):
+            raise ValueError(
+                f"log_probs are (T, {len(self._alphabet)}), not of shape {log_probs.shape}"
+            )
+        log_probs = np.require(log_probs, np.float32, ["C", "W"])  # one type, compiled once
+        num_taken = 0
+        while num_taken < len(log_probs):
+            num_taken = take_frames(self._scoring, self._limits, self._memory, log_probs, num_taken)
+            if num_taken < 0:
+                raise ValueError("log_probs hold NaN")
+            if num_taken < len(log_probs):
+                self._memory = with_room(self._memory)
+
+    def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
+        """The n best hypotheses of the frames so far, or as many as there are, the best first.
+
+        Those that spell the same words are one: their probabilities are added. is_final: judge
+        them as if the audio ended here; else the last word may yet go on. If the vocabulary is
+        closed, and no hypothesis ends with a whole word, the last word is left out.
+        """
+        num_entries = int(self._memory.sizes[2])
+        parts, hashes = np.empty((num_entries, 4)), np.empty(num_entries, np.int64)
+        judge(self._scoring, self._memory, is_final, parts, hashes)
+        is_cut = is_final and bool((parts[:, 0] == -np.inf).all())
+        if is_cut:
+            judge(self._scoring, self._memory, False, parts, hashes)
+        totals = parts.sum(axis=1)
+        last_judged, num_stable = agree(self._memory, totals.copy())
+        groups: dict[int, list[int]] = {}
+        for slot in np.argsort(-totals, kind="stable").tolist():
+            if totals[slot] > -np.inf:
+                groups.setdefault(int(hashes[slot]), []).append(slot)
+        scored = [(_scores(parts, slots), slots[0]) for slots in groups.values()]
+        scored.sort(key=lambda pair: -pair[0].total)
+        hypotheses = []
+        for scores, slot in scored[:n]:
+            tokens = self._tokens(slot, last_judged)
+            tokens = tokens[: self._last_border(tokens)] if is_cut else tokens
+            hypotheses.append(Hypothesis(tokens, scores, min(num_stable, len(tokens))))
+        return hypotheses
+
+    def _tokens(self, slot: int, last_judged: int) -> tuple[Token, ...]:
+        """What an entry of the beam says, and when."""
+        memory = self._memory
+        beam = memory.beam[memory.sizes[3] & 1]
+        spans = np.empty(memory.prefixes[beam[slot]["prefix"]]["depth"], SPAN)
+        read_back(memory, slot, last_judged, spans)
+        slope, offset = self._settings.confidence_slope, self._settings.confidence_offset
+        return tuple(
+            Token(label, start, end, peak, calibrated(posterior, slope, offset))
+            for label, start, end, peak, posterior in spans.tolist()
+        )
+
+    def _last_border(self, tokens: Sequence[Token]) -> int:
+        """Where the last word, which is not whole, begins."""
+        symbols = self._alphabet.symbols
+        places = [i for i, token in enumerate(tokens) if symbols[token.label - 1] == BORDER]
+        return places[-1] if places else 0
+
+
+def _scores(parts: NDArray[np.float64], slots: Sequence[int]) -> Scores:
+    """Of hypotheses that spell the same words: the acoustics added up, the rest the same."""
+    highest = float(parts[slots[0], 0])
+    acoustic = highest + math.log(sum(math.exp(parts[slot, 0] - highest) for slot in slots))
+    _, lm, count, hot = parts[slots[0]].tolist()
+    return Scores(acoustic, lm, count, hot)

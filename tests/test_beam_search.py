@@ -212,7 +212,7 @@ def test_what_was_said_clearly_and_a_while_ago_is_stable() -> None:
     log_probs = random_log_probs(90, 4, 0, 1)
     log_probs[np.arange(90), said] += 9
     log_probs -= np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
-    decoder = BeamSearch(ENGLISH, BeamSettings(beam_width=20)).decoder()
+    decoder = BeamSearch(ENGLISH, BeamSettings(beam_threshold=6)).decoder()
     decoder.feed(log_probs)
     (hypothesis,) = decoder.best(is_final=False)
     assert len(hypothesis.tokens) == 45

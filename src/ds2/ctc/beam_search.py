@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ds2.alphabet import Alphabet
+from ds2.calibration import calibrated
 from ds2.ctc.hypothesis import Hypothesis, Scores, Token
 from ds2.ctc.phrases import BORDER, HotPhrase, spelt_phrases
 from ds2.ctc.prefixes import Limits, new_memory, with_room
 from ds2.ctc.reading import SPAN, agree, judge, read_back
 from ds2.ctc.search import take_frames
-from ds2.ctc.settings import BeamSettings, calibrated
+from ds2.ctc.settings import BeamSettings
 from ds2.ctc.tables import Scoring, scoring_of
 from ds2.ngram.model import NgramModel
 

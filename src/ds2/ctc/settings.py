@@ -38,10 +38,3 @@ class BeamSettings:
         price = self.unknown_word_score
         if price is not None and not -math.inf < price <= 0:
             raise ValueError(f"unknown_word_score: must be at most 0, not {price}")
-
-
-def calibrated(posterior: float, slope: float, offset: float) -> float:
-    """The probability of being right, from the posterior over the beam."""
-    posterior = min(max(posterior, 1e-4), 1 - 1e-4)
-    log_odds = slope * math.log(posterior / (1 - posterior)) + offset
-    return 1 / (1 + math.exp(-log_odds))

@@ -15,7 +15,7 @@ from ds2.alphabet import Alphabet, english_characters
 from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.phrases import HotPhrase
-from ds2.ctc.settings import BeamSettings
+from ds2.ctc.settings import UNKNOWN_LETTERS, BeamSettings
 from ds2.errors import InputError
 from ds2.ngram.estimate import EstimateConfig
 from ds2.ngram.model import NgramModel
@@ -91,10 +91,11 @@ def enumerated(
         if lm is not None:
             scored = lm.score_sentence(words)
             language = options.lm_weight * sum(word.log_prob for word in scored)
-            strange = sum(not w.is_known and w.word not in hot_words for w in scored)
+            strange = [w.word for w in scored if not w.is_known and w.word not in hot_words]
             if strange and options.unknown_word_score is None:
                 continue
-            language += strange * (options.unknown_word_score or 0)
+            price = options.unknown_word_score or 0
+            language += sum(price * max(1, len(word) / UNKNOWN_LETTERS) for word in strange)
         hot = sum(p.weight * num_occurrences(p.text, texts[words], alphabet) for p in phrases)
         scores[words] = (acoustic, language, options.word_bonus * len(words), hot)
     return scores
@@ -126,7 +127,9 @@ def assert_equals_enumeration(
 @pytest.fixture(scope="module")
 def word_lm(tmp_path_factory: pytest.TempPathFactory) -> NgramModel:
     text = "ab a ab\na ab b a\nb b a ab\naa ab\n"
-    return build(tmp_path_factory.mktemp("lm"), text, EstimateConfig(order=3, discount_fallback=FALLBACK))
+    return build(
+        tmp_path_factory.mktemp("lm"), text, EstimateConfig(order=3, discount_fallback=FALLBACK)
+    )
 
 
 @pytest.fixture(scope="module")

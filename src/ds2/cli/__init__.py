@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from ds2 import __version__
 from ds2.errors import InputError
 
-VERBS = ("transcribe", "info", "show", "evaluate", "check", "train", "export", "lm")
+VERBS = (
+    "transcribe",
+    "info",
+    "show",
+    "evaluate",
+    "align",
+    "check",
+    "train",
+    "export",
+    "lm",
+    "bundle",
+)
 """The modules of this package, in the order `ds2 --help` lists them."""
 
 

@@ -8,8 +8,8 @@ share of the beam's probability that is in hypotheses with this word at this tim
 import math
 from typing import Any
 
+from ds2.compilation import inlined
 from ds2.ctc.prefixes import NOTHING
-from ds2.ngram.score import inlined
 
 DELAY = 12
 """Frames that the beam has after a word's end to make up its mind."""

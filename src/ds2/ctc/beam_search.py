@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ds2.alphabet import Alphabet
 from ds2.calibration import calibrated
 from ds2.ctc.hypothesis import Hypothesis, Scores, Token
-from ds2.ctc.phrases import BORDER, HotPhrase, spelt_phrases
-from ds2.ctc.prefixes import Limits, new_memory, with_room
-from ds2.ctc.reading import SPAN, agree, judge, read_back
+from ds2.ctc.phrases import HotPhrase, spelt_phrases
+from ds2.ctc.prefixes import ROOT, Limits, new_memory, with_room
+from ds2.ctc.reading import CUT, OPEN, SPAN, WHOLE, agree, judge, read_back
 from ds2.ctc.search import take_frames
 from ds2.ctc.settings import BeamSettings
 from ds2.ctc.tables import Scoring, scoring_of
@@ -89,6 +89,7 @@ class PrefixBeamSearch:
         self._scoring = scoring
         self._limits = limits
         self._memory = new_memory(scoring, limits)
+        self._is_closed = scoring.has_lm and settings.unknown_word_score is None
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
         """Take (T, V) more frames. Raises ValueError for what are no log_probs."""
@@ -97,11 +98,11 @@ class PrefixBeamSearch:
                 f"log_probs are (T, {len(self._alphabet)}), not of shape {log_probs.shape}"
             )
         log_probs = np.require(log_probs, np.float32, ["C", "W"])  # one type, compiled once
+        if not log_probs.max(initial=0) < np.inf:
+            raise ValueError("log_probs hold NaN or infinity")
         num_taken = 0
         while num_taken < len(log_probs):
             num_taken = take_frames(self._scoring, self._limits, self._memory, log_probs, num_taken)
-            if num_taken < 0:
-                raise ValueError("log_probs hold NaN")
             if num_taken < len(log_probs):
                 self._memory = with_room(self._memory)
 
@@ -114,12 +115,14 @@ class PrefixBeamSearch:
         """
         num_entries = int(self._memory.sizes[2])
         parts, hashes = np.empty((num_entries, 4)), np.empty(num_entries, np.int64)
-        judge(self._scoring, self._memory, is_final, parts, hashes)
-        is_cut = is_final and bool((parts[:, 0] == -np.inf).all())
-        if is_cut:
-            judge(self._scoring, self._memory, False, parts, hashes)
+        ending = WHOLE if is_final else OPEN
+        judge(self._scoring, self._memory, ending, parts, hashes)
+        if is_final and (parts[:, 0] == -np.inf).all():
+            ending = CUT
+            judge(self._scoring, self._memory, ending, parts, hashes)
         totals = parts.sum(axis=1)
-        last_judged, num_stable = agree(self._memory, totals.copy())
+        last_judged, shared = agree(self._memory, totals.copy())
+        num_stable = self._depth(shared, self._is_closed)
         groups: dict[int, list[int]] = {}
         for slot in np.argsort(-totals, kind="stable").tolist():
             if totals[slot] > -np.inf:
@@ -128,28 +131,28 @@ class PrefixBeamSearch:
         scored.sort(key=lambda pair: -pair[0].total)
         hypotheses = []
         for scores, slot in scored[:n]:
-            tokens = self._tokens(slot, last_judged)
-            tokens = tokens[: self._last_border(tokens)] if is_cut else tokens
+            tokens = self._tokens(slot, last_judged, is_cut=ending == CUT)
             hypotheses.append(Hypothesis(tokens, scores, min(num_stable, len(tokens))))
         return hypotheses
 
-    def _tokens(self, slot: int, last_judged: int) -> tuple[Token, ...]:
+    def _tokens(self, slot: int, last_judged: int, *, is_cut: bool) -> tuple[Token, ...]:
         """What an entry of the beam says, and when."""
         memory = self._memory
-        beam = memory.beam[memory.sizes[3] & 1]
-        spans = np.empty(memory.prefixes[beam[slot]["prefix"]]["depth"], SPAN)
+        index = int(memory.beam[memory.sizes[3] & 1][slot]["prefix"])
+        spans = np.empty(self._depth(index), SPAN)
         read_back(memory, slot, last_judged, spans)
         slope, offset = self._settings.confidence_slope, self._settings.confidence_offset
         return tuple(
             Token(label, start, end, peak, calibrated(posterior, slope, offset))
-            for label, start, end, peak, posterior in spans.tolist()
+            for label, start, end, peak, posterior in spans[: self._depth(index, is_cut)].tolist()
         )
 
-    def _last_border(self, tokens: Sequence[Token]) -> int:
-        """Where the last word, which is not whole, begins."""
-        symbols = self._alphabet.symbols
-        places = [i for i, token in enumerate(tokens) if symbols[token.label - 1] == BORDER]
-        return places[-1] if places else 0
+    def _depth(self, index: int, is_cut: bool = False) -> int:
+        """The number of labels of a prefix. is_cut: without those of a word under way."""
+        prefix = self._memory.prefixes[index]
+        if is_cut and prefix["in_word"]:
+            prefix = self._memory.prefixes[max(ROOT, prefix["last_word"])]
+        return int(prefix["depth"])
 
 
 def _scores(parts: NDArray[np.float64], slots: Sequence[int]) -> Scores:

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ds2.compilation import compiled, inlined
 from ds2.ctc.tables import Scoring
-from ds2.ngram.score import compiled, inlined
 
 ROOT = 0
 """The empty prefix."""
-SCRATCH = 1
+SCRATCH = np.int64(1)
 """A prefix that is in no tree: where one is tried out."""
 NO_SLOT = -1
 NOTHING = -np.inf  # the logarithm of no probability
@@ -30,7 +30,7 @@ PREFIX = np.dtype(
         ("num_words", np.int32),  # whole words
         ("trie", np.int32),  # the node of the word under way; NO_WORD outside the vocabulary
         ("phrase", np.int32),
-        ("in_word", np.int32),  # whether a word is under way
+        ("in_word", np.int32),  # the letters of the word under way, 0 between words
         ("lm_state", np.int64),
         ("text_hash", np.int64),  # of its words; a space at the end makes no difference
         ("word_hash", np.int64),  # of the last word, whole or under way
@@ -149,10 +149,9 @@ def lacks_room(limits: Any, memory: Any) -> Any:
 
 
 @inlined
-def _forget_prefixes(memory: Any, beam: Any) -> Any:
+def _forget_prefixes(memory: Any, beam: Any, places: Any) -> Any:
     """Keep the prefixes that the beam's are extensions of, in their order; how many these are."""
     num_prefixes = memory.sizes[0]
-    places = np.zeros(num_prefixes, np.int32)  # first 1 for what is kept, then its new index
     places[ROOT] = places[SCRATCH] = 1
     for entry in beam:
         index = entry.prefix
@@ -180,10 +179,9 @@ def _forget_prefixes(memory: Any, beam: Any) -> Any:
 
 
 @inlined
-def _forget_marks(memory: Any, beam: Any) -> Any:
+def _forget_marks(memory: Any, beam: Any, places: Any) -> Any:
     """Keep the marks that the beam's alignments lead back to; how many these are."""
     num_marks = memory.sizes[1]
-    places = np.zeros(num_marks, np.int32)  # first 1 for what is kept, then its new index
     for entry in beam:
         for index in (entry.blank_mark, entry.label_mark):
             while index >= 0 and places[index] == 0:
@@ -206,11 +204,14 @@ def _forget_marks(memory: Any, beam: Any) -> Any:
 
 
 @compiled
-def _forget(memory: Any) -> None:
-    """Drop the prefixes and marks that no hypothesis in the beam needs."""
+def _forget(memory: Any, places: Any) -> None:
+    """Drop the prefixes and marks that no hypothesis in the beam needs.
+
+    places: (2, most) zeros, to work in: first 1 for what is kept, then its new index.
+    """
     beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
-    memory.sizes[0] = _forget_prefixes(memory, beam)
-    memory.sizes[1] = _forget_marks(memory, beam)
+    memory.sizes[0] = _forget_prefixes(memory, beam, places[0])
+    memory.sizes[1] = _forget_marks(memory, beam, places[1])
 
 
 def with_room(memory: Memory) -> Memory:
@@ -218,7 +219,7 @@ def with_room(memory: Memory) -> Memory:
 
     So it grows with the text, not with the frames.
     """
-    _forget(memory)
+    _forget(memory, np.zeros((2, memory.sizes[:2].max()), np.int32))
     room = {}
     for name, size in zip(("prefixes", "marks"), memory.sizes.tolist(), strict=False):
         array = getattr(memory, name)

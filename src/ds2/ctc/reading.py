@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ds2.compilation import compiled, inlined
 from ds2.ctc.agreement import (
     DELAY,
     EVERY,
@@ -15,7 +16,9 @@ from ds2.ctc.agreement import (
 )
 from ds2.ctc.prefixes import NOTHING, ROOT, SCRATCH
 from ds2.ctc.scoring import end_sentence
-from ds2.ngram.score import compiled, inlined
+
+OPEN, WHOLE, CUT = 0, 1, 2
+"""How a text ends; see `judge`."""
 
 SPAN = np.dtype(
     [
@@ -31,29 +34,32 @@ SPAN = np.dtype(
 
 
 @compiled
-def judge(scoring: Any, memory: Any, is_final: Any, parts: Any, hashes: Any) -> None:
+def judge(scoring: Any, memory: Any, ending: Any, parts: Any, hashes: Any) -> None:
     """The parts of the score of each entry of the beam, and a number that stands for its text.
 
-    parts: (entries, 4) to be filled: acoustic, language model, count, hot phrases; the acoustics of
-    what cannot end here are NOTHING. is_final: whether the text ends; else what is under way counts
-    for what the search hopes of it.
+    parts: (entries, 4) to be filled: acoustic, language model, count, hot phrases. ending: OPEN if
+    the text may go on, so that what is under way counts for what the search hopes of it; WHOLE if
+    it ends here, and then the acoustics of what cannot end so are NOTHING; CUT if it ended before
+    the word under way.
     """
     beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
     for slot in range(len(beam)):
         memory.prefixes[SCRATCH] = memory.prefixes[beam[slot].prefix]
         prefix = memory.prefixes[SCRATCH]
-        can_end = end_sentence(scoring, memory.lookups, prefix) if is_final else True
-        loan = 0.0 if is_final else scoring.phrase_loans[prefix.phrase]
+        if ending == CUT and prefix.in_word > 0:
+            memory.prefixes[SCRATCH] = memory.prefixes[max(ROOT, prefix.last_word)]
+        can_end = ending == OPEN or end_sentence(scoring, memory.lookups, prefix)
+        loan = scoring.phrase_loans[prefix.phrase] if ending == OPEN else 0.0
         parts[slot, 0] = beam[slot].acoustic if can_end else NOTHING
         parts[slot, 1] = prefix.lm + prefix.bound
-        parts[slot, 2] = scoring.word_bonus * (prefix.num_words + prefix.in_word)
+        parts[slot, 2] = scoring.word_bonus * (prefix.num_words + (prefix.in_word > 0))
         parts[slot, 3] = prefix.hot + loan
         hashes[slot] = prefix.text_hash
 
 
 @inlined
-def _num_shared(memory: Any) -> Any:
-    """The number of labels at the start that all of the beam has: no frame can change them."""
+def _shared(memory: Any) -> Any:
+    """The longest prefix of all of the beam: no frame can change it."""
     beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
     shared = beam[0].prefix
     for entry in beam:
@@ -65,7 +71,7 @@ def _num_shared(memory: Any) -> Any:
                 shared = memory.prefixes[shared].parent
         if shared == ROOT:
             break
-    return memory.prefixes[shared].depth
+    return shared
 
 
 @compiled
@@ -73,7 +79,7 @@ def agree(memory: Any, scores: Any) -> Any:
     """Judge the words that the search has not judged yet.
 
     scores: of the beam's entries; overwritten. Returns the last frame whose words were judged
-    before, and how many labels are stable.
+    before, and the prefix that is stable.
     """
     beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
     last_judged = memory.sizes[3] // EVERY * EVERY - DELAY
@@ -84,7 +90,7 @@ def agree(memory: Any, scores: Any) -> Any:
         add_words(memory, index, scores[slot], last_judged - EVERY, memory.sizes[3])
         if memory.prefixes[index].in_word:
             add_share(memory, memory.prefixes[index].word_hash, scores[slot])
-    return last_judged, _num_shared(memory)
+    return last_judged, _shared(memory)
 
 
 @compiled

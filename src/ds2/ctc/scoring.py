@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import numpy as np
+
+from ds2.compilation import inlined
 from ds2.ctc.prefixes import NUM_LOOKUPS
+from ds2.ctc.settings import UNKNOWN_LETTERS
 from ds2.ctc.tables import FORBIDDEN, NO_LETTER, SPACE
 from ds2.ctc.vocabulary import NO_WORD
 from ds2.ngram.corpus import END, UNKNOWN
-from ds2.ngram.score import LOG_10, advance, inlined
+from ds2.ngram.score import LOG_10, advance
 
 
 @inlined
@@ -26,12 +30,18 @@ def _looked_up(scoring: Any, lookups: Any, state: Any, word: Any) -> Any:
 @inlined
 def _mixed(value: Any, letter: Any) -> Any:
     """A hash with one more letter in it."""
-    value = (value ^ (letter + 1)) * 1_099_511_628_211
+    value = (value ^ np.int64(letter + 1)) * 1_099_511_628_211
     return value ^ (value >> 29)
 
 
 @inlined
-def _score_unit(scoring: Any, lookups: Any, prefix: Any, word: Any) -> Any:
+def _unknown_price(scoring: Any, num_letters: Any) -> Any:
+    """What an unknown word costs beside its probability; FORBIDDEN in a closed vocabulary."""
+    return scoring.unknown_word_score * max(1.0, num_letters / UNKNOWN_LETTERS)
+
+
+@inlined
+def _score_unit(scoring: Any, lookups: Any, prefix: Any, word: Any, num_letters: Any) -> Any:
     """Count one more unit, whole now, and score it; False if it is forbidden."""
     prefix.num_words += 1
     if not scoring.has_lm:
@@ -39,7 +49,7 @@ def _score_unit(scoring: Any, lookups: Any, prefix: Any, word: Any) -> Any:
     if word == NO_WORD:
         if scoring.unknown_word_score == FORBIDDEN:
             return False
-        prefix.lm += scoring.unknown_word_score
+        prefix.lm += _unknown_price(scoring, num_letters)
         word = UNKNOWN
     log_prob, prefix.lm_state = _looked_up(scoring, lookups, prefix.lm_state, word)
     prefix.lm += scoring.lm_weight * log_prob
@@ -71,11 +81,12 @@ def end_word(scoring: Any, lookups: Any, prefix: Any) -> Any:
     if prefix.in_word == 0:
         return True
     word = NO_WORD if prefix.trie == NO_WORD else scoring.trie_words[prefix.trie]
+    num_letters = prefix.in_word
     prefix.in_word = 0
     prefix.trie = 0
     prefix.bound = 0.0
     _hear(scoring, prefix, SPACE)
-    return _score_unit(scoring, lookups, prefix, word)
+    return _score_unit(scoring, lookups, prefix, word, num_letters)
 
 
 @inlined
@@ -84,7 +95,7 @@ def end_sentence(scoring: Any, lookups: Any, prefix: Any) -> Any:
     if not end_word(scoring, lookups, prefix):
         return False
     if scoring.has_lm:
-        log_prob, prefix.lm_state = _looked_up(scoring, lookups, prefix.lm_state, END)
+        log_prob, prefix.lm_state = _looked_up(scoring, lookups, prefix.lm_state, np.int64(END))
         prefix.lm += scoring.lm_weight * log_prob
     return True
 
@@ -93,9 +104,9 @@ def end_sentence(scoring: Any, lookups: Any, prefix: Any) -> Any:
 def _add_to_word(scoring: Any, prefix: Any, letter: Any) -> Any:
     """A letter of a word that is scored at its end; False if no word goes on so."""
     if prefix.in_word == 0:
-        prefix.in_word = 1
         prefix.text_hash = _mixed(prefix.text_hash, SPACE)
         prefix.word_hash = 0
+    prefix.in_word += 1
     prefix.text_hash = _mixed(prefix.text_hash, letter)
     prefix.word_hash = _mixed(prefix.word_hash, letter)
     _hear(scoring, prefix, letter)
@@ -103,8 +114,9 @@ def _add_to_word(scoring: Any, prefix: Any, letter: Any) -> Any:
         return True
     prefix.trie = _trie_child(scoring, prefix.trie, letter)
     if prefix.trie == NO_WORD:
-        prefix.bound = scoring.unknown_bound
-        return prefix.bound > FORBIDDEN
+        price = _unknown_price(scoring, prefix.in_word)
+        prefix.bound = scoring.lm_weight * scoring.unknown_log_prob + price
+        return price > FORBIDDEN
     prefix.bound = scoring.lm_weight * scoring.trie_bounds[prefix.trie]
     return True
 
@@ -113,9 +125,10 @@ def _add_to_word(scoring: Any, prefix: Any, letter: Any) -> Any:
 def _add_character(scoring: Any, lookups: Any, prefix: Any, letter: Any) -> Any:
     """A character that is scored by itself; False if it is forbidden."""
     prefix.text_hash = _mixed(prefix.text_hash, letter)
-    prefix.word_hash = _mixed(0, letter)
+    prefix.word_hash = _mixed(np.int64(0), letter)
     _hear(scoring, prefix, letter)
-    return _score_unit(scoring, lookups, prefix, scoring.letter_words[letter])
+    word = np.int64(scoring.letter_words[letter])
+    return _score_unit(scoring, lookups, prefix, word, np.int32(1))
 
 
 @inlined
@@ -153,6 +166,6 @@ def extend(scoring: Any, lookups: Any, prefixes: Any, parent: Any, label: Any, c
         + prefix.bound
         + prefix.hot
         + scoring.phrase_loans[prefix.phrase]
-        + scoring.word_bonus * (prefix.num_words + prefix.in_word)
+        + scoring.word_bonus * (prefix.num_words + (prefix.in_word > 0))
     )
     return True

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ds2.compilation import compiled, inlined
 from ds2.ctc.agreement import measure_words
 from ds2.ctc.hypothesis import BLANK
 from ds2.ctc.prefixes import NO_SLOT, NOTHING, ROOT, SCRATCH, lacks_room
 from ds2.ctc.scoring import extend
-from ds2.ngram.score import compiled, inlined
 
 IMPOSSIBLE = -1e4
 """What a frame costs a prefix that it contradicts: with -inf a beam could die out."""
@@ -33,25 +33,22 @@ def add_logs(a: Any, b: Any) -> Any:
 
 @inlined
 def _likeliest(row: Any, limits: Any, labels: Any) -> Any:
-    """Fill `labels` with the fewest that, with the blank, have the mass; how many, -1 on NaN.
+    """Fill `labels` with the fewest that, with the blank, have the mass; returns how many.
 
     The likeliest comes first. A label below (1 - mass) / V cannot be among them.
     """
+    mass = math.exp(row[BLANK])
     lowest = NOTHING
     if limits.label_mass < 1:
+        if mass >= limits.label_mass:
+            return 0
         lowest = math.log((1 - limits.label_mass) / len(row))
-    if math.isnan(row[BLANK]):
-        return -1
     num_labels = 0
     for label in range(1, len(row)):
         value = row[label]
-        if not value > lowest:
-            if math.isnan(value):
-                return -1
+        if value <= lowest:
             continue
-        if num_labels == len(labels):
-            if value <= row[labels[num_labels - 1]]:
-                continue
+        if num_labels == len(labels):  # the last falls out
             num_labels -= 1
         place = num_labels
         while place > 0 and row[labels[place - 1]] < value:
@@ -59,7 +56,8 @@ def _likeliest(row: Any, limits: Any, labels: Any) -> Any:
             place -= 1
         labels[place] = label
         num_labels += 1
-    mass = math.exp(row[BLANK])
+        if num_labels == len(labels):
+            lowest = row[labels[num_labels - 1]]
     for place in range(num_labels):
         if mass >= limits.label_mass and limits.label_mass < 1:
             return place
@@ -243,7 +241,7 @@ def _lengthen(
     entry.label = (above.blank if repeats else above.acoustic) + row[label]
     entry.acoustic = entry.label
     entry.score = entry.acoustic + memory.prefixes[entry.prefix].prior
-    _begin_label(memory, above, entry, repeats, row[label])
+    _begin_label(memory, above, entry, repeats, np.float64(row[label]))
 
 
 @inlined
@@ -293,10 +291,15 @@ def _move(scoring: Any, limits: Any, memory: Any, row: Any, num_labels: Any) -> 
             memory.ranking[index] = memory.scores[index]
         ranking = memory.ranking[:num_candidates]
         lowest = max(lowest, _lowest_kept(ranking, limits.beam_width))
+    room = limits.beam_width  # for those that are just at the border
+    for index in range(num_candidates):
+        room -= memory.scores[index] > lowest
     num_new = 0
     for index in range(num_candidates):
-        if memory.scores[index] < lowest or num_new == limits.beam_width:
-            continue
+        if memory.scores[index] <= lowest:
+            if memory.scores[index] < lowest or room <= 0:
+                continue
+            room -= 1
         if index >= num_old:
             slot, label = memory.origins[index, 0], memory.origins[index, 1]
             _lengthen(scoring, memory, old, slot, row, label, new[num_new])
@@ -315,15 +318,13 @@ def _move(scoring: Any, limits: Any, memory: Any, row: Any, num_labels: Any) -> 
 def take_frames(scoring: Any, limits: Any, memory: Any, log_probs: Any, first: Any) -> Any:
     """Take the frames from `first` on; returns how many are taken in all.
 
-    That is fewer than there are if the memory lacks room, and -1 if a frame holds NaN.
+    That is fewer than there are if the memory lacks room.
     """
     for index in range(first, len(log_probs)):
         if lacks_room(limits, memory):
             return index
         row = log_probs[index]
         num_labels = _likeliest(row, limits, memory.labels)
-        if num_labels < 0:
-            return -1
         _move(scoring, limits, memory, row, num_labels)
         measure_words(memory)
     return len(log_probs)

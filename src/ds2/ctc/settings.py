@@ -3,6 +3,10 @@
 import math
 from dataclasses import dataclass
 
+UNKNOWN_LETTERS = 6
+"""Letters that an unknown word has for its price. At one price for all lengths, a single word
+without end would be cheaper than the known words of a sentence."""
+
 
 @dataclass(frozen=True)
 class BeamSettings:
@@ -18,7 +22,8 @@ class BeamSettings:
     max_labels: int = 40  # and no more than these
     lm_weight: float = 0.5  # alpha
     word_bonus: float = 1.0  # beta; in Mandarin of a character
-    unknown_word_score: float | None = -10.0  # of a word that the model lacks; None forbids them
+    unknown_word_score: float | None = -10.0  # of a word that the model lacks; None forbids them;
+    # longer ones than UNKNOWN_LETTERS cost in proportion
     confidence_slope: float = 1.0  # log-odds of the posterior over the beam to log-odds of
     confidence_offset: float = 0.0  # being right; fitted on a development set
 

@@ -14,7 +14,7 @@ from ds2.ngram.model import NgramModel
 from ds2.ngram.score import EMPTY_STATE, NgramArrays
 
 FORBIDDEN = -np.inf
-SPACE = 0
+SPACE = np.int32(0)  # of the type that letters have in tables, so that nothing compiles twice
 """The letter that parts words; the others are numbered from 1 on."""
 NO_LETTER = -1
 
@@ -35,7 +35,7 @@ class Scoring(NamedTuple):
     trie_letters: npt.NDArray[np.int32]
     trie_words: npt.NDArray[np.int32]
     trie_bounds: npt.NDArray[np.float32]
-    unknown_bound: float  # what a word outside the trie is worth before its context is known
+    unknown_log_prob: float  # of a word outside the trie, before its context is known
     phrase_classes: npt.NDArray[np.int32]  # (letters,)
     phrase_states: npt.NDArray[np.int32]  # (S, classes)
     phrase_rewards: npt.NDArray[np.float64]  # (S,)
@@ -59,11 +59,13 @@ def scoring_of(
     if lm is not None:
         lm.require(alphabet.word_unit, alphabet.language)
     characters = sorted({*"".join(alphabet.symbols)} - {BORDER})
-    letters = {BORDER: SPACE, **{letter: number for number, letter in enumerate(characters, 1)}}
+    letters: dict[str, int] = {
+        BORDER: int(SPACE),
+        **{letter: number for number, letter in enumerate(characters, 1)},
+    }
     phrases = phrase_tables(phrase_weights, of_words=of_words)
     vocabulary = _vocabulary(lm if of_words else None, phrase_weights, letters)
     price = settings.unknown_word_score
-    unknown = float(lm.unigram_log_probs()[UNKNOWN]) if lm else 0.0
     hot = {*"".join(phrase_weights)}  # what is asked for is not forbidden
     letter_words = [
         (lm.word_id(letter) if lm else UNKNOWN) or (UNKNOWN if letter in hot else NO_WORD)
@@ -82,7 +84,7 @@ def scoring_of(
         trie_letters=vocabulary.letters,
         trie_words=vocabulary.words,
         trie_bounds=vocabulary.bounds,
-        unknown_bound=FORBIDDEN if price is None else settings.lm_weight * unknown + price,
+        unknown_log_prob=float(lm.unigram_log_probs()[UNKNOWN]) if lm else 0.0,
         phrase_classes=np.array([phrases.classes.get(letter, 0) for letter in letters], np.int32),
         phrase_states=phrases.next_states,
         phrase_rewards=phrases.rewards,

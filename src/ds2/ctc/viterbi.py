@@ -14,12 +14,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ds2.compilation import compiled
 from ds2.errors import InputError
-
-compiled = njit(cache=True, nogil=True)
 
 LEAF_FRAMES = 256
 """A stretch so short has all its rows kept."""
@@ -74,6 +72,7 @@ def best_path(
     """The likeliest alignment. Of several, going back from the end, the one that stays longest.
 
     num_frames: at least one for each label, and one for each blank that must stand between two.
+    leaf_frames, num_rows: memory against time, at least 1 and 2; they do not change the path.
     Raises InputError if every alignment has a probability of 0.
     """
     search = _Search(read, num_frames, lattice, leaf_frames, num_rows)

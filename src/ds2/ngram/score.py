@@ -5,17 +5,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ds2.compilation import compiled
 from ds2.ngram.binary import MappedModel
 from ds2.ngram.corpus import BEGIN
 
 Index: TypeAlias = Any
 """A node, state or word id: int64 in compiled code, int elsewhere."""
-
-compiled = njit(cache=True, nogil=True)
-inlined = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""For what only compiled code calls: without a door to Python it compiles in half the time."""
 
 LOG_10 = math.log(10)
 EMPTY_STATE = 0

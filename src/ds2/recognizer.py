@@ -4,15 +4,19 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ds2.acoustic import AcousticModel
+from ds2.alphabet import Alphabet
 from ds2.audio import Source, Waveform, audio_blocks
 from ds2.bundle import Bundle, find_bundle, load_bundle
 from ds2.ctc.greedy import GreedyDecoder
 from ds2.ctc.hypothesis import Decoder, Hypothesis
+from ds2.ctc.phrases import HotPhrase
+from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
 from ds2.manifest import Utterance
 from ds2.streams import Stream, WholeStream, advance
@@ -34,19 +38,44 @@ Recording = Source | Utterance | Waveform
 class Recognizer:
     """A model ready to transcribe. May be used from several threads at once."""
 
-    def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
-        """num_threads: processor cores for one step of the model; 0 takes all."""
-        self.bundle = bundle
-        self._model = AcousticModel(bundle, num_threads)
-        self._new_decoder: Callable[[], Decoder] = GreedyDecoder
+    def __init__(
+        self,
+        bundle: Bundle,
+        num_threads: int = 1,
+        *,
+        greedy: bool = False,
+        lm: str | Path | bool = True,
+        settings: BeamSettings | None = None,
+        phrases: Sequence[HotPhrase] = (),
+        num_alternatives: int = 0,
+    ) -> None:
+        """A recogniser of one bundle. It decodes greedily if nothing below asks for more.
 
-    @classmethod
-    def load(cls, bundle: str | Path, *, num_threads: int = 1) -> "Recognizer":
-        """The recogniser of a bundle, by its directory or, for shipped ones, its name ("en").
+        num_threads: processor cores for one step of the model; 0 takes all.
+        greedy: take the likeliest labels, though the bundle has a language model.
+        lm: a language model's file; True is the bundle's, if it has one; False is none.
+        settings: of the beam search; None is the bundle's.
+        phrases: what is to be heard more readily.
+        num_alternatives: other readings that transcripts are to hold.
 
         Raises InputError.
         """
-        return cls(load_bundle(find_bundle(bundle)), num_threads)
+        self.bundle = bundle
+        self.num_alternatives = num_alternatives
+        self._model = AcousticModel(bundle, num_threads)
+        self._new_decoder: Callable[[], Decoder] = GreedyDecoder
+        lm_path = (bundle.lm_path if lm else None) if isinstance(lm, bool) else Path(lm)
+        if not greedy and (lm_path or settings or phrases or num_alternatives):
+            settings = settings or bundle.decoding or BeamSettings()
+            self._new_decoder = _beam_search(bundle.alphabet, settings, lm_path, phrases)
+
+    @classmethod
+    def load(cls, bundle: str | Path, **options: Any) -> "Recognizer":
+        """The recogniser of a bundle, by its directory or, for shipped ones, its name ("en").
+
+        options: as above. Raises InputError.
+        """
+        return cls(load_bundle(find_bundle(bundle)), **options)
 
     def stream(self, *, chunk_s: float = CHUNK_S) -> "Stream | WholeStream":
         """A new stream of audio: `feed` it, ask it for its `transcript`, `finish` it."""
@@ -54,8 +83,8 @@ class Recognizer:
 
     def _stream(self, decoder: Decoder, chunk_s: float) -> "Stream | WholeStream":
         if self.bundle.model.streaming:
-            return Stream(self._model, decoder, chunk_s)
-        return WholeStream(self._model, decoder)
+            return Stream(self._model, decoder, chunk_s, self.num_alternatives)
+        return WholeStream(self._model, decoder, self.num_alternatives)
 
     def transcribe(self, recording: Recording) -> Transcript:
         """The transcript of one recording, in bounded memory however long it is.
@@ -134,7 +163,8 @@ class Recognizer:
         lanes: list[_Lane] = []
         while not is_stopped():
             while len(lanes) < batch_size and (item := next(waiting, None)) is not None:
-                stream = Stream(self._model, self._new_decoder(), BATCH_CHUNK_S)
+                decoder, num_alternatives = self._new_decoder(), self.num_alternatives
+                stream = Stream(self._model, decoder, BATCH_CHUNK_S, num_alternatives)
                 lanes.append(_Lane(item[0], item[1], stream))
             if not lanes:
                 return
@@ -147,6 +177,17 @@ class Recognizer:
                 elif lane.stream.is_done:
                     yield lane.index, lane.stream.finish()
             lanes = [lane for lane in lanes if lane.error is None and not lane.stream.is_done]
+
+
+def _beam_search(
+    alphabet: Alphabet, settings: BeamSettings, lm: Path | None, phrases: Sequence[HotPhrase]
+) -> Callable[[], Decoder]:
+    """What makes decoders. Who decodes greedily need not wait for numba."""
+    from ds2.ctc.beam_search import BeamSearch
+    from ds2.ngram.model import NgramModel
+
+    model = NgramModel.load(lm) if lm else None
+    return BeamSearch(alphabet, settings, model, phrases).decoder
 
 
 class _Lane:

@@ -11,7 +11,7 @@ from ds2.alphabet import Alphabet
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
 from ds2.ctc.hypothesis import Decoder, Token
 from ds2.features import FeatureStream, log_spectrogram
-from ds2.transcript import Transcript, Word
+from ds2.transcript import Alternative, Transcript, Word, joined
 
 WINDOW_S = 60.0
 """What a model of whole utterances takes at once: longer audio would not fit in memory."""
@@ -26,11 +26,14 @@ class Stream:
     log-probabilities are those of the whole, to rounding.
     """
 
-    def __init__(self, model: AcousticModel, decoder: Decoder, chunk_s: float) -> None:
+    def __init__(
+        self, model: AcousticModel, decoder: Decoder, chunk_s: float, num_alternatives: int = 0
+    ) -> None:
         """chunk_s: audio gathered for one step of the model."""
         facts, features = model.bundle.model, model.bundle.features
         self.model = model
         self.decoder = decoder
+        self.num_alternatives = num_alternatives
         self.state = model.initial_state(1)
         frames_per_chunk = chunk_s * features.sample_rate_hz / features.stride
         stride = facts.time_stride
@@ -64,7 +67,7 @@ class Stream:
 
     def transcript(self) -> Transcript:
         """What has been recognised so far; its end may yet change."""
-        return _transcript(self.decoder, self.model, self._num_samples, self.is_done)
+        return _transcript(self, self._num_samples, self.is_done)
 
     def hear(self, waveform: Waveform) -> None:
         """Take (N,) more samples without moving the model; `advance` does that."""
@@ -137,9 +140,10 @@ class WholeStream:
     Audio longer than a minute goes in overlapping windows, in bounded memory.
     """
 
-    def __init__(self, model: AcousticModel, decoder: Decoder) -> None:
+    def __init__(self, model: AcousticModel, decoder: Decoder, num_alternatives: int = 0) -> None:
         self.model = model
         self.decoder = decoder
+        self.num_alternatives = num_alternatives
         stride = round(model.bundle.output_stride_s * SAMPLE_RATE_HZ)
         self._stride = stride  # samples for an output
         self._window = round(WINDOW_S * SAMPLE_RATE_HZ / stride) * stride
@@ -187,7 +191,7 @@ class WholeStream:
 
     def transcript(self) -> Transcript:
         """What has been recognised so far."""
-        return _transcript(self.decoder, self.model, self._num_samples, self._has_ended)
+        return _transcript(self, self._num_samples, self._has_ended)
 
     def _log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
         features = log_spectrogram(waveform, self.model.bundle.features)
@@ -202,13 +206,22 @@ def _refuse_after_end(has_ended: bool) -> None:
         raise ValueError("this stream has been finished: a new recording needs a new stream")
 
 
-def _transcript(
-    decoder: Decoder, model: AcousticModel, num_samples: int, is_final: bool
-) -> Transcript:
-    tokens = decoder.best(is_final=is_final)[0].tokens
-    duration_s = num_samples / SAMPLE_RATE_HZ
-    words = words_of(tokens, model.bundle.alphabet, model.bundle.output_stride_s, duration_s)
-    return Transcript(tuple(words), duration_s, model.bundle.language)
+def _transcript(stream: "Stream | WholeStream", num_samples: int, is_final: bool) -> Transcript:
+    bundle, duration_s = stream.model.bundle, num_samples / SAMPLE_RATE_HZ
+    found = stream.decoder.best(1 + stream.num_alternatives, is_final=is_final)
+    readings = [
+        words_of(hypothesis.tokens, bundle.alphabet, bundle.output_stride_s, duration_s)
+        for hypothesis in found
+    ]
+    alternatives = (
+        tuple(
+            Alternative(joined(words, bundle.language), hypothesis.scores)
+            for words, hypothesis in zip(readings, found, strict=True)
+        )
+        if stream.num_alternatives
+        else ()
+    )
+    return Transcript(tuple(readings[0]), duration_s, bundle.language, alternatives)
 
 
 def words_of(

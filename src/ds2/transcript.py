@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ds2.ctc.hypothesis import Scores
 from ds2.errors import InputError
 
 PAUSE_S = 0.8
@@ -45,6 +46,14 @@ class Segment:
         return sum(word.confidence for word in self.words) / len(self.words)
 
 
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A way to read a recording, and what its score is made of."""
+
+    text: str
+    scores: Scores
+
+
 @dataclass(frozen=True)
 class Transcript:
     """A recording's text, its words in time order."""
@@ -52,6 +61,7 @@ class Transcript:
     words: tuple[Word, ...]
     duration_s: float
     language: str
+    alternatives: tuple[Alternative, ...] = ()  # where asked for, the best first: this text
 
     @property
     def text(self) -> str:
@@ -135,8 +145,8 @@ def to_json(transcript: Transcript, shape: LineShape) -> str:
 
 
 def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
-    """Plain data: text, language, duration, segments with their words."""
-    return {
+    """Plain data: text, language, duration, segments with their words, alternatives if any."""
+    fields: dict[str, Any] = {
         "text": transcript.text,
         "language": transcript.language,
         "duration": transcript.duration_s,
@@ -152,6 +162,14 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
             for index, segment in enumerate(transcript.segments())
         ],
     }
+    if transcript.alternatives:
+        fields["alternatives"] = [_alternative_to_dict(item) for item in transcript.alternatives]
+    return fields
+
+
+def _alternative_to_dict(alternative: Alternative) -> dict[str, Any]:
+    scores = {name: round(value, 4) for name, value in asdict(alternative.scores).items()}
+    return {"text": alternative.text, "score": round(alternative.scores.total, 4), **scores}
 
 
 def _word_to_dict(word: Word) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 import argparse
 import itertools
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import positive, tracked
+from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         _check_printable(args.format, len(utterances))
     aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
     if args.output is not None:
-        _make_directory(args.output)
+        make_directory(args.output)
     results = _aligned(aligner, utterances, args)
     for name, utterance, result in zip(_names(utterances), utterances, results, strict=True):
         if isinstance(result, InputError):
@@ -90,17 +89,6 @@ def _check_printable(form: str, num_utterances: int) -> None:
             f"-f textgrid: writes a file for each of the {num_utterances} utterances: say where "
             "with -o DIR"
         )
-
-
-def _make_directory(directory: Path) -> None:
-    """Make the directory for the output. Raises InputError if it cannot be written to."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"-o {directory}: cannot be a directory: {reason}") from None
-    if not os.access(directory, os.W_OK):
-        raise InputError(f"-o {directory}: may not be written to: name another directory")
 
 
 def _names(utterances: "Sequence[Utterance]") -> Iterator[str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.decoding import add_decoding, load_recognizer
 from ds2.cli.terminal import positive, tracked
 from ds2.errors import InputError
 
@@ -63,6 +64,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="compare with the texts as they stand, not normalised",
     )
+    add_decoding(parser)
     parser.set_defaults(run=run)
 
 
@@ -71,13 +73,12 @@ def run(args: argparse.Namespace) -> None:
     from ds2.evaluation import Evaluation, score
     from ds2.manifest import read_manifest
     from ds2.normalise import normalise
-    from ds2.recognizer import Recognizer
 
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     for utterance in utterances:
         if not utterance.text:
             raise InputError(f"{utterance.where}: has no text to compare with")
-    recognizer = Recognizer.load(args.model)
+    recognizer = load_recognizer(args)
     language = recognizer.bundle.language
     start_s = time.perf_counter()
     scored = []

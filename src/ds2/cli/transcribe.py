@@ -2,14 +2,14 @@
 
 import argparse
 import itertools
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import positive, tracked
+from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +44,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="recordings that each core takes through a streaming model side by side (8)",
     )
+    parser.add_argument(
+        "--alternatives",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="readings of each recording, with their scores, in JSON (1)",
+    )
+    add_decoding(parser)
     _add_shape(parser.add_argument_group("subtitles (srt, vtt)"))
     raw = parser.add_argument_group("samples without a header, on standard input")
     raw.add_argument("--raw", choices=("s16le", "f32le"), help="their encoding")
@@ -75,7 +83,6 @@ def _add_shape(group: "argparse._ArgumentGroup") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Transcribe; 2 if some recording could not be read."""
-    from ds2.recognizer import Recognizer
     from ds2.transcript import LineShape
 
     shape = LineShape(
@@ -86,9 +93,13 @@ def run(args: argparse.Namespace) -> int:
     names, problems = _found(args.recordings)
     if args.output is None:
         _check_printable(args.format, len(names))
-    recognizer = Recognizer.load(args.model, num_threads=max(1, args.jobs // len(names)))
+    recognizer = load_recognizer(
+        args,
+        num_threads=max(1, args.jobs // len(names)),
+        num_alternatives=args.alternatives - 1,
+    )
     if args.output is not None:
-        _make_directory(args.output)
+        make_directory(args.output)
     outputs = _output_names(names)
     show_names = args.output is None and len(names) > 1 and args.format == "txt"
     for index, result in _transcribed(recognizer, names, args):
@@ -113,17 +124,6 @@ def _check_printable(form: str, num_recordings: int) -> None:
             f"-f {form}: writes a file for each of the {num_recordings} recordings: say where "
             "with -o DIR"
         )
-
-
-def _make_directory(directory: Path) -> None:
-    """Make the directory for the output. Raises InputError if it cannot be written to."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"-o {directory}: cannot be a directory: {reason}") from None
-    if not os.access(directory, os.W_OK):
-        raise InputError(f"-o {directory}: may not be written to: name another directory")
 
 
 def _found(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

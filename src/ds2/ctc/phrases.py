@@ -27,7 +27,7 @@ class HotPhrase:
     """
 
     text: str
-    weight: float
+    weight: float = 5.0  # makes it as welcome as what is e^5 times as likely
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight):

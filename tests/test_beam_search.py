@@ -3,15 +3,14 @@
 import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
-from grams import FALLBACK, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.alphabet import Alphabet, english_characters
+from ds2.ctc.alignment import align
 from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.phrases import HotPhrase
@@ -19,6 +18,7 @@ from ds2.ctc.settings import UNKNOWN_LETTERS, BeamSettings
 from ds2.errors import InputError
 from ds2.ngram.estimate import EstimateConfig
 from ds2.ngram.model import NgramModel
+from grams import FALLBACK, build
 
 ENGLISH = Alphabet("characters", "en", ("a", "b", " "))
 BIGRAMS = Alphabet("bigrams", "en", ("a", "b", " ", "ab"))
@@ -233,3 +233,94 @@ def test_an_hour_of_frames_needs_no_more_memory_than_its_text() -> None:
     assert len(hypothesis.tokens) > 5000
     assert len(memory.prefixes) < 4 * len(hypothesis.tokens)
     assert len(memory.marks) < 8 * len(hypothesis.tokens)
+
+
+def test_times_are_those_of_a_forced_alignment(word_lm: NgramModel) -> None:
+    """But for the rare prefix that was out of the beam when its best alignment went through it."""
+    offsets = []
+    for seed in range(20):
+        log_probs = random_log_probs(60, 4, seed, 4)
+        (hypothesis,) = BeamSearch(ENGLISH, None, word_lm).decode_batch([log_probs])[0]
+        aligned = align(log_probs, [token.label for token in hypothesis.tokens])
+        for token, expected in zip(hypothesis.tokens, aligned.tokens, strict=True):
+            offsets.append(abs(token.start_frame - expected.start_frame))
+            offsets.append(abs(token.end_frame - expected.end_frame))
+    assert np.mean(np.array(offsets) > 1) < 0.01
+
+
+def test_confidence_is_the_share_of_the_beam_that_agrees() -> None:
+    log_probs = np.log(np.full((3, 4), 1e-9, np.float32))
+    log_probs[0, [1, 2]] = np.log([0.7, 0.3])  # "a" or "b", then a space for sure
+    log_probs[1:, 3] = 0.0
+    first, second = BeamSearch(ENGLISH, BeamSettings(word_bonus=0)).decode_batch([log_probs], n=2)[
+        0
+    ]
+    assert first.tokens[0].confidence == pytest.approx(0.7, abs=1e-4)
+    assert second.tokens[0].confidence == pytest.approx(0.3, abs=1e-4)
+
+
+def test_confidence_stays_what_it_was_when_the_word_was_said() -> None:
+    """Long after, all of the beam has the word, but only because the rest was dropped."""
+    frames = np.full((200, 4), 1e-9)
+    frames[:, 0] = 1.0
+    frames[0] = [0, 0.6, 0.4, 0]
+    frames[1] = [0, 0, 0, 1]
+    for start in range(20, 200, 6):  # more and more ways to be wrong
+        frames[start] = [0, 0.55, 0.45, 0]
+        frames[start + 2] = [0, 0, 0, 1]
+    log_probs = np.log(np.maximum(frames, 1e-9)).astype(np.float32)
+    search = BeamSearch(ENGLISH, BeamSettings(beam_width=4, word_bonus=0))
+    (hypothesis,) = search.decode_batch([log_probs])[0]
+    assert hypothesis.num_stable > 10
+    assert hypothesis.tokens[0].confidence == pytest.approx(0.6, abs=0.05)
+
+
+@pytest.mark.parametrize("text", ["", " ", "c", "9"])
+def test_a_phrase_that_cannot_be_said_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="hot phrase"):
+        BeamSearch(ENGLISH, phrases=[HotPhrase(text)])
+
+
+def test_a_phrase_that_stands_there_twice_is_refused() -> None:
+    with pytest.raises(InputError, match='hot phrase "A b": stands there twice'):
+        BeamSearch(ENGLISH, phrases=[HotPhrase("a b"), HotPhrase("A b")])
+
+
+def test_phrases_can_be_added(word_lm: NgramModel) -> None:
+    log_probs = random_log_probs(30, 4, 1)
+    plain = BeamSearch(ENGLISH, None, word_lm, PHRASES[:1])
+    expected = BeamSearch(ENGLISH, None, word_lm, PHRASES).decode_batch([log_probs], n=3)
+    assert plain.with_phrases(PHRASES[1:]).decode_batch([log_probs], n=3) == expected
+    assert plain.decode_batch([log_probs], n=3) != expected
+
+
+def test_a_language_model_of_another_unit_is_refused(character_lm: NgramModel) -> None:
+    with pytest.raises(InputError, match="is a model of characters, and words are needed"):
+        BeamSearch(english_characters(), lm=character_lm)
+
+
+def test_a_batch_gives_what_one_by_one_gives(word_lm: NgramModel) -> None:
+    batch = [random_log_probs(length, 4, length) for length in (0, 1, 40, 7, 90)]
+    search = BeamSearch(ENGLISH, None, word_lm)
+    alone = [search.decode_batch([log_probs], n=2)[0] for log_probs in batch]
+    assert search.decode_batch(batch, n=2, num_threads=3) == alone
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_are_no_log_probs_is_refused(value: float) -> None:
+    log_probs = random_log_probs(3, 4, 0)
+    log_probs[1, 2] = value
+    decoder = BeamSearch(ENGLISH).decoder()
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        decoder.feed(log_probs)
+    with pytest.raises(ValueError, match=r"\(T, 4\)"):
+        decoder.feed(random_log_probs(3, 5, 0))
+
+
+def test_what_is_certain_needs_no_other_label() -> None:
+    """-inf for all but one label of a frame, as from a one-hot array."""
+    log_probs = np.full((6, 4), -np.inf, np.float32)
+    log_probs[np.arange(6), [1, 0, 2, 2, 3, 1]] = 0
+    (hypothesis,) = BeamSearch(ENGLISH).decode_batch([log_probs])[0]
+    assert text_of(hypothesis, ENGLISH) == "ab a"
+    assert hypothesis.scores.acoustic == pytest.approx(0)

@@ -16,7 +16,8 @@ from ds2.ctc.prefixes import ROOT, Limits, new_memory, with_room
 from ds2.ctc.reading import CUT, OPEN, SPAN, WHOLE, agree, judge, read_back
 from ds2.ctc.search import take_frames
 from ds2.ctc.settings import BeamSettings
-from ds2.ctc.tables import Scoring, scoring_of
+from ds2.ctc.tables import Scoring, known_words, scoring_of
+from ds2.ctc.vocabulary import Vocabulary
 from ds2.ngram.model import NgramModel
 
 
@@ -33,20 +34,37 @@ class BeamSearch:
         settings: BeamSettings | None = None,
         lm: NgramModel | None = None,
         phrases: Sequence[HotPhrase] = (),
+        *,
+        known: Vocabulary | None = None,
     ) -> None:
         """lm: of words for English, of characters for Mandarin; None does without.
+        known: the language model's words, of another search with the same.
 
         Raises InputError if the language model does not fit, or a phrase cannot be spelt.
         """
         self.alphabet = alphabet
         self.settings = settings or BeamSettings()
-        self._scoring = scoring_of(alphabet, self.settings, lm, spelt_phrases(phrases, alphabet))
+        self.lm = lm
+        self.phrases = tuple(phrases)
+        if lm is not None:
+            lm.require(alphabet.word_unit, alphabet.language)
+        self._known = known or known_words(alphabet, lm)
+        weights = spelt_phrases(phrases, alphabet)
+        self._scoring = scoring_of(alphabet, self.settings, lm, weights, self._known)
         self._limits = Limits(
             self.settings.beam_width,
             float(self.settings.beam_threshold),
             float(self.settings.label_mass),
             self.settings.max_labels,
         )
+
+    def with_phrases(self, phrases: Sequence[HotPhrase]) -> "BeamSearch":
+        """The same with more phrases, say for one stream; sooner made than from the beginning.
+
+        Raises InputError if a phrase cannot be spelt.
+        """
+        together = (*self.phrases, *phrases)
+        return BeamSearch(self.alphabet, self.settings, self.lm, together, known=self._known)
 
     def decoder(self) -> "PrefixBeamSearch":
         """A new search, for one stream of log_probs."""

@@ -1,5 +1,6 @@
 """The tables that scoring a prefix needs, from alphabet, language model, phrases and settings."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,21 +51,17 @@ def scoring_of(
     settings: BeamSettings,
     lm: NgramModel | None,
     phrase_weights: dict[str, float],
+    known: Vocabulary,
 ) -> Scoring:
     """The tables for an alphabet, a language model and hot phrases (as `spelt_phrases` gives).
 
-    Raises InputError if the language model is of another unit or language.
+    known: `known_words` of the same alphabet and language model.
     """
     of_words = alphabet.word_unit == "word"
-    if lm is not None:
-        lm.require(alphabet.word_unit, alphabet.language)
-    characters = sorted({*"".join(alphabet.symbols)} - {BORDER})
-    letters: dict[str, int] = {
-        BORDER: int(SPACE),
-        **{letter: number for number, letter in enumerate(characters, 1)},
-    }
+    letters = _letters(alphabet)
     phrases = phrase_tables(phrase_weights, of_words=of_words)
-    vocabulary = _vocabulary(lm if of_words else None, phrase_weights, letters)
+    strange = _strange(lm, phrase_weights) if of_words else []
+    vocabulary = known_words(alphabet, lm, strange) if strange else known
     price = settings.unknown_word_score
     hot = {*"".join(phrase_weights)}  # what is asked for is not forbidden
     letter_words = [
@@ -103,22 +100,27 @@ def _letters_of_labels(alphabet: Alphabet, letters: dict[str, int]) -> npt.NDArr
     return table
 
 
-def _vocabulary(
-    lm: NgramModel | None, phrase_weights: dict[str, float], letters: dict[str, int]
+def _letters(alphabet: Alphabet) -> dict[str, int]:
+    """The letters that labels are made of, and their numbers."""
+    letters = sorted({*"".join(alphabet.symbols)} - {BORDER})
+    return {BORDER: int(SPACE)} | {letter: number for number, letter in enumerate(letters, 1)}
+
+
+def _strange(lm: NgramModel | None, phrase_weights: dict[str, float]) -> list[str]:
+    """The words of phrases that the language model lacks."""
+    words = {*" ".join(phrase_weights).split()}
+    return sorted(word for word in words if lm and lm.word_id(word) == UNKNOWN)
+
+
+def known_words(
+    alphabet: Alphabet, lm: NgramModel | None, strange: Sequence[str] = ()
 ) -> Vocabulary:
-    """The words of the language model and, as unknown ones, those of phrases that it lacks."""
-    words: list[str] = []
-    ids = np.zeros(0, np.int32)
-    log_probs = np.zeros(0, np.float32)
-    if lm is not None:
-        hot = {*" ".join(phrase_weights).split()}
-        strange = sorted(word for word in hot if lm.word_id(word) == UNKNOWN)
-        known = lm.vocabulary[END + 1 :]
-        words = known + strange
-        ids = np.concatenate([END + 1 + np.arange(len(known)), [UNKNOWN] * len(strange)])
-        log_probs = lm.unigram_log_probs()[ids.astype(np.int64)]
-    spelt = {letter: number for letter, number in letters.items() if number != SPACE}
-    return vocabulary_of(words, ids.astype(np.int32), log_probs, spelt)
+    """The words of a language model of words, and strange ones, which go as its unknown word."""
+    words = lm.vocabulary[END + 1 :] if lm and alphabet.word_unit == "word" else []
+    ids = np.append(END + 1 + np.arange(len(words)), np.full(len(strange), UNKNOWN))
+    log_probs = lm.unigram_log_probs()[ids] if lm else np.zeros(0, np.float32)
+    spelt = {letter: number for letter, number in _letters(alphabet).items() if number != SPACE}
+    return vocabulary_of([*words, *strange], ids.astype(np.int32), log_probs, spelt)
 
 
 def _empty_lm() -> NgramArrays:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -195,3 +196,13 @@ def test_export_and_info_tell_what_they_have(
     for part in ("stored as int8", "every 30 ms", "220 ms of audio", "CC0-1.0"):
         assert part in output
     assert main(["info", str(tmp_path)]) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_gets_one_line() -> None:
+    code = "import sys; from ds2.cli import main; sys.exit(main(['info', 'en']))"
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (ran.returncode, ran.stderr) == (1, b"ds2: no space left on device\n")

@@ -1,7 +1,9 @@
 """The `ds2` command: one module per verb, each thin."""
 
 import argparse
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         status: int | None = args.run(args)
+        sys.stdout.flush()  # here, where a full disk can still be told
         return status or 0
     except InputError as error:
         print(f"ds2: {error}", file=sys.stderr)
@@ -48,5 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("ds2: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, say `head`, has enough
-        sys.stderr.close()
+        _forget_output()
         return 141
+    except OSError as error:  # a full disk, a network drive that went away
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"ds2: {where}{(error.strerror or str(error)).lower()}", file=sys.stderr)
+        _forget_output()
+        return 1
+
+
+def _forget_output() -> None:
+    """Let go of what cannot be written, or Python would complain of it once more at its exit."""
+    with contextlib.suppress(OSError, ValueError):  # not every stdout is a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -66,48 +66,27 @@ def _likeliest(row: Any, limits: Any, labels: Any) -> Any:
 
 
 @inlined
-def _mark_before(memory: Any, entry: Any) -> Any:
-    """A mark for the last label of an entry, in its best alignment; -1 if it has no label."""
+def _mark_last(memory: Any, entry: Any, after_blank: Any) -> Any:
+    """A mark for the last label of an entry, in its best alignment of those that end in a blank or
+    of those that do not; -1 if it has no label."""
     if entry.prefix == ROOT:
         return -1
     index = memory.sizes[1]
     memory.sizes[1] += 1
     mark = memory.marks[index]
-    if entry.best_blank >= entry.best_label:
-        mark.before = entry.blank_mark
-        mark.start = entry.blank_start
-        mark.end = entry.blank_end
-        mark.peak = entry.blank_peak
-    else:
-        mark.before = entry.label_mark
-        mark.start = entry.label_start
-        mark.end = memory.sizes[3]
-        mark.peak = entry.label_peak
-    return index
-
-
-@inlined
-def _mark_blank_before(memory: Any, entry: Any) -> Any:
-    """As `_mark_before`, in the best alignment that ends in a blank."""
-    index = memory.sizes[1]
-    memory.sizes[1] += 1
-    mark = memory.marks[index]
-    mark.before = entry.blank_mark
-    mark.start = entry.blank_start
-    mark.end = entry.blank_end
-    mark.peak = entry.blank_peak
+    mark.before = entry.blank_mark if after_blank else entry.label_mark
+    mark.start = entry.blank_start if after_blank else entry.label_start
+    mark.end = entry.blank_end if after_blank else memory.sizes[3]
+    mark.peak = entry.blank_peak if after_blank else entry.label_peak
     return index
 
 
 @inlined
 def _begin_label(memory: Any, above: Any, entry: Any, repeats: Any, log_prob: Any) -> None:
     """Let an entry's last label begin at this frame, after the best alignment of the one above."""
-    if repeats:
-        entry.best_label = above.best_blank + log_prob
-        entry.label_mark = _mark_blank_before(memory, above)
-    else:
-        entry.best_label = max(above.best_blank, above.best_label) + log_prob
-        entry.label_mark = _mark_before(memory, above)
+    after_blank = repeats or above.best_blank >= above.best_label
+    entry.best_label = (above.best_blank if after_blank else above.best_label) + log_prob
+    entry.label_mark = _mark_last(memory, above, after_blank)
     entry.label_start = memory.sizes[3]
     entry.label_peak = log_prob
 

@@ -1,19 +1,58 @@
 """Bundles: what is written is read back, and whatever is wrong is named in one line."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ds2.bundle import FACTS, Bundle, find_bundle, load_bundle, write_bundle
+from ds2.alphabet import english_bigrams, mandarin_characters
+from ds2.bundle import FACTS, LM, Bundle, find_bundle, load_bundle, verify_lm, write_bundle
+from ds2.bundle_lm import add_lm, change_decoding, remove_lm
+from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
+from ds2.ngram.estimate import EstimateConfig
+from ds2.ngram.model import NgramModel
+from grams import FALLBACK, GENESIS, POEM, build, grams_in
 from models import write_random_bundle
+
+SETTINGS = BeamSettings(beam_width=30, lm_weight=1.25, unknown_word_score=None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_random_bundle(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return write_random_bundle(tmp_path)
+def bundle(made: Bundle, tmp_path: Path) -> Bundle:
+    shutil.copytree(made.path, tmp_path / "bundle")
+    return replace(made, path=tmp_path / "bundle")
+
+
+@pytest.fixture(scope="module")
+def lms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Language models: of English words, another, of Mandarin characters, an ARPA file."""
+    paths = {}
+    for name, text, order, options in (
+        ("english", GENESIS, 2, {"language": "en"}),
+        ("other", GENESIS, 1, {"language": "en"}),
+        ("mandarin", POEM, 1, {"language": "zh", "unit": "character"}),
+        ("letters", GENESIS, 1, {"unit": "character"}),
+        ("german", GENESIS, 1, {"language": "zh"}),
+    ):
+        directory = tmp_path_factory.mktemp(name)
+        arpa = directory / "lm.arpa"
+        build(
+            directory, text, EstimateConfig(order, discount_fallback=FALLBACK), arpa=arpa, **options
+        )
+        paths[name] = directory / "lm.bin"
+        paths[f"{name} arpa"] = arpa
+    return paths
 
 
 def change_facts(bundle: Bundle, **changes: object) -> None:
@@ -127,3 +166,198 @@ def test_a_bare_name_is_looked_for_among_the_models(
     assert find_bundle(bundle.path) == bundle.path
     with pytest.raises(InputError, match=r"klingon: no such directory, and no bundle of that name"):
         find_bundle("klingon")
+
+
+def test_a_language_model_goes_in_and_out(bundle: Bundle, lms: dict[str, Path]) -> None:
+    before = (bundle.path / FACTS).read_bytes()
+    with_lm = add_lm(bundle.path, lms["english"], SETTINGS)
+    assert with_lm == load_bundle(bundle.path)
+    assert with_lm.decoding == SETTINGS
+    assert with_lm.lm_path == bundle.path / LM
+    assert with_lm.lm_path.read_bytes() == lms["english"].read_bytes()
+    verify_lm(with_lm)
+    assert remove_lm(bundle.path) == bundle
+    assert (bundle.path / FACTS).read_bytes() == before
+    assert not (bundle.path / LM).exists()
+
+
+def test_a_language_model_is_exchanged_and_its_settings_are(
+    bundle: Bundle, lms: dict[str, Path]
+) -> None:
+    add_lm(bundle.path, lms["english"], BeamSettings())
+    exchanged = add_lm(bundle.path, lms["other"], BeamSettings())
+    assert exchanged.lm_path
+    assert exchanged.lm_path.read_bytes() == lms["other"].read_bytes()
+    assert change_decoding(bundle.path, SETTINGS).decoding == SETTINGS
+    assert add_lm(bundle.path, exchanged.lm_path, SETTINGS).lm == exchanged.lm  # its own file
+
+
+def test_an_arpa_file_is_converted(bundle: Bundle, lms: dict[str, Path]) -> None:
+    path = add_lm(bundle.path, lms["english arpa"], SETTINGS).lm_path
+    assert path
+    converted, source = grams_in(NgramModel.load(path)), grams_in(NgramModel.load(lms["english"]))
+    assert converted.keys() == source.keys()
+
+
+def test_a_bundle_without_a_language_model_reads_as_before(bundle: Bundle) -> None:
+    assert (bundle.lm, bundle.lm_path, bundle.decoding) == (None, None, None)
+    assert not {"lm", "decoding"} & set(json.loads((bundle.path / FACTS).read_text()))
+    for action in (remove_lm, lambda path: change_decoding(path, SETTINGS)):
+        with pytest.raises(InputError, match="bundle: holds no language model"):
+            action(bundle.path)
+
+
+@pytest.mark.parametrize("name", ["english", None], ids=["had one", "had none"])
+def test_wherever_adding_is_cut_short_the_bundle_is_sound(
+    bundle: Bundle, lms: dict[str, Path], name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name:
+        add_lm(bundle.path, lms[name], SETTINGS)
+    states = []
+    for step in range(100):
+        target = shutil.copytree(bundle.path, bundle.path.with_name(f"copy{step}"))
+        try:
+            with monkeypatch.context() as patch:
+                _stop_at(patch, step)
+                add_lm(target, lms["other"], SETTINGS)
+            finished = True
+        except PowerCut:
+            finished = False
+        found = load_bundle(target)
+        verify_lm(found)
+        assert (found.lm is None) == (found.decoding is None)
+        states.append(found.lm and found.lm.num_bytes)
+        if finished:
+            break
+    old = lms[name].stat().st_size if name else None
+    assert states[0] == old
+    assert states[-1] == lms["other"].stat().st_size
+    assert set(states) <= {old, None, states[-1]}
+    assert len(states) >= 4
+
+
+class PowerCut(BaseException):
+    pass
+
+
+def _stop_at(patch: pytest.MonkeyPatch, step: int) -> None:
+    """Let the system's calls that change what is on disk fail from the given one on."""
+    count = iter(range(1000))
+
+    def cut(call: object) -> object:
+        def wrapped(*args: object, **options: object) -> object:
+            if next(count) >= step:
+                raise PowerCut
+            return call(*args, **options)  # type: ignore[operator]
+
+        return wrapped
+
+    patch.setattr(os, "fsync", cut(os.fsync))
+    patch.setattr(os, "replace", cut(os.replace))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "mandarin",
+            r"lm\.bin: is a model of characters, and words are needed: build it with --un",
+        ),
+        ("letters arpa", r"lm\.arpa: is a model of characters, and words are needed"),
+        ("german", r"lm\.bin: is of language zh, and en is needed: build it with --language en"),
+    ],
+)
+def test_a_language_model_that_does_not_fit_is_refused(
+    bundle: Bundle, lms: dict[str, Path], name: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        add_lm(bundle.path, lms[name], SETTINGS)
+    assert load_bundle(bundle.path) == bundle
+
+
+def test_a_damaged_language_model_is_refused_before_and_named_after(
+    bundle: Bundle, lms: dict[str, Path], tmp_path: Path
+) -> None:
+    damaged = bytearray(lms["english"].read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / "damaged.bin").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"damaged.bin: .*: is damaged: copy or build it again"):
+        add_lm(bundle.path, tmp_path / "damaged.bin", SETTINGS)
+    path = add_lm(bundle.path, lms["english"], SETTINGS).lm_path
+    assert path
+    path.write_bytes(damaged)
+    found = load_bundle(bundle.path)  # which does not read it all
+    with pytest.raises(InputError, match=r"lm.bin: damaged: it is not what bundle.json tells"):
+        verify_lm(found)
+    shutil.copy(lms["other"], path)
+    with pytest.raises(InputError, match=r"lm.bin: is not the one that bundle.json tells of: add"):
+        load_bundle(bundle.path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"lm.bin: is missing: add it again with `ds2 bundle add"):
+        load_bundle(bundle.path)
+    assert add_lm(bundle.path, lms["english"], SETTINGS).decoding == SETTINGS  # as told
+    path.unlink()
+    assert remove_lm(bundle.path) == bundle
+
+
+def test_what_cannot_be_written_is_named(bundle: Bundle, lms: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match=r"nothing.bin: no such file"):
+        add_lm(bundle.path, Path("nothing.bin"), SETTINGS)
+    (bundle.path / LM).mkdir()
+    with pytest.raises(InputError, match=r"bundle: cannot be written: is a directory"):
+        add_lm(bundle.path, lms["english"], SETTINGS)
+    assert load_bundle(bundle.path) == bundle
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_bundle_that_may_not_be_written_to_is_named(bundle: Bundle, lms: dict[str, Path]) -> None:
+    bundle.path.chmod(0o555)
+    with pytest.raises(InputError, match=r"bundle: may not be written to: change a copy of the"):
+        add_lm(bundle.path, lms["english"], SETTINGS)
+    bundle.path.chmod(0o755)
+
+
+def test_settings_and_language_model_go_together(bundle: Bundle, lms: dict[str, Path]) -> None:
+    add_lm(bundle.path, lms["english"], SETTINGS)
+    facts = json.loads((bundle.path / FACTS).read_text())
+    for changes, message in (
+        ({"decoding": None}, r"bundle.json: decoding: field required"),
+        ({"lm": None}, r"bundle.json: lm: field required"),
+        ({"decoding": {"beam_widht": 10}}, r"bundle.json: decoding.beam_widht: unknown key"),
+        ({"decoding": {"beam_width": 0}}, r"bundle.json: decoding.beam_width: must be at least 1"),
+        ({"lm": {"num_bytes": 1}}, r"bundle.json: lm.header_sha256: field required"),
+    ):
+        change_facts(bundle, **{**facts, **changes})
+        with pytest.raises(InputError, match=message):
+            load_bundle(bundle.path)
+
+
+def test_another_network_of_the_same_words_keeps_the_language_model(
+    bundle: Bundle, lms: dict[str, Path]
+) -> None:
+    with_lm = add_lm(bundle.path, lms["english"], SETTINGS)
+    model = bundle.model_path.read_bytes()
+    bundle.model_path.write_bytes(b"damaged")  # what writing again is the remedy for
+    assert write_bundle(bundle, model) == with_lm == load_bundle(bundle.path)
+    bigrams = replace(bundle, alphabet=english_bigrams())
+    assert write_bundle(bigrams, model).decoding == SETTINGS
+    verify_lm(load_bundle(bundle.path))
+
+
+def test_a_network_of_another_language_leaves_the_file_and_no_more(
+    bundle: Bundle, lms: dict[str, Path]
+) -> None:
+    add_lm(bundle.path, lms["english"], SETTINGS)
+    mandarin = replace(bundle, alphabet=mandarin_characters(["你好"]))
+    assert write_bundle(mandarin, b"graph").lm is None
+    assert load_bundle(bundle.path).decoding is None
+    assert (bundle.path / LM).read_bytes() == lms["english"].read_bytes()
+
+
+def test_loading_a_bundle_compiles_nothing(bundle: Bundle, lms: dict[str, Path]) -> None:
+    add_lm(bundle.path, lms["english"], SETTINGS)
+    code = (
+        "import sys; from ds2.bundle import load_bundle; "
+        f"assert load_bundle({str(bundle.path)!r}).lm_path; assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

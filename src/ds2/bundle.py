@@ -6,20 +6,24 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ds2.alphabet import Alphabet
 from ds2.atomic import atomic_write, sync_directory
+from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
 from ds2.features import FeatureConfig
+from ds2.ngram.binary import HEADER_BYTES
 from ds2.settings import settings_from, settings_to_dict
 
 FORMAT_VERSION = 1
 FACTS = "bundle.json"
 MODEL = "model.onnx"
+LM = "lm.bin"
 ADVICE = "export it again with `ds2 export`, or copy the whole directory again"
+LM_ADVICE = "add it again with `ds2 bundle add-lm`, or copy the whole directory again"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,23 @@ class ModelFacts:
         for name in ("delay", "right_context_frames"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must be at least 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class LmFacts:
+    """Which file lm.bin is. Its header holds checksums of all the rest, and is quickly read."""
+
+    num_bytes: int
+    header_sha256: str  # of its first HEADER_BYTES; compared whenever the bundle is loaded
+    sha256: str  # of all of it; compared by `verify_lm`
+
+
+@dataclass(frozen=True)
+class _LanguageModel:
+    """What bundle.json says of a language model: both of these, or neither."""
+
+    lm: LmFacts
+    decoding: BeamSettings
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,8 @@ class Bundle:
     model: ModelFacts
     training: Mapping[str, Any] = field(default_factory=dict)  # for people: data, hours, WER
     licence: str = "unknown"
+    lm: LmFacts | None = None
+    decoding: BeamSettings | None = None  # how to search with the language model
 
     @property
     def language(self) -> str:
@@ -73,6 +96,11 @@ class Bundle:
     def model_path(self) -> Path:
         """The ONNX file."""
         return self.path / MODEL
+
+    @property
+    def lm_path(self) -> Path | None:
+        """The language model's file, if the bundle has one."""
+        return self.path / LM if self.lm else None
 
     @property
     def output_stride_s(self) -> float:
@@ -92,28 +120,68 @@ class Bundle:
         return (frames_s + self.features.window) / self.features.sample_rate_hz
 
 
-def write_bundle(bundle: Bundle, model: bytes) -> None:
+def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
     """Write the directory `bundle.path` whole or not at all; other files in it are kept.
 
+    A language model that is there stays the bundle's, with its settings, if it fits the alphabet;
+    else its file is kept, and is no part of the bundle. `bundle.lm` itself does not matter.
+    Returns the bundle as it is written.
     Raises InputError if something that is no bundle is in its place, or nothing can be there.
     """
     check_place(bundle.path)
     target = bundle.path.resolve()  # a link stays one
+    kept = _fitting_lm(target, bundle.alphabet)
+    lm, decoding = (kept.lm, kept.decoding) if kept else (None, None)
+    bundle = replace(bundle, lm=lm, decoding=decoding)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         if target.exists():  # a model card, say
             ours = shutil.ignore_patterns(FACTS, MODEL)
-            shutil.copytree(target, temporary, symlinks=True, ignore=ours, dirs_exist_ok=True)
+            shutil.copytree(
+                target,
+                temporary,
+                symlinks=True,
+                ignore=ours,
+                copy_function=_link,
+                dirs_exist_ok=True,
+            )
         with atomic_write(temporary / MODEL, "wb") as file:
             file.write(model)
-        with atomic_write(temporary / FACTS) as file:
-            json.dump(_facts(bundle, model), file, ensure_ascii=False, indent=2)
-            file.write("\n")
+        write_facts(temporary, _facts(bundle, model))
         temporary.chmod(0o755)
         _put_in_place(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    return bundle
+
+
+def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
+    """Write bundle.json."""
+    with atomic_write(directory / FACTS) as file:
+        json.dump(facts, file, ensure_ascii=False, indent=2)
+        file.write("\n")
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file whose first one goes soon: large ones need no copy."""
+    try:
+        os.link(source, target)
+    except OSError:  # not everywhere
+        shutil.copy2(source, target)
+
+
+def _fitting_lm(target: Path, alphabet: Alphabet) -> _LanguageModel | None:
+    """The language model of the bundle that is there, if it is whole and fits the alphabet."""
+    try:
+        there = _bundle(target, read_facts(target))
+        _verify_lm_header(there)
+    except InputError:
+        return None
+    fits = (there.language, there.alphabet.word_unit) == (alphabet.language, alphabet.word_unit)
+    if not (fits and there.lm and there.decoding):
+        return None
+    return _LanguageModel(there.lm, there.decoding)
 
 
 def check_place(path: Path) -> None:
@@ -147,7 +215,7 @@ def _put_in_place(temporary: Path, target: Path) -> None:
 
 
 def _facts(bundle: Bundle, model: bytes) -> dict[str, Any]:
-    return {
+    facts = {
         "format_version": FORMAT_VERSION,
         "language": bundle.language,
         "alphabet": bundle.alphabet.to_dict(),
@@ -158,18 +226,42 @@ def _facts(bundle: Bundle, model: bytes) -> dict[str, Any]:
         "licence": bundle.licence,
         "sha256": {MODEL: hashlib.sha256(model).hexdigest()},
     }
+    return with_lm(facts, bundle.lm, bundle.decoding)
 
 
-def load_bundle(path: str | Path) -> Bundle:
-    """Read and verify a bundle. Raises InputError that names what is wrong."""
+def with_lm(
+    facts: Mapping[str, Any], lm: LmFacts | None, decoding: BeamSettings | None
+) -> dict[str, Any]:
+    """The data of bundle.json, with this language model instead of what it had; or with none."""
+    given = {"lm": lm, "decoding": decoding}
+    kept = {key: value for key, value in facts.items() if key not in given}
+    return kept | {key: settings_to_dict(value) for key, value in given.items() if value}
+
+
+def load_bundle(path: str | Path, *, verify_lm_header: bool = True) -> Bundle:
+    """Read and verify a bundle. Raises InputError that names what is wrong.
+
+    All of model.onnx is read, and of lm.bin the header, whatever its size.
+    verify_lm_header: False for a bundle whose language model is to be exchanged.
+    """
     path = Path(path)
+    facts = read_facts(path)
+    bundle = _bundle(path, facts)
+    _verify_model(bundle, facts.get("sha256"))
+    if verify_lm_header:
+        _verify_lm_header(bundle)
+    return bundle
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The data of bundle.json, of which only the version is judged. Raises InputError."""
     where = path / FACTS
     if not path.exists():
         raise InputError(f"{path}: no such directory: a model is a bundle made by `ds2 export`")
     if not where.is_file():
         raise InputError(f"{path}: is no bundle: it holds no {FACTS}")
     try:
-        facts = json.loads(where.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(where.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise InputError(f"{where}: cannot be read: {error}: {ADVICE}") from None
     if not isinstance(facts, dict) or "format_version" not in facts:
@@ -177,12 +269,12 @@ def load_bundle(path: str | Path) -> Bundle:
     if facts["format_version"] != FORMAT_VERSION:
         version = facts["format_version"]
         raise InputError(f"{where}: format version {version}; this ds2 reads {FORMAT_VERSION}")
-    bundle = _bundle(path, facts, str(where))
-    _verify_model(bundle, facts.get("sha256"), where)
-    return bundle
+    return facts
 
 
-def _bundle(path: Path, facts: Mapping[str, Any], where: str) -> Bundle:
+def _bundle(path: Path, facts: Mapping[str, Any]) -> Bundle:
+    """The bundle, as bundle.json tells; the other files unseen."""
+    where = str(path / FACTS)
     for key in ("alphabet", "features", "model"):
         if not isinstance(facts.get(key), dict):
             raise InputError(f"{where}: {key} is missing: {ADVICE}")
@@ -194,6 +286,8 @@ def _bundle(path: Path, facts: Mapping[str, Any], where: str) -> Bundle:
         raise InputError(f"{where}: {error}") from None
     given = {key: facts[key] for key in ("features", "model")}
     settings = settings_from(_Settings, given, where)
+    given = {key: facts[key] for key in ("lm", "decoding") if facts.get(key) is not None}
+    pair = settings_from(_LanguageModel, given, where) if given else None
     return Bundle(
         path=path,
         alphabet=alphabet,
@@ -201,19 +295,43 @@ def _bundle(path: Path, facts: Mapping[str, Any], where: str) -> Bundle:
         model=settings.model,
         training=facts.get("training") or {},
         licence=str(facts.get("licence", "unknown")),
+        lm=pair.lm if pair else None,
+        decoding=pair.decoding if pair else None,
     )
 
 
-def _verify_model(bundle: Bundle, digests: Any, where: Path) -> None:
+def _verify_model(bundle: Bundle, digests: Any) -> None:
     if not bundle.model_path.is_file():
         raise InputError(f"{bundle.model_path}: is missing: {ADVICE}")
     digest = digests.get(MODEL) if isinstance(digests, dict) else None
     if digest is None:
-        raise InputError(f"{where}: sha256.{MODEL} is missing: {ADVICE}")
-    with bundle.model_path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != digest:
+        raise InputError(f"{bundle.path / FACTS}: sha256.{MODEL} is missing: {ADVICE}")
+    if _sha256(bundle.model_path) != digest:
         raise InputError(f"{bundle.model_path}: damaged: it is not what {FACTS} tells: {ADVICE}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify_lm_header(bundle: Bundle) -> None:
+    """Raise InputError unless lm.bin is the file that bundle.json means: by length and header."""
+    path, facts = bundle.lm_path, bundle.lm
+    if path is None or facts is None:
+        return
+    if not path.is_file():
+        raise InputError(f"{path}: is missing: {LM_ADVICE}")
+    with path.open("rb") as file:
+        header = hashlib.sha256(file.read(HEADER_BYTES)).hexdigest()
+    if path.stat().st_size != facts.num_bytes or header != facts.header_sha256:
+        raise InputError(f"{path}: is not the one that {FACTS} tells of: {LM_ADVICE}")
+
+
+def verify_lm(bundle: Bundle) -> None:
+    """Read all of lm.bin, if there is one; raises InputError if it was altered."""
+    if bundle.lm_path and bundle.lm and _sha256(bundle.lm_path) != bundle.lm.sha256:
+        raise InputError(f"{bundle.lm_path}: damaged: it is not what {FACTS} tells: {LM_ADVICE}")
 
 
 def find_bundle(name: str | Path) -> Path:

@@ -57,4 +57,18 @@ def run(args: argparse.Namespace) -> int:
         return 1
     size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")
+    _tell_of_lm(bundle.path)
     return 0
+
+
+def _tell_of_lm(path: Path) -> None:
+    """Say what became of a language model of the bundle that was there before."""
+    from ds2.bundle import LM, load_bundle
+
+    if load_bundle(path).lm is not None:
+        print(f"{path / LM}: kept, with settings that fitted another network: `ds2 lm tune`")
+    elif (path / LM).exists():
+        print(
+            f"{path / LM}: kept, but no part of the bundle any more, for it does not fit or is "
+            "damaged: `ds2 bundle add-lm` or `ds2 bundle remove-lm`"
+        )

@@ -2,13 +2,22 @@
 
 import argparse
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ds2.cli.lm_queries import megabytes
+
+if TYPE_CHECKING:
+    from ds2.bundle import Bundle
+    from ds2.ctc.settings import BeamSettings
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
-        "info", help="what a model is", description="Show the facts of a bundle."
+        "info",
+        help="what a model is",
+        description="Show the facts of a bundle; checks every byte of its network and of its "
+        "language model.",
     )
     parser.add_argument("model", metavar="MODEL", help="a bundle's directory, or en, zh")
     parser.set_defaults(run=run)
@@ -19,9 +28,10 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ds2.bundle import find_bundle, load_bundle
+    from ds2.bundle import find_bundle, load_bundle, verify_lm
 
     bundle = load_bundle(find_bundle(args.model))
+    verify_lm(bundle)
     features, model = bundle.features, bundle.model
     table = Table(show_header=False, title=str(bundle.path), title_justify="left")
     rows = {
@@ -34,11 +44,43 @@ def run(args: argparse.Namespace) -> None:
         f"{features.stride_ms:g} ms, power normalised {_normalised(features.normalisation)}",
         "output": f"every {1000 * bundle.output_stride_s:g} ms",
         "latency": _latency(bundle.latency_s),
+        "language model": lm_text(bundle),
         "licence": bundle.licence,
     }
+    if bundle.decoding:
+        rows["decoding"] = decoding_text(bundle.decoding)
     for name, value in [*rows.items(), *_flat("training", bundle.training)]:
         table.add_row(name, value)
     Console().print(table)
+
+
+def lm_text(bundle: "Bundle") -> str:
+    """A bundle's language model in words. Raises InputError if it is no model."""
+    from ds2.bundle import LM
+    from ds2.ngram.binary import map_model
+
+    if bundle.lm_path is None:
+        stray = (bundle.path / LM).exists()
+        return f"none: {LM} is no part of it; `ds2 bundle add-lm`" if stray else "none"
+    model = map_model(bundle.lm_path)
+    counts = " + ".join(f"{count:,}" for count in model.counts)
+    return (
+        f"{len(model.counts)}-grams of {model.facts.unit}s: {counts}; {megabytes(model.num_bytes)}"
+    )
+
+
+def decoding_text(settings: "BeamSettings") -> str:
+    """The settings of a beam search in words."""
+    price = settings.unknown_word_score
+    unknown = "none allowed" if price is None else f"{price:g} each"
+    calibration = "as the beam gives it"
+    if (settings.confidence_slope, settings.confidence_offset) != (1, 0):
+        slope, offset = settings.confidence_slope, settings.confidence_offset
+        calibration = f"calibrated, log-odds x {slope:.3g} {offset:+.3g}"
+    return (
+        f"beam {settings.beam_width}, alpha {settings.lm_weight:g}, beta {settings.word_bonus:g}, "
+        f"unknown words: {unknown}; confidence: {calibration}"
+    )
 
 
 def _normalised(kind: str) -> str:

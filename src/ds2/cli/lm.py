@@ -3,8 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,12 @@ from ds2.cli.lm_queries import (
     new_table,
     texts_for,
 )
+from ds2.cli.lm_tune import add_tune
+from ds2.cli.terminal import progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.ngram.build import Built
-    from ds2.ngram.corpus import Report
 
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -39,6 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_perplexity(actions)
     add_info(actions)
     _add_interpolate(actions)
+    add_tune(actions)
     parser.set_defaults(run=run)
 
 
@@ -140,7 +141,7 @@ def _build(args: argparse.Namespace) -> None:
         )
     except ValueError as error:
         raise InputError(str(error)) from None
-    with _progress() as report:
+    with progress() as report:
         built = build_model(
             args.texts,
             args.output,
@@ -271,25 +272,6 @@ def _interpolate(args: argparse.Namespace) -> None:
         figures = (f"{result.excluding_unknown:.3f}", f"{result.num_unknown:,}")
         table.add_row(str(path), weight, *figures, f"{sum(model.counts):,}")
     Console().print(table)
-
-
-@contextmanager
-def _progress() -> "Iterator[Report]":
-    """What reports progress: a bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _stage, _fraction: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("")
-
-        def report(stage: str, fraction: float | None) -> None:
-            total = None if fraction is None else 1.0
-            progress.update(task, description=stage, completed=fraction or 0, total=total)
-
-        yield report
 
 
 def _size(text: str) -> int:

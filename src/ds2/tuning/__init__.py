@@ -1,0 +1,1 @@
+"""Settings of the beam search that fit a development set."""

@@ -1,0 +1,201 @@
+"""A development set whose acoustic outputs are computed once, and decoded again and again."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.alphabet import Alphabet
+from ds2.audio import SAMPLE_RATE_HZ, read_audio
+from ds2.ctc.beam_search import BeamSearch
+from ds2.ctc.greedy import GreedyDecoder
+from ds2.ctc.hypothesis import Hypothesis
+from ds2.ctc.settings import BeamSettings
+from ds2.errors import InputError
+from ds2.evaluation import Rate, total
+from ds2.manifest import Utterance
+from ds2.metrics import EditCounts, align, bootstrap_interval, characters
+from ds2.ngram.corpus import Report
+from ds2.normalise import normalise
+from ds2.recognizer import Recognizer
+
+LogProbs = NDArray[np.float32]
+
+
+class Outputs:
+    """The log_probs (T, V) of utterances, in a temporary file: memory stays bounded."""
+
+    def __init__(self, num_labels: int) -> None:
+        self._num_labels = num_labels
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        self._first_frames = [0]
+
+    def __enter__(self) -> "Outputs":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._first_frames) - 1
+
+    @property
+    def num_frames(self) -> int:
+        """Of all utterances."""
+        return self._first_frames[-1]
+
+    def append(self, log_probs: LogProbs) -> None:
+        """Keep those of one more utterance. Raises InputError if the disk is full."""
+        try:
+            self._file.write(np.ascontiguousarray(log_probs, np.float32).tobytes())
+            self._file.flush()
+        except OSError as error:
+            directory, reason = tempfile.gettempdir(), str(error.strerror).lower()
+            raise InputError(
+                f"{directory}: cannot be written: {reason}: make room, or set TMPDIR to a larger "
+                "disk"
+            ) from None
+        self._first_frames.append(self.num_frames + len(log_probs))
+
+    def read(self, index: int) -> LogProbs:
+        """Those of one utterance."""
+        first, last = self._first_frames[index : index + 2]
+        self._file.seek(4 * self._num_labels * first)
+        data = self._file.read(4 * self._num_labels * (last - first))
+        return np.frombuffer(data, np.float32).reshape(last - first, self._num_labels)
+
+
+def words_of_text(text: str, alphabet: Alphabet) -> tuple[str, ...]:
+    """What the error rate counts: words, in Mandarin characters."""
+    if alphabet.word_unit == "character":
+        return tuple(characters(text, "zh"))
+    return tuple(text.split())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The development set as decoded once."""
+
+    settings: BeamSettings
+    counts: tuple[EditCounts, ...]  # of each utterance
+    elapsed_s: float
+
+    @cached_property
+    def rate(self) -> Rate:
+        """The word error rate; in Mandarin, of characters."""
+        return rate_of(self.counts)
+
+    @property
+    def num_errors(self) -> int:
+        return sum(count.num_errors for count in self.counts)
+
+
+def rate_of(counts: Sequence[EditCounts]) -> Rate:
+    """The error rate of utterances, with its interval."""
+    return Rate(total(counts), *bootstrap_interval(counts))
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """Utterances to be decoded, and what they should give."""
+
+    alphabet: Alphabet
+    outputs: Outputs
+    references: tuple[tuple[str, ...], ...]  # in words; in Mandarin, in characters
+    duration_s: float  # of all audio
+
+    @property
+    def num_words(self) -> int:
+        """Of all references."""
+        return max(1, sum(map(len, self.references)))
+
+    def decoded(
+        self,
+        search: BeamSearch,
+        *,
+        n: int = 1,
+        num_threads: int = 1,
+        stage: str = "",
+        report: Report,
+    ) -> Iterator[list[Hypothesis]]:
+        """The n best hypotheses of each utterance."""
+        step = 8 * num_threads  # so that a user who interrupts need not wait long
+        for start in range(0, len(self.outputs), step):
+            report(stage, start / len(self.outputs))
+            indices = range(start, min(start + step, len(self.outputs)))
+            batch = [self.outputs.read(index) for index in indices]
+            yield from search.decode_batch(batch, n=n, num_threads=num_threads)
+
+    def words(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """What a hypothesis says."""
+        text = self.alphabet.decode(token.label for token in hypothesis.tokens)
+        return words_of_text(text, self.alphabet)
+
+    def counted(self, hypotheses: Iterable[Hypothesis]) -> tuple[EditCounts, ...]:
+        """The errors of one hypothesis for each utterance."""
+        pairs = zip(self.references, hypotheses, strict=True)
+        return tuple(align(reference, self.words(found)).counts for reference, found in pairs)
+
+    def greedy(self) -> Rate:
+        """The error rate without beam and language model."""
+        best = []
+        for index in range(len(self.outputs)):
+            decoder = GreedyDecoder()
+            decoder.feed(self.outputs.read(index))
+            best += decoder.best()
+        return rate_of(self.counted(best))
+
+
+def references_of(
+    utterances: Sequence[Utterance], alphabet: Alphabet
+) -> tuple[tuple[str, ...], ...]:
+    """The texts in words. Raises InputError for an utterance that has none."""
+    for utterance in utterances:
+        if not utterance.text:
+            raise InputError(f"{utterance.where}: has no text to compare with")
+    texts = [normalise(utterance.text or "", alphabet.language) for utterance in utterances]
+    return tuple(words_of_text(text, alphabet) for text in texts)
+
+
+def heard(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    references: tuple[tuple[str, ...], ...],
+    outputs: Outputs,
+    *,
+    num_threads: int = 1,
+    report: Report,
+) -> DevSet:
+    """Run the acoustic model over the utterances, once, into `outputs`, which is empty yet.
+
+    Raises InputError for a recording that cannot be read.
+    """
+
+    def one(utterance: Utterance) -> tuple[LogProbs, float]:
+        try:
+            waveform = read_audio(
+                utterance.audio_path, offset_s=utterance.offset_s, duration_s=utterance.duration_s
+            )
+        except InputError as error:
+            raise InputError(f"{utterance.where}: {error}") from None
+        return recognizer.log_probs(waveform), len(waveform) / SAMPLE_RATE_HZ
+
+    duration_s = 0.0
+    step = 4 * num_threads
+    with ThreadPoolExecutor(num_threads) as pool:
+        for start in range(0, len(utterances), step):
+            report("listening", start / len(utterances))
+            for log_probs, seconds in pool.map(one, utterances[start : start + step]):
+                outputs.append(log_probs)
+                duration_s += seconds
+    return DevSet(recognizer.bundle.alphabet, outputs, references, duration_s)

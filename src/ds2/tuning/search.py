@@ -1,0 +1,197 @@
+"""The search for alpha, beta, the price of unknown words and the beam width.
+
+Decoding a development set is slow, weighing what has been decoded is fast. So the settings are
+not tried one by one, as a grid or an optimiser that sees error rates alone would have to: each
+decoding gives the best texts of every utterance with the parts of their scores, and from all
+texts so far the error rate of thousands of settings follows in a second. The best of these is
+decoded next, which adds the texts that matter there, until it stays where it is. That is minimum
+error rate training (Och, 2003), with a grid in place of his line search: three numbers need no
+more. The rate is averaged over neighbouring settings before the best is taken: a development set
+is small, and a narrow dent in its surface is chance (Cer et al., 2008).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from ds2.ctc.beam_search import BeamSearch
+from ds2.ctc.settings import BeamSettings
+from ds2.ngram.corpus import Report
+from ds2.ngram.model import NgramModel
+from ds2.tuning.candidates import FORBIDDEN, Pool
+from ds2.tuning.dev_set import DevSet, Trial
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.integer[Any]]
+
+NUM_BEST = 50
+"""Texts taken from each utterance's beam."""
+NUM_FOLDS = 10
+PRICES = (None, -20.0, -15.0, -10.0, -7.0, -5.0, -3.0, -1.5, 0.0)
+"""Of unknown words; None forbids them, which is where ever higher prices lead."""
+STARTS = ((1.0, 1.5, None), (2.0, 3.0, -5.0))
+"""alpha, beta and price of the decodings after the first: apart, so that their texts are."""
+NEAR = (0.05, 0.25)
+"""Differences in alpha and beta that are none."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Settings at regular distances: alpha by beta by price."""
+
+    alphas: Floats
+    betas: Floats
+    prices: tuple[float | None, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.alphas), len(self.betas), len(self.prices)
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(P, 4), as `Pool.errors` takes them."""
+        prices = [FORBIDDEN if price is None else price for price in self.prices]
+        axes = np.meshgrid([1.0], self.alphas, self.betas, prices, indexing="ij")
+        return np.stack([axis.ravel() for axis in axes], axis=1)
+
+    def smoothed(self, errors: Integers) -> Floats:
+        """The mean of (P,) errors over each setting and its neighbours, in the grid's shape."""
+        padded = np.pad(errors.reshape(self.shape), 1, mode="edge").astype(np.float64)
+        return np.asarray(sliding_window_view(padded, (3, 3, 3)).mean(axis=(3, 4, 5)))
+
+    def lowest(self, errors: Integers) -> tuple[int, tuple[float, float, float | None]]:
+        """The best setting by (P,) errors, its index and alpha, beta and price."""
+        index = int(self.smoothed(errors).argmin())
+        a, b, p = np.unravel_index(index, self.shape)
+        return index, (float(self.alphas[a]), float(self.betas[b]), self.prices[p])
+
+
+def wide_grid(around: BeamSettings, prices: tuple[float | None, ...], size: int = 17) -> Grid:
+    """A grid from no language model at all to twice its weight, and to 4 either side of beta.
+
+    It is laid around the best settings so far, so no fixed range can hide better ones.
+    """
+    alphas = np.linspace(0, max(2.0, 2 * around.lm_weight), size)
+    return Grid(alphas, around.word_bonus + np.linspace(-4, 4, size), prices)
+
+
+def _fine_grid(alpha: float, beta: float, price: float | None) -> Grid:
+    place = PRICES.index(price)
+    alphas = np.round(alpha + np.arange(-4, 5) * 0.05, 2)
+    betas = np.round(beta + np.arange(-6, 7) * 0.1, 1)
+    return Grid(alphas[alphas >= 0], betas, PRICES[max(0, place - 1) : place + 2])
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The error rate over alpha and beta at one price, by the candidates."""
+
+    alphas: Floats  # (A,)
+    betas: Floats  # (B,)
+    rates: Floats  # (A, B)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was tried, and what came of it."""
+
+    trials: tuple[Trial, ...]
+    best: Trial
+    surface: Surface
+    chosen_rate: float  # of the best settings, by the candidates
+    held_out_rate: float  # if each utterance's settings are chosen on others
+    num_texts: int
+
+
+def search(
+    dev: DevSet,
+    lm: NgramModel,
+    first: BeamSettings,
+    *,
+    num_trials: int,
+    num_threads: int,
+    report: Report,
+) -> Search:
+    """Find alpha, beta and the price of unknown words that give the fewest errors.
+
+    first: where to begin; its beam and pruning are those of all trials.
+    num_trials: decodings at most; it ends before when the best settings have been decoded.
+    """
+    pool = Pool(dev, lm)
+    trials: list[Trial] = []
+    waiting = [first, *(_at(first, point) for point in STARTS)]
+    while waiting and len(trials) < num_trials:
+        settings = waiting.pop(0)
+        beams = BeamSearch(dev.alphabet, settings, lm)
+        start_s = time.perf_counter()
+        decoded = dev.decoded(
+            beams,
+            n=NUM_BEST,
+            num_threads=num_threads,
+            stage=f"decoding, {len(trials) + 1} of at most {num_trials}",
+            report=report,
+        )
+        counts = dev.counted(pool.add(decoded))
+        trials.append(Trial(settings, counts, time.perf_counter() - start_s))
+        if not waiting:
+            report("weighing", None)
+            settings = _proposed(pool, _fewest(trials))
+            if not any(_is_near(settings, trial.settings) for trial in trials):
+                waiting.append(settings)
+    best = _fewest(trials)
+    rates = _flattered_and_held_out(pool, dev, best)
+    return Search(tuple(trials), best, _surface(pool, dev, best), *rates, len(pool))
+
+
+def _at(settings: BeamSettings, point: tuple[float, float, float | None]) -> BeamSettings:
+    alpha, beta, price = point
+    return replace(settings, lm_weight=alpha, word_bonus=beta, unknown_word_score=price)
+
+
+def _fewest(trials: Sequence[Trial]) -> Trial:
+    return min(trials, key=lambda trial: trial.num_errors)
+
+
+def _is_near(one: BeamSettings, other: BeamSettings) -> bool:
+    return (
+        abs(one.lm_weight - other.lm_weight) <= NEAR[0] + 1e-9
+        and abs(one.word_bonus - other.word_bonus) <= NEAR[1] + 1e-9
+        and one.unknown_word_score == other.unknown_word_score
+    )
+
+
+def _proposed(pool: Pool, best: Trial) -> BeamSettings:
+    """The settings that should give the fewest errors, by the candidates."""
+    wide = wide_grid(best.settings, PRICES)
+    _, point = wide.lowest(pool.errors(wide.weights).sum(axis=0))
+    fine = _fine_grid(*point)
+    _, point = fine.lowest(pool.errors(fine.weights).sum(axis=0))
+    return _at(best.settings, point)
+
+
+def _surface(pool: Pool, dev: DevSet, best: Trial) -> Surface:
+    grid = wide_grid(best.settings, (best.settings.unknown_word_score,), size=41)
+    rates = pool.errors(grid.weights).sum(axis=0) / dev.num_words
+    return Surface(grid.alphas, grid.betas, rates.reshape(grid.shape)[:, :, 0])
+
+
+def _flattered_and_held_out(pool: Pool, dev: DevSet, best: Trial) -> tuple[float, float]:
+    """The rate of the best settings, and that if each tenth's settings come from the others.
+
+    What the second is above the first is what choosing settings has flattered the first by.
+    """
+    grid = wide_grid(best.settings, PRICES)
+    errors = pool.errors(grid.weights)  # (U, P)
+    folds = np.random.default_rng(0).permutation(len(errors)) % NUM_FOLDS
+    index, _ = grid.lowest(errors.sum(axis=0))
+    flattered, held_out = int(errors[:, index].sum()), 0
+    for fold in range(NUM_FOLDS):
+        index, _ = grid.lowest(errors[folds != fold].sum(axis=0))
+        held_out += int(errors[folds == fold, index].sum())
+    return flattered / dev.num_words, held_out / dev.num_words

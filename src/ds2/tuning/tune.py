@@ -1,0 +1,57 @@
+"""Tuning a beam search from end to end: weights, beam width, confidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ds2.calibration import Calibration, calibrate
+from ds2.ctc.settings import BeamSettings
+from ds2.evaluation import Rate
+from ds2.ngram.corpus import Report
+from ds2.ngram.model import NgramModel
+from ds2.tuning.dev_set import DevSet
+from ds2.tuning.search import Search, search
+from ds2.tuning.widths import WIDTHS, WidthTrial, narrowest, try_widths
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The settings that were found, and how."""
+
+    settings: BeamSettings
+    greedy: Rate  # without beam and language model
+    search: Search
+    widths: tuple[WidthTrial, ...]
+    chosen: WidthTrial
+    calibration: Calibration
+
+
+def tune(
+    dev: DevSet,
+    lm: NgramModel,
+    first: BeamSettings,
+    *,
+    num_trials: int = 12,
+    widths: Sequence[int] = WIDTHS,
+    num_threads: int = 1,
+    report: Report,
+) -> Tuned:
+    """Fit the settings of the beam search to a development set.
+
+    first: where to begin; its beam is that of the search for alpha, beta and unknown words.
+    """
+    first = replace(first, confidence_slope=1.0, confidence_offset=0.0)
+    report("decoding greedily", None)
+    greedy = dev.greedy()
+    found = search(dev, lm, first, num_trials=num_trials, num_threads=num_threads, report=report)
+    tried = try_widths(
+        dev, lm, found.best.settings, widths=widths, num_threads=num_threads, report=report
+    )
+    chosen = narrowest(tried)
+    report("calibrating", None)
+    calibration = calibrate(chosen.posteriors, chosen.is_right)
+    settings = replace(
+        chosen.trial.settings,
+        confidence_slope=round(calibration.platt.slope, 4),
+        confidence_offset=round(calibration.platt.offset, 4),
+    )
+    return Tuned(settings, greedy, found, tuple(tried), chosen, calibration)

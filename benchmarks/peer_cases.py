@@ -114,7 +114,8 @@ def ours(cases: Sequence[Case]) -> list[list[Found]]:
         lm = NgramModel.load(case.arpa, unit="word") if case.arpa else None
         words = dict.fromkeys(" ".join(case.hotwords).split())  # they split phrases into words
         phrases = [HotPhrase(word, case.hotword_weight) for word in words]
-        decoder = BeamSearch(alphabet, converted(case), lm, phrases).decoder()
+        search = BeamSearch(alphabet, converted(case), lm, phrases)
+        decoder = search.decoder(num_hypotheses=SIDE_BY_SIDE)
         log_probs = np.roll(np.array(case.log_probs), 1, axis=1)  # our blank comes first
         for piece in np.split(log_probs.astype(np.float32), case.cuts):
             decoder.feed(piece)

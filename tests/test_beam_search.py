@@ -175,12 +175,14 @@ def test_with_characters_and_phrases_it_equals_enumeration(
     assert_equals_enumeration(log_probs, MANDARIN, options, character_lm, phrases)
 
 
-def decoded_in_pieces(search: BeamSearch, log_probs: np.ndarray, cuts: list[int]) -> object:
-    decoder = search.decoder()
+def decoded_in_pieces(
+    search: BeamSearch, log_probs: np.ndarray, cuts: list[int], n: int
+) -> list[Hypothesis]:
+    decoder = search.decoder(num_hypotheses=n)
     for start, stop in itertools.pairwise([0, *cuts, len(log_probs)]):
         decoder.feed(log_probs[start:stop])
         decoder.best(2, is_final=bool(start % 2))  # asking changes nothing
-    return decoder.best(5)
+    return decoder.best(n)
 
 
 @given(st.data())
@@ -192,7 +194,9 @@ def test_any_pieces_give_exactly_what_the_whole_gives(
     log_probs = random_log_probs(num_frames, 4, data.draw(st.integers(0, 9)), 3)
     cuts = sorted(data.draw(st.lists(st.integers(0, num_frames), max_size=8)))
     search = BeamSearch(ENGLISH, BeamSettings(beam_width=20), word_lm, PHRASES)
-    assert decoded_in_pieces(search, log_probs, cuts) == search.decode_batch([log_probs], n=5)[0]
+    for n in (1, 5):
+        whole = search.decode_batch([log_probs], n=n)[0]
+        assert decoded_in_pieces(search, log_probs, cuts, n) == whole
 
 
 @given(st.integers(0, 1000))
@@ -220,6 +224,21 @@ def test_what_was_said_clearly_and_a_while_ago_is_stable() -> None:
     (hypothesis,) = decoder.best(is_final=False)
     assert len(hypothesis.tokens) == 45
     assert hypothesis.num_stable >= 30
+
+
+def test_dropping_early_what_will_not_become_the_best_gains_more_than_it_loses(
+    character_lm: NgramModel,
+) -> None:
+    """Who asks for one hypothesis, not two, has more room in the beam."""
+    gains = []
+    for seed in range(60):
+        log_probs = random_log_probs(70, len(MANDARIN), seed, 6)
+        search = BeamSearch(MANDARIN, BeamSettings(beam_width=300), character_lm)
+        (only,) = search.decode_batch([log_probs])[0]
+        first, _ = search.decode_batch([log_probs], n=2)[0]
+        gains.append(only.scores.total - first.scores.total)
+    assert min(gains) > -0.2
+    assert np.mean(gains) > 0.2
 
 
 def test_an_hour_of_frames_needs_no_more_memory_than_its_text() -> None:

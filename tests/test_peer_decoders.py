@@ -116,7 +116,7 @@ def decoded(
 
 
 def best(log_probs: NDArray[np.float32], search: BeamSearch, n: int = 1) -> list[Hypothesis]:
-    decoder = search.decoder()
+    decoder = search.decoder(num_hypotheses=n)
     decoder.feed(log_probs)
     return decoder.best(n)
 
@@ -540,7 +540,7 @@ def test_any_cutting_gives_what_the_whole_gives(
     phrases = [HotPhrase("tea", 2.0), HotPhrase("a ten", 3.0)]
     search = BeamSearch(TEA, settings, lm if with_lm else None, phrases)
     log_probs = noise(num_frames, TEA, seed)
-    decoder = search.decoder()
+    decoder = search.decoder(num_hypotheses=5)
     for piece in cut(log_probs, [min(place, num_frames) for place in cuts]):
         decoder.feed(piece)
         decoder.best(2, is_final=False)  # asking changes nothing
@@ -657,7 +657,7 @@ def test_a_refused_piece_changes_nothing(lm: NgramModel) -> None:
     log_probs = noise(8, TEA, seed=0)
     broken = log_probs.copy()
     broken[2] = np.nan
-    decoder = search.decoder()
+    decoder = search.decoder(num_hypotheses=3)
     with pytest.raises(ValueError, match="NaN"):
         decoder.feed(broken)
     decoder.feed(log_probs)

@@ -33,7 +33,7 @@ def turn_into_shares(scores: Any) -> None:
 
 
 @inlined
-def _place_of(keys: Any, key: Any) -> Any:
+def place_of(keys: Any, key: Any) -> Any:
     """Where a word stands in the table, or would."""
     place = key & (len(keys) - 1)
     while keys[place] != 0 and keys[place] != key:
@@ -45,7 +45,7 @@ def _place_of(keys: Any, key: Any) -> Any:
 def add_share(memory: Any, key: Any, share: Any) -> None:
     """Give a word a hypothesis' share."""
     key |= 1  # 0 is an empty place
-    place = _place_of(memory.word_keys, key)
+    place = place_of(memory.word_keys, key)
     memory.word_keys[place] = key
     memory.word_shares[place] += share
 
@@ -53,7 +53,7 @@ def add_share(memory: Any, key: Any, share: Any) -> None:
 @inlined
 def share_of(memory: Any, key: Any) -> Any:
     """What a word has been given, at most 1: a hypothesis may hold it twice."""
-    return min(1.0, memory.word_shares[_place_of(memory.word_keys, key | 1)])
+    return min(1.0, memory.word_shares[place_of(memory.word_keys, key | 1)])
 
 
 @inlined

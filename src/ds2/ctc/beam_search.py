@@ -56,6 +56,7 @@ class BeamSearch:
             float(self.settings.beam_threshold),
             float(self.settings.label_mass),
             self.settings.max_labels,
+            keeps_all=False,
         )
 
     def with_phrases(self, phrases: Sequence[HotPhrase]) -> "BeamSearch":
@@ -66,9 +67,14 @@ class BeamSearch:
         together = (*self.phrases, *phrases)
         return BeamSearch(self.alphabet, self.settings, self.lm, together, known=self._known)
 
-    def decoder(self) -> "PrefixBeamSearch":
-        """A new search, for one stream of log_probs."""
-        return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, self._limits)
+    def decoder(self, *, num_hypotheses: int = 1) -> "PrefixBeamSearch":
+        """A new search, for one stream of log_probs.
+
+        num_hypotheses: how many it will be asked for. For one, those are dropped that can never
+        become the best, which is faster and leaves fewer to be asked for.
+        """
+        limits = self._limits._replace(keeps_all=num_hypotheses > 1)
+        return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, limits)
 
     def decode_batch(
         self,
@@ -87,7 +93,7 @@ class BeamSearch:
             return list(pool.map(self._decoded, batch, [n] * len(batch)))
 
     def _decoded(self, log_probs: NDArray[np.float32], n: int) -> list[Hypothesis]:
-        decoder = self.decoder()
+        decoder = self.decoder(num_hypotheses=n)
         decoder.feed(log_probs)
         return decoder.best(n)
 

@@ -1,5 +1,6 @@
 """What a beam search remembers: a tree of prefixes, the beam, and the times of labels."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +87,7 @@ class Limits(NamedTuple):
     beam_threshold: float
     label_mass: float
     max_labels: int
+    keeps_all: bool  # also what can never become the best
 
 
 class Memory(NamedTuple):
@@ -138,6 +140,16 @@ def new_memory(scoring: Scoring, limits: Limits) -> Memory:
     entry["label"] = entry["best_label"] = NOTHING
     entry["blank_mark"] = entry["label_mark"] = -1
     return memory
+
+
+@inlined
+def add_logs(a: Any, b: Any) -> Any:
+    """log(exp(a) + exp(b))."""
+    if a < b:
+        a, b = b, a
+    if b < a - 28 or b == NOTHING:  # what is added would be lost to rounding
+        return a
+    return a + math.log1p(math.exp(b - a))
 
 
 @inlined

@@ -28,7 +28,7 @@ def _looked_up(scoring: Any, lookups: Any, state: Any, word: Any) -> Any:
 
 
 @inlined
-def _mixed(value: Any, letter: Any) -> Any:
+def mixed(value: Any, letter: Any) -> Any:
     """A hash with one more letter in it."""
     value = (value ^ np.int64(letter + 1)) * 1_099_511_628_211
     return value ^ (value >> 29)
@@ -104,11 +104,11 @@ def end_sentence(scoring: Any, lookups: Any, prefix: Any) -> Any:
 def _add_to_word(scoring: Any, prefix: Any, letter: Any) -> Any:
     """A letter of a word that is scored at its end; False if no word goes on so."""
     if prefix.in_word == 0:
-        prefix.text_hash = _mixed(prefix.text_hash, SPACE)
+        prefix.text_hash = mixed(prefix.text_hash, SPACE)
         prefix.word_hash = 0
     prefix.in_word += 1
-    prefix.text_hash = _mixed(prefix.text_hash, letter)
-    prefix.word_hash = _mixed(prefix.word_hash, letter)
+    prefix.text_hash = mixed(prefix.text_hash, letter)
+    prefix.word_hash = mixed(prefix.word_hash, letter)
     _hear(scoring, prefix, letter)
     if not scoring.has_lm:
         return True
@@ -124,8 +124,8 @@ def _add_to_word(scoring: Any, prefix: Any, letter: Any) -> Any:
 @inlined
 def _add_character(scoring: Any, lookups: Any, prefix: Any, letter: Any) -> Any:
     """A character that is scored by itself; False if it is forbidden."""
-    prefix.text_hash = _mixed(prefix.text_hash, letter)
-    prefix.word_hash = _mixed(np.int64(0), letter)
+    prefix.text_hash = mixed(prefix.text_hash, letter)
+    prefix.word_hash = mixed(np.int64(0), letter)
     _hear(scoring, prefix, letter)
     word = np.int64(scoring.letter_words[letter])
     return _score_unit(scoring, lookups, prefix, word, np.int32(1))
@@ -169,3 +169,22 @@ def extend(scoring: Any, lookups: Any, prefixes: Any, parent: Any, label: Any, c
         + scoring.word_bonus * (prefix.num_words + (prefix.in_word > 0))
     )
     return True
+
+
+@inlined
+def most_after_letter(scoring: Any, prefix: Any) -> Any:
+    """What the prior of a prefix can be, at most, after one more letter that is no space."""
+    most = prefix.prior + scoring.phrase_gain
+    if prefix.in_word == 0 or not scoring.of_words:
+        return most + max(0.0, scoring.word_bonus)  # the language model only takes
+    if not scoring.has_lm:
+        return most
+    price = _unknown_price(scoring, 1)  # out of the vocabulary, where that is cheap
+    outside = scoring.lm_weight * scoring.unknown_log_prob + price
+    return most + max(0.0, outside - prefix.bound)
+
+
+@inlined
+def most_after_space(scoring: Any, prefix: Any) -> Any:
+    """The same after a space: the word may be likelier than its letters promised."""
+    return prefix.prior - prefix.bound + scoring.phrase_gain

@@ -13,22 +13,14 @@ import numpy as np
 
 from ds2.compilation import compiled, inlined
 from ds2.ctc.agreement import measure_words
+from ds2.ctc.dominance import drop_dominated
 from ds2.ctc.hypothesis import BLANK
-from ds2.ctc.prefixes import NO_SLOT, NOTHING, ROOT, SCRATCH, lacks_room
-from ds2.ctc.scoring import extend
+from ds2.ctc.prefixes import NO_SLOT, NOTHING, ROOT, SCRATCH, add_logs, lacks_room
+from ds2.ctc.scoring import extend, most_after_letter, most_after_space
+from ds2.ctc.tables import SPACE
 
 IMPOSSIBLE = -1e4
 """What a frame costs a prefix that it contradicts: with -inf a beam could die out."""
-
-
-@inlined
-def add_logs(a: Any, b: Any) -> Any:
-    """log(exp(a) + exp(b))."""
-    if a < b:
-        a, b = b, a
-    if b < a - 40 or b == NOTHING:  # what is added would be lost to rounding
-        return a
-    return a + math.log1p(math.exp(b - a))
 
 
 @inlined
@@ -141,6 +133,35 @@ def _stay(memory: Any, old: Any, slot: Any, row: Any, entry: Any) -> None:
 
 
 @inlined
+def _lowest_kept(memory: Any, num_candidates: Any, num_kept: Any) -> Any:
+    """The num_kept-th highest score of the candidates, by quickselect."""
+    scores = memory.ranking
+    for index in range(num_candidates):
+        scores[index] = memory.scores[index]
+    low, high = 0, num_candidates - 1
+    wanted = num_kept - 1
+    while low < high:
+        middle = scores[(low + high) >> 1]
+        left, right = low, high
+        while left <= right:
+            while scores[left] > middle:
+                left += 1
+            while scores[right] < middle:
+                right -= 1
+            if left <= right:
+                scores[left], scores[right] = scores[right], scores[left]
+                left += 1
+                right -= 1
+        if wanted <= right:
+            high = right
+        elif wanted >= left:
+            low = left
+        else:
+            break
+    return scores[wanted]
+
+
+@inlined
 def _try_longer(
     scoring: Any, limits: Any, memory: Any, old: Any, row: Any, num_labels: Any, best: Any
 ) -> Any:
@@ -150,15 +171,16 @@ def _try_longer(
     """
     num_old = memory.sizes[2]
     num_candidates = num_old
-    full = NOTHING  # with a full beam, no candidate below the last of those that stay gets in
-    if num_old == limits.beam_width:
-        full = np.inf
-        for slot in range(num_old):
-            full = min(full, memory.scores[slot])
+    next_look = limits.beam_width
+    full = NOTHING  # what a candidate must reach, for so many have reached it before
     for slot in range(num_old):
         entry = old[slot]
         prefix = memory.prefixes[entry.prefix]
-        room = prefix.prior - prefix.bound + scoring.max_gain
+        after_letter = most_after_letter(scoring, prefix)
+        after_space = most_after_space(scoring, prefix)
+        if num_candidates >= next_look:
+            full = _lowest_kept(memory, num_candidates, limits.beam_width)
+            next_look = num_candidates + limits.beam_width
         for place in range(num_labels):
             label = memory.labels[place]
             if memory.taken[slot, place]:
@@ -167,7 +189,8 @@ def _try_longer(
             repeats = prefix.label == label
             acoustic = (entry.blank if repeats else entry.acoustic) + row[label]
             lowest = max(full, best - limits.beam_threshold)
-            if acoustic + room < lowest or acoustic == NOTHING:
+            most = after_space if scoring.letters[label, 0] == SPACE else after_letter
+            if acoustic + most < lowest or acoustic == NOTHING:
                 continue
             if not extend(scoring, memory.lookups, memory.prefixes, entry.prefix, label, SCRATCH):
                 continue
@@ -224,32 +247,6 @@ def _lengthen(
 
 
 @inlined
-def _lowest_kept(scores: Any, num_kept: Any) -> Any:
-    """The num_kept-th highest of the scores, by quickselect; reorders them."""
-    low, high = 0, len(scores) - 1
-    wanted = num_kept - 1
-    while low < high:
-        middle = scores[(low + high) >> 1]
-        left, right = low, high
-        while left <= right:
-            while scores[left] > middle:
-                left += 1
-            while scores[right] < middle:
-                right -= 1
-            if left <= right:
-                scores[left], scores[right] = scores[right], scores[left]
-                left += 1
-                right -= 1
-        if wanted <= right:
-            high = right
-        elif wanted >= left:
-            low = left
-        else:
-            break
-    return scores[wanted]
-
-
-@inlined
 def _move(scoring: Any, limits: Any, memory: Any, row: Any, num_labels: Any) -> None:
     """Move the beam by one frame, of whose labels so many come into question."""
     frame, num_old = memory.sizes[3], memory.sizes[2]
@@ -266,10 +263,7 @@ def _move(scoring: Any, limits: Any, memory: Any, row: Any, num_labels: Any) -> 
     num_candidates, best = _try_longer(scoring, limits, memory, old, row, num_labels, best)
     lowest = best - limits.beam_threshold
     if num_candidates > limits.beam_width:
-        for index in range(num_candidates):
-            memory.ranking[index] = memory.scores[index]
-        ranking = memory.ranking[:num_candidates]
-        lowest = max(lowest, _lowest_kept(ranking, limits.beam_width))
+        lowest = max(lowest, _lowest_kept(memory, num_candidates, limits.beam_width))
     room = limits.beam_width  # for those that are just at the border
     for index in range(num_candidates):
         room -= memory.scores[index] > lowest
@@ -306,4 +300,6 @@ def take_frames(scoring: Any, limits: Any, memory: Any, log_probs: Any, first: A
         num_labels = _likeliest(row, limits, memory.labels)
         _move(scoring, limits, memory, row, num_labels)
         measure_words(memory)
+        if not limits.keeps_all:
+            drop_dominated(memory)
     return len(log_probs)

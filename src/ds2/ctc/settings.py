@@ -17,7 +17,7 @@ class BeamSettings:
     """
 
     beam_width: int = 100  # hypotheses kept from frame to frame
-    beam_threshold: float = 20.0  # those so much below the best are dropped
+    beam_threshold: float = 16.0  # those so much below the best are dropped
     label_mass: float = 0.99  # of a frame's labels, the fewest that have this much probability
     max_labels: int = 40  # and no more than these
     lm_weight: float = 0.5  # alpha

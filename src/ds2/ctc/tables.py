@@ -43,7 +43,7 @@ class Scoring(NamedTuple):
     phrase_loans: npt.NDArray[np.float64]  # (S,)
     first_phrase_state: int
     first_lm_state: int
-    max_gain: float  # the most a label adds, but for a bound on a word that turns out too low
+    phrase_gain: float  # the most that a letter adds
 
 
 def scoring_of(
@@ -88,7 +88,7 @@ def scoring_of(
         phrase_loans=phrases.loans,
         first_phrase_state=phrases.first_state,
         first_lm_state=lm.begin_state() if lm else EMPTY_STATE,
-        max_gain=phrases.max_gain + max(0.0, settings.word_bonus),
+        phrase_gain=phrases.max_gain,
     )
 
 

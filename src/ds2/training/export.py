@@ -71,8 +71,7 @@ def export(
     graph = build_graph(network.config, weights, precision)
     bundle = describe(target, network, checkpoint, precision, licence)
     assert_parity(bundle, network, rounded(weights, precision), graph)
-    write_bundle(bundle, graph)
-    return bundle
+    return write_bundle(bundle, graph)
 
 
 def describe(

@@ -1,8 +1,8 @@
-"""One peer's decoder on one set, in the peer's own Python: a job as JSON in, times and texts out.
+"""One peer's decoder on one set, in its own Python: a job as JSON in, times and texts out.
 
-Run by decoder.py. The job names the set's file (log-probabilities u0, u1, ... in .npz), the symbols,
-the ARPA file, the words, alpha and beta (on natural logarithms), the beam. Timed is the decoding
-alone: one warm-up utterance, then all, one after the other.
+Run by decoder.py. The job names the set's file (log-probabilities u0, u1, ... in .npz), the
+symbols, the ARPA file, the words, alpha and beta (on natural logarithms), the beam. Timed is the
+decoding alone: one warm-up utterance, then all, one after the other.
 """
 
 import json
@@ -99,14 +99,17 @@ def flashlight(job):
 
 
 def fast_ctc_decode(job):
-    """No language model; labels below its cut are ignored, which it sets at 0 by default."""
+    """No language model; labels below the cut are ignored, which must be below 1 / V."""
     from fast_ctc_decode import beam_search
 
     alphabet = ["\0", *job["symbols"]]
 
     def decode(log_probs):
         text, _ = beam_search(
-            np.exp(log_probs), alphabet, beam_size=job["beam"], beam_cut_threshold=1e-3
+            np.exp(log_probs),
+            alphabet,
+            beam_size=job["beam"],
+            beam_cut_threshold=min(1e-3, 0.9 / len(alphabet)),
         )
         return text
 

@@ -14,7 +14,7 @@ from ds2.ctc.alignment import SPOOL_BYTES, ForcedAligner, align, num_frames_need
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.viterbi import best_path, lattice_of
 from ds2.errors import InputError
-from ds2.streams import words_of
+from ds2.segments import words_of
 
 
 def random_log_probs(num_frames: int, num_labels: int, seed: int = 0) -> np.ndarray:

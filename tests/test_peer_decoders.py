@@ -26,7 +26,7 @@ from ds2.ctc.phrases import HotPhrase
 from ds2.ctc.settings import UNKNOWN_LETTERS, BeamSettings
 from ds2.errors import InputError
 from ds2.ngram.model import NgramModel
-from ds2.streams import words_of
+from ds2.segments import words_of
 from grams import Gram, backed_off
 
 TEA = Alphabet("characters", "en", (" ", "a", "e", "n", "t"))

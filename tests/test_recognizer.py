@@ -15,7 +15,7 @@ from ds2.alphabet import english_bigrams, english_characters, mandarin_character
 from ds2.audio import write_wav
 from ds2.ctc.hypothesis import Token
 from ds2.manifest import Utterance
-from ds2.streams import words_of
+from ds2.segments import words_of
 from models import TINY, TINY_BIDIRECTIONAL, write_random_bundle
 
 

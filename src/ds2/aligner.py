@@ -9,7 +9,8 @@ from ds2.audio import SAMPLE_RATE_HZ, Source, audio_blocks
 from ds2.bundle import Bundle, find_bundle, load_bundle
 from ds2.ctc.alignment import ForcedAligner
 from ds2.manifest import Utterance
-from ds2.streams import Stream, WholeStream, words_of
+from ds2.segments import Outputs, words_of
+from ds2.streams import Stream, WholeStream
 from ds2.transcript import Transcript, Word
 
 CHUNK_S = 2.0
@@ -103,9 +104,9 @@ class Aligner:
         """Run the model over the recording; returns its duration in seconds."""
         stream: Stream | WholeStream
         if self.bundle.model.streaming:
-            stream = Stream(self._model, aligner, CHUNK_S)
+            stream = Stream(self._model, Outputs(aligner.feed), CHUNK_S)
         else:
-            stream = WholeStream(self._model, aligner)
+            stream = WholeStream(self._model, Outputs(aligner.feed))
         if isinstance(recording, Utterance):
             offset_s, duration_s = recording.offset_s, recording.duration_s
             blocks = audio_blocks(recording.audio_path, offset_s=offset_s, duration_s=duration_s)

@@ -3,8 +3,9 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,18 @@ from ds2.alphabet import Alphabet
 from ds2.audio import Source, Waveform, audio_blocks
 from ds2.bundle import Bundle, find_bundle, load_bundle
 from ds2.ctc.greedy import GreedyDecoder
-from ds2.ctc.hypothesis import Decoder, Hypothesis
+from ds2.ctc.hypothesis import Decoder
 from ds2.ctc.phrases import HotPhrase
 from ds2.ctc.settings import BeamSettings
+from ds2.endpoint import EndpointRules
 from ds2.errors import InputError
 from ds2.manifest import Utterance
+from ds2.segments import Outputs, Segments
 from ds2.streams import Stream, WholeStream, advance
 from ds2.transcript import Transcript
+
+if TYPE_CHECKING:
+    from ds2.ctc.beam_search import BeamSearch
 
 __all__ = ["Recognizer", "Stream", "WholeStream"]
 
@@ -63,11 +69,11 @@ class Recognizer:
         self.bundle = bundle
         self.num_alternatives = num_alternatives
         self._model = AcousticModel(bundle, num_threads)
-        self._new_decoder: Callable[[], Decoder] = GreedyDecoder
+        self._settings = settings or bundle.decoding
+        self._search: BeamSearch | None = None  # None decodes greedily
         lm_path = (bundle.lm_path if lm else None) if isinstance(lm, bool) else Path(lm)
         if not greedy and (lm_path or settings or phrases or num_alternatives):
-            settings = settings or bundle.decoding or BeamSettings()
-            self._new_decoder = _beam_search(bundle.alphabet, settings, lm_path, phrases)
+            self._search = _beam_search(bundle.alphabet, self._settings, lm_path, phrases)
 
     @classmethod
     def load(cls, bundle: str | Path, **options: Any) -> "Recognizer":
@@ -77,21 +83,64 @@ class Recognizer:
         """
         return cls(load_bundle(find_bundle(bundle)), **options)
 
-    def stream(self, *, chunk_s: float = CHUNK_S) -> "Stream | WholeStream":
-        """A new stream of audio: `feed` it, ask it for its `transcript`, `finish` it."""
-        return self._stream(self._new_decoder(), chunk_s)
+    def stream(
+        self,
+        *,
+        chunk_s: float = CHUNK_S,
+        endpoints: EndpointRules | None = None,
+        phrases: Sequence[HotPhrase] = (),
+        num_alternatives: int | None = None,
+    ) -> "Stream | WholeStream":
+        """A new stream of audio: `feed` it, and read the events that come back; `finish` it.
 
-    def _stream(self, decoder: Decoder, chunk_s: float) -> "Stream | WholeStream":
+        chunk_s: audio gathered for one step of the model.
+        endpoints: where segments end; None makes the stream one segment.
+        phrases: what is to be heard more readily in this stream, besides the recogniser's own.
+
+        Raises InputError if a phrase cannot be spelt, and for endpoints where the model needs
+        whole utterances.
+        """
+        if endpoints and not self.bundle.model.streaming:
+            raise InputError(f"{self.bundle.path}: needs whole utterances: it finds no endpoints")
+        segments = Segments(
+            self.bundle,
+            self._decoders(phrases, num_alternatives),
+            rules=endpoints,
+            num_alternatives=self._num_alternatives(num_alternatives),
+        )
+        return self._stream(segments, chunk_s)
+
+    def _stream(self, segments: Segments | Outputs, chunk_s: float) -> "Stream | WholeStream":
         if self.bundle.model.streaming:
-            return Stream(self._model, decoder, chunk_s, self.num_alternatives)
-        return WholeStream(self._model, decoder, self.num_alternatives)
+            return Stream(self._model, segments, chunk_s)
+        return WholeStream(self._model, segments)
+
+    def _silent_segments(self) -> Segments:
+        """For a recording, of which only the whole matters."""
+        count = self.num_alternatives
+        return Segments(self.bundle, self._decoders(), num_alternatives=count, is_silent=True)
+
+    def _num_alternatives(self, given: int | None) -> int:
+        return self.num_alternatives if given is None else given
+
+    def _decoders(
+        self, phrases: Sequence[HotPhrase] = (), num_alternatives: int | None = None
+    ) -> Callable[[], Decoder]:
+        """What makes a decoder for each segment of a stream."""
+        count = self._num_alternatives(num_alternatives)
+        search = self._search
+        if search is None and (phrases or count):
+            search = _beam_search(self.bundle.alphabet, self._settings, None, phrases)
+        elif search is not None and phrases:
+            search = search.with_phrases(phrases)
+        return partial(search.decoder, num_hypotheses=1 + count) if search else GreedyDecoder
 
     def transcribe(self, recording: Recording) -> Transcript:
         """The transcript of one recording, in bounded memory however long it is.
 
         Raises InputError if it cannot be read.
         """
-        stream = self.stream(chunk_s=BATCH_CHUNK_S)
+        stream = self._stream(self._silent_segments(), BATCH_CHUNK_S)
         for block in _blocks(recording):
             stream.feed(block)
         return stream.finish()
@@ -101,13 +150,11 @@ class Recognizer:
 
         waveform: (N,) float32 at 16 kHz.
         """
-        collected = _Collector()
-        stream = self._stream(collected, BATCH_CHUNK_S)
+        pieces = [np.empty((0, len(self.bundle.alphabet)), np.float32)]
+        stream = self._stream(Outputs(pieces.append), BATCH_CHUNK_S)
         stream.feed(waveform)
         stream.close()
-        return np.concatenate(
-            [np.empty((0, len(self.bundle.alphabet)), np.float32), *collected.pieces]
-        )
+        return np.concatenate(pieces)
 
     def transcribe_many(
         self, recordings: Sequence[Recording], *, batch_size: int = 8, jobs: int = 1
@@ -163,8 +210,7 @@ class Recognizer:
         lanes: list[_Lane] = []
         while not is_stopped():
             while len(lanes) < batch_size and (item := next(waiting, None)) is not None:
-                decoder, num_alternatives = self._new_decoder(), self.num_alternatives
-                stream = Stream(self._model, decoder, BATCH_CHUNK_S, num_alternatives)
+                stream = Stream(self._model, self._silent_segments(), BATCH_CHUNK_S)
                 lanes.append(_Lane(item[0], item[1], stream))
             if not lanes:
                 return
@@ -180,14 +226,16 @@ class Recognizer:
 
 
 def _beam_search(
-    alphabet: Alphabet, settings: BeamSettings, lm: Path | None, phrases: Sequence[HotPhrase]
-) -> Callable[[], Decoder]:
-    """What makes decoders. Who decodes greedily need not wait for numba."""
+    alphabet: Alphabet,
+    settings: BeamSettings | None,
+    lm: Path | None,
+    phrases: Sequence[HotPhrase],
+) -> "BeamSearch":
+    """Who decodes greedily need not wait for numba."""
     from ds2.ctc.beam_search import BeamSearch
     from ds2.ngram.model import NgramModel
 
-    model = NgramModel.load(lm) if lm else None
-    return BeamSearch(alphabet, settings, model, phrases).decoder
+    return BeamSearch(alphabet, settings, NgramModel.load(lm) if lm else None, phrases)
 
 
 class _Lane:
@@ -226,22 +274,6 @@ class _SharedIterator:
     def __next__(self) -> tuple[int, Recording]:
         with self._lock:
             return next(self._items)
-
-
-class _Collector:
-    """In a decoder's place: keeps the log_probs and decodes nothing."""
-
-    def __init__(self) -> None:
-        self.pieces: list[NDArray[np.float32]] = []
-
-    def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Keep (T, V) more frames."""
-        self.pieces.append(log_probs)
-
-    def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
-        """None."""
-        del n, is_final
-        return []
 
 
 _Message = tuple[int, Transcript | InputError] | BaseException | None

@@ -1,17 +1,17 @@
-"""Audio on its way through a model: features, steps, decoder and the words that come out."""
+"""Audio on its way through a model: features, steps, and the segments that are recognised."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ds2.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
-from ds2.alphabet import Alphabet
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
-from ds2.ctc.hypothesis import Decoder, Token
+from ds2.errors import InputError
+from ds2.events import Event
 from ds2.features import FeatureStream, log_spectrogram
-from ds2.transcript import Alternative, Transcript, Word, joined
+from ds2.segments import Outputs, Segments
+from ds2.transcript import Transcript
 
 WINDOW_S = 60.0
 """What a model of whole utterances takes at once: longer audio would not fit in memory."""
@@ -26,14 +26,11 @@ class Stream:
     log-probabilities are those of the whole, to rounding.
     """
 
-    def __init__(
-        self, model: AcousticModel, decoder: Decoder, chunk_s: float, num_alternatives: int = 0
-    ) -> None:
+    def __init__(self, model: AcousticModel, segments: Segments | Outputs, chunk_s: float) -> None:
         """chunk_s: audio gathered for one step of the model."""
         facts, features = model.bundle.model, model.bundle.features
         self.model = model
-        self.decoder = decoder
-        self.num_alternatives = num_alternatives
+        self.segments = segments
         self.state = model.initial_state(1)
         frames_per_chunk = chunk_s * features.sample_rate_hz / features.stride
         stride = facts.time_stride
@@ -45,14 +42,39 @@ class Stream:
         self._num_frames = 0  # heard so far
         self._num_samples = 0
         self._next_output = -facts.delay
+        self._num_told = 0  # outputs that the segments have, some ahead of the model by a flush
 
-    def feed(self, waveform: Waveform) -> None:
-        """Take (N,) more samples, and move the model as far as they reach."""
+    def feed(self, waveform: Waveform) -> list[Event]:
+        """Take (N,) more samples, and move the model as far as they reach; returns what is new."""
         step = self.chunk_frames * self.model.bundle.features.stride
         for start in range(0, len(waveform), step):  # an hour at once needs no more memory
             self.hear(waveform[start : start + step])
             while self.is_ready and not self.is_done:
                 advance([self])
+        return self.take_events()
+
+    def flush(self) -> list[Event]:
+        """End the segment under way with all of the audio so far, and go on; returns what is new.
+
+        The model does not wait for what comes after the last moments: it guesses, as at an end.
+        """
+        _refuse_after_end(self.length != UNKNOWN_LENGTH)
+        num_outputs = -(-self._num_frames // self.model.bundle.model.time_stride)
+        log_probs = np.empty((0, len(self.model.bundle.alphabet)), np.float32)
+        if num_outputs > self._num_told:
+            num_frames = (num_outputs - self._next_output) * self.model.bundle.model.time_stride
+            frames = _padded(np.concatenate(self._pending), num_frames)[np.newaxis]
+            lengths = np.array([self._num_frames], np.int64)
+            outputs, _ = self.model.step(frames, self.state, lengths)
+            log_probs = outputs[0][self._num_told - self._next_output :]
+            self._num_told = num_outputs
+        self.segments.flush(log_probs)
+        return self.take_events()
+
+    def take_events(self) -> list[Event]:
+        """What has happened since this was asked last."""
+        events, self.segments.events = self.segments.events, []
+        return events
 
     def finish(self) -> Transcript:
         """The transcript, at the end of the audio."""
@@ -66,8 +88,9 @@ class Stream:
             advance([self])
 
     def transcript(self) -> Transcript:
-        """What has been recognised so far; its end may yet change."""
-        return _transcript(self, self._num_samples, self.is_done)
+        """The segment under way; its end may yet change."""
+        duration_s = self._num_samples / SAMPLE_RATE_HZ
+        return self.segments.final or self.segments.transcript(duration_s, is_final=False)
 
     def hear(self, waveform: Waveform) -> None:
         """Take (N,) more samples without moving the model; `advance` does that."""
@@ -80,7 +103,18 @@ class Stream:
 
     def end(self) -> None:
         """No more audio will come."""
-        self.length = self._num_frames  # of a causal front end: nothing waits for the end
+        if self.length == UNKNOWN_LENGTH:
+            self.length = self._num_frames  # of a causal front end: nothing waits for the end
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self.is_done:
+            self.segments.end(self._num_samples / SAMPLE_RATE_HZ)
+
+    @property
+    def num_pending(self) -> int:
+        """Frames that wait for the model."""
+        return self._num_pending
 
     @property
     def is_ready(self) -> bool:
@@ -89,7 +123,7 @@ class Stream:
 
     @property
     def is_done(self) -> bool:
-        """Whether the audio has ended and all outputs are with the decoder."""
+        """Whether the audio has ended and all outputs are decoded."""
         return self._next_output >= -(-self.length // self.model.bundle.model.time_stride)
 
     @property
@@ -105,16 +139,17 @@ class Stream:
         frames = np.concatenate(self._pending)
         self._pending = [frames[num_frames:]]
         self._num_pending = len(self._pending[0])
-        missing = num_frames - len(frames)
-        return np.pad(frames[:num_frames], ((0, max(0, missing)), (0, 0)))
+        return _padded(frames, num_frames)
 
     def take_outputs(self, log_probs: NDArray[np.float32]) -> None:
-        """Give a step's (T', V) to the decoder, but for what lies before or after the audio."""
+        """Decode a step's (T', V), but for what lies before or after the audio."""
         last = -(-self.length // self.model.bundle.model.time_stride)
-        first_index = max(0, -self._next_output)
+        first_index = min(len(log_probs), self._num_told - self._next_output)
         last_index = max(first_index, min(len(log_probs), last - self._next_output))
-        self.decoder.feed(log_probs[first_index:last_index])
+        self.segments.take(log_probs[first_index:last_index])
+        self._num_told += last_index - first_index
         self._next_output += len(log_probs)
+        self._end_if_done()
 
 
 def advance(streams: Sequence[Stream]) -> None:
@@ -140,10 +175,9 @@ class WholeStream:
     Audio longer than a minute goes in overlapping windows, in bounded memory.
     """
 
-    def __init__(self, model: AcousticModel, decoder: Decoder, num_alternatives: int = 0) -> None:
+    def __init__(self, model: AcousticModel, segments: Segments | Outputs) -> None:
         self.model = model
-        self.decoder = decoder
-        self.num_alternatives = num_alternatives
+        self.segments = segments
         stride = round(model.bundle.output_stride_s * SAMPLE_RATE_HZ)
         self._stride = stride  # samples for an output
         self._window = round(WINDOW_S * SAMPLE_RATE_HZ / stride) * stride
@@ -154,8 +188,8 @@ class WholeStream:
         self._has_ended = False
         self._num_believed = 0  # outputs at the window's start that the one before has given
 
-    def feed(self, waveform: Waveform) -> None:
-        """Take (N,) more samples."""
+    def feed(self, waveform: Waveform) -> list[Event]:
+        """Take (N,) more samples; nothing can be told before the end."""
         _refuse_after_end(self._has_ended)
         self._num_samples += len(waveform)
         for start in range(0, len(waveform), self._window):
@@ -164,6 +198,19 @@ class WholeStream:
             self._num_pending += len(piece)
             while self._num_pending > self._window + self._overlap:
                 self._take_window()
+        return []
+
+    def flush(self) -> list[Event]:
+        """Raises InputError: where the utterance ends, the stream must end."""
+        raise InputError(
+            f"{self.model.bundle.path}: needs whole utterances: a segment cannot end before the "
+            "stream does"
+        )
+
+    def take_events(self) -> list[Event]:
+        """What has happened since this was asked last: all of it at the end."""
+        events, self.segments.events = self.segments.events, []
+        return events
 
     def _take_window(self) -> None:
         """Run the model on the oldest window, and keep what the next one shares with it."""
@@ -171,7 +218,7 @@ class WholeStream:
         log_probs = self._log_probs(pending[: self._window])
         half = self._overlap // 2 // self._stride
         last = self._window // self._stride - half
-        self.decoder.feed(log_probs[self._num_believed : last])
+        self.segments.take(log_probs[self._num_believed : last])
         self._pending = [pending[self._window - self._overlap :]]
         self._num_pending = len(self._pending[0])
         self._num_believed = half
@@ -186,12 +233,14 @@ class WholeStream:
         if not self._has_ended:
             self._has_ended = True
             rest = np.concatenate([np.empty(0, np.float32), *self._pending])
-            self.decoder.feed(self._log_probs(rest)[self._num_believed :])
+            self.segments.take(self._log_probs(rest)[self._num_believed :])
+            self.segments.end(self._num_samples / SAMPLE_RATE_HZ)
             self._pending = []
 
     def transcript(self) -> Transcript:
         """What has been recognised so far."""
-        return _transcript(self, self._num_samples, self._has_ended)
+        duration_s = self._num_samples / SAMPLE_RATE_HZ
+        return self.segments.final or self.segments.transcript(duration_s, is_final=False)
 
     def _log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
         features = log_spectrogram(waveform, self.model.bundle.features)
@@ -206,55 +255,7 @@ def _refuse_after_end(has_ended: bool) -> None:
         raise ValueError("this stream has been finished: a new recording needs a new stream")
 
 
-def _transcript(stream: "Stream | WholeStream", num_samples: int, is_final: bool) -> Transcript:
-    bundle, duration_s = stream.model.bundle, num_samples / SAMPLE_RATE_HZ
-    found = stream.decoder.best(1 + stream.num_alternatives, is_final=is_final)
-    readings = [
-        words_of(hypothesis.tokens, bundle.alphabet, bundle.output_stride_s, duration_s)
-        for hypothesis in found
-    ]
-    alternatives = (
-        tuple(
-            Alternative(joined(words, bundle.language), hypothesis.scores)
-            for words, hypothesis in zip(readings, found, strict=True)
-        )
-        if stream.num_alternatives
-        else ()
-    )
-    return Transcript(tuple(readings[0]), duration_s, bundle.language, alternatives)
-
-
-def words_of(
-    tokens: Sequence[Token], alphabet: Alphabet, output_stride_s: float, duration_s: float
-) -> list[Word]:
-    """The words that tokens spell, with times and confidences.
-
-    Output frame j stands for the time from j to j + 1 strides. A word lasts from its first
-    token's first frame to its last token's last; its confidence is the geometric mean of its
-    tokens'. In Mandarin every character is a word, and so is each Latin word.
-    """
-    groups: list[list[Token]] = []
-    open_group = False  # whether the next token may go on with the last word
-    for token in tokens:
-        symbol = alphabet.symbols[token.label - 1]
-        if symbol == " ":
-            open_group = False
-            continue
-        latin = symbol.isascii()
-        if not (open_group and latin):
-            groups.append([])
-        groups[-1].append(token)
-        open_group = latin
-    return [_word(group, alphabet, output_stride_s, duration_s) for group in groups]
-
-
-def _word(
-    tokens: Sequence[Token], alphabet: Alphabet, output_stride_s: float, duration_s: float
-) -> Word:
-    confidence = math.prod(token.confidence for token in tokens) ** (1 / len(tokens))
-    return Word(
-        text=alphabet.decode(token.label for token in tokens),
-        start_s=round(min(duration_s, tokens[0].start_frame * output_stride_s), 3),
-        end_s=round(min(duration_s, tokens[-1].end_frame * output_stride_s), 3),
-        confidence=confidence,
-    )
+def _padded(frames: NDArray[np.float32], num_frames: int) -> NDArray[np.float32]:
+    """The first (num_frames, F), with zeros after the last."""
+    missing = max(0, num_frames - len(frames))
+    return np.pad(frames[:num_frames], ((0, missing), (0, 0)))

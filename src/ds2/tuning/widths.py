@@ -13,7 +13,7 @@ from ds2.ctc.settings import BeamSettings
 from ds2.metrics import align
 from ds2.ngram.corpus import Report
 from ds2.ngram.model import NgramModel
-from ds2.streams import words_of
+from ds2.segments import words_of
 from ds2.tuning.dev_set import DevSet, Trial, words_of_text
 
 WIDTHS = (1, 10, 50, 100, 200, 500)

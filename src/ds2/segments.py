@@ -95,11 +95,14 @@ class Segments:
             self._told = said
             self._tell(Partial(stable, text[len(stable) :]))
 
-    def flush(self, log_probs: NDArray[np.float32]) -> None:
-        """End the segment, with (T', V) outputs that the network guessed for its last moments."""
+    def flush(self, log_probs: NDArray[np.float32], duration_s: float) -> None:
+        """End the segment, with (T', V) outputs that the network guessed for its last moments.
+
+        duration_s: of the stream so far.
+        """
         self._decoder.feed(log_probs)
         self._num_frames += len(log_probs)
-        self._end_segment(math.inf)
+        self._end_segment(duration_s)
         self._tell(Endpoint(self._time_s(self._num_frames), "request"))
         self._begin()
 
@@ -159,7 +162,7 @@ class Outputs:
     def end(self, duration_s: float) -> None:
         """Nothing is left to do."""
 
-    def flush(self, log_probs: NDArray[np.float32]) -> None:
+    def flush(self, log_probs: NDArray[np.float32], duration_s: float) -> None:
         """There are no segments to end."""
         raise NotImplementedError
 

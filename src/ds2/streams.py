@@ -68,7 +68,7 @@ class Stream:
             outputs, _ = self.model.step(frames, self.state, lengths)
             log_probs = outputs[0][self._num_told - self._next_output :]
             self._num_told = num_outputs
-        self.segments.flush(log_probs)
+        self.segments.flush(log_probs, self._num_samples / SAMPLE_RATE_HZ)
         return self.take_events()
 
     def take_events(self) -> list[Event]:

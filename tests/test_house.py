@@ -77,10 +77,26 @@ def test_one_file_knows_each_foreign_thing() -> None:
         "soundfile": {"ds2.audio"},
         "av": {"ds2.audio"},
         "pydantic": {"ds2.settings"},
+        "prometheus_client": {"ds2.serving.metrics"},
+        "uvicorn": {"ds2.serving.server"},
+        "websockets": {"ds2.client"},
     }
     for module, path in MODULES.items():
         for name in {name.split(".")[0] for name in imports_of(path)} & set(owners):
             assert module in owners[name], f"{module} imports {name}"
+
+
+def test_only_serving_knows_the_web() -> None:
+    for module, path in MODULES.items():
+        if not module.startswith("ds2.serving"):
+            assert "starlette" not in {name.split(".")[0] for name in imports_of(path)}, module
+
+
+def test_only_commands_start_a_server() -> None:
+    for module, path in MODULES.items():
+        if not module.startswith(("ds2.serving", "ds2.cli")):
+            names = imports_of(path)
+            assert not {name for name in names if name.startswith("ds2.serving")}, module
 
 
 def test_every_module_has_a_name_that_says_something() -> None:

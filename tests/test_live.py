@@ -8,13 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ds2.alphabet import Alphabet
 from ds2.audio import read_audio
+from ds2.ctc.hypothesis import Token
 from ds2.ctc.phrases import HotPhrase
 from ds2.endpoint import EndpointRules
 from ds2.errors import InputError
 from ds2.events import Endpoint, Event, Final, Partial, SpeechStart
 from ds2.ngram.estimate import EstimateConfig
 from ds2.recognizer import Recognizer
+from ds2.segments import _pieces, words_of
+from ds2.transcript import joined
 from grams import FALLBACK, build
 from models import TINY_BIDIRECTIONAL, write_random_bundle
 
@@ -96,7 +100,7 @@ def test_stable_text_stays(
             stable = event.stable
             num_stable = max(num_stable, len(stable))
         elif isinstance(event, Final):
-            assert event.transcript.text.startswith(" ".join(stable.split()))
+            assert event.transcript.text.startswith(stable)
             stable = ""
     assert num_stable > 20
 
@@ -194,3 +198,15 @@ def test_a_model_of_whole_utterances_finds_no_endpoints(tmp_path: Path) -> None:
 def test_rules_that_cannot_be_are_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name}: must be a number of seconds above 0"):
         EndpointRules(**{name: value})
+
+
+def test_partial_text_is_written_as_the_final_is() -> None:
+    alphabet = Alphabet("characters", "zh", (" ", "a", "b", "你", "好"))
+
+    def pieces(text: str) -> list[str]:
+        return _pieces([Token(label, 0, 1, 0.0, 1.0) for label in alphabet.encode(text)], alphabet)
+
+    for text in (" ab  ba 你 好 a你b b ", "你 好", "a b", "ab"):
+        tokens = [Token(label, i, i + 1, 0.0, 1.0) for i, label in enumerate(alphabet.encode(text))]
+        assert "".join(pieces(text)) == joined(words_of(tokens, alphabet, 0.1, 9.0), "zh")
+    assert pieces("a b") == ["a", "", " b"]

@@ -87,13 +87,12 @@ class Segments:
                 self._begin()
 
     def _tell_partial(self, hypothesis: Hypothesis) -> None:
-        alphabet, tokens = self._bundle.alphabet, hypothesis.tokens
-        stable = alphabet.decode(token.label for token in tokens[: hypothesis.num_stable])
-        text = alphabet.decode(token.label for token in tokens)
-        said = (stable, text)
-        if said != self._told and text.strip():
+        pieces = _pieces(hypothesis.tokens, self._bundle.alphabet)
+        stable = "".join(pieces[: hypothesis.num_stable])
+        said = (stable, "".join(pieces[hypothesis.num_stable :]))
+        if said != self._told and any(said):
             self._told = said
-            self._tell(Partial(stable, text[len(stable) :]))
+            self._tell(Partial(*said))
 
     def flush(self, log_probs: NDArray[np.float32], duration_s: float) -> None:
         """End the segment, with (T', V) outputs that the network guessed for its last moments.
@@ -180,6 +179,24 @@ def _spoken(tokens: Sequence[Token], alphabet: Alphabet) -> Sequence[Token]:
     while first < last and symbols[tokens[first].label - 1] == SPACE:
         first += 1
     return tokens[first:last]
+
+
+def _pieces(tokens: Sequence[Token], alphabet: Alphabet) -> list[str]:
+    """What each token adds to the text as `Transcript.text` has it: a space comes with what
+    follows it, and in Mandarin only between Latin words."""
+    pieces: list[str] = []
+    last = ""  # what stands before the space, if there is one
+    has_space = False
+    for token in tokens:
+        symbol = alphabet.symbols[token.label - 1]
+        if symbol == SPACE:
+            has_space = bool(last)
+            pieces.append("")
+            continue
+        parted = alphabet.word_unit == "word" or (last.isascii() and symbol.isascii())
+        pieces.append(SPACE * (has_space and parted) + symbol)
+        last, has_space = symbol, False
+    return pieces
 
 
 def words_of(

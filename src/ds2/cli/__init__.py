@@ -12,6 +12,8 @@ from ds2.errors import InputError
 
 VERBS = (
     "transcribe",
+    "listen",
+    "serve",
     "info",
     "show",
     "evaluate",

@@ -90,9 +90,7 @@ def load_recognizer(
 
     bundle = load_bundle(find_bundle(args.model))
     given = {name: getattr(args, name) for name in SETTINGS if hasattr(args, name)}
-    phrases = [_phrase(text, "--hot-phrase") for text in args.hot_phrase]
-    if args.hot_phrases:
-        phrases += _phrases_in(args.hot_phrases)
+    phrases = phrases_of(args)
     if args.greedy and (given or phrases or args.lm or args.no_lm or num_alternatives):
         raise InputError("--greedy: searches nothing: leave out the other options of the search")
     try:
@@ -108,6 +106,12 @@ def load_recognizer(
         phrases=phrases,
         num_alternatives=num_alternatives,
     )
+
+
+def phrases_of(args: argparse.Namespace) -> "list[HotPhrase]":
+    """The hot phrases that the options name. Raises InputError."""
+    phrases = [_phrase(text, "--hot-phrase") for text in args.hot_phrase]
+    return phrases + (_phrases_in(args.hot_phrases) if args.hot_phrases else [])
 
 
 def _score_or_off(text: str) -> float | None:

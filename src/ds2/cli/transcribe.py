@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.remote import add_server, transcribed_remotely
 from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
@@ -29,7 +30,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "status is 2.",
     )
     parser.add_argument("recordings", nargs="+", metavar="FILE|DIR|-", help="- is standard input")
-    parser.add_argument("-m", "--model", required=True, help="a bundle's directory, or en, zh")
+    parser.add_argument("-m", "--model", help="a bundle's directory, or en, zh")
+    add_server(parser)
     parser.add_argument(
         "-f", "--format", choices=(*FORMATS, "all"), default="txt", help="what to write (txt)"
     )
@@ -50,6 +52,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=1,
         metavar="N",
         help="readings of each recording, with their scores, in JSON (1)",
+    )
+    parser.add_argument(
+        "--stream", action="store_true", help="show the text as if it were said now, as it changes"
+    )
+    parser.add_argument(
+        "--pace",
+        type=_pace,
+        default=1.0,
+        metavar="X",
+        help="with --stream: seconds of audio a second, 0 as many as can be (1)",
     )
     add_decoding(parser)
     _add_shape(parser.add_argument_group("subtitles (srt, vtt)"))
@@ -91,18 +103,16 @@ def run(args: argparse.Namespace) -> int:
     if args.raw and args.recordings != ["-"]:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
     names, problems = _found(args.recordings)
+    if args.stream:
+        return _play(names, problems, args)
     if args.output is None:
         _check_printable(args.format, len(names))
-    recognizer = load_recognizer(
-        args,
-        num_threads=max(1, args.jobs // len(names)),
-        num_alternatives=args.alternatives - 1,
-    )
+    results = _results(names, args)
     if args.output is not None:
         make_directory(args.output)
     outputs = _output_names(names)
     show_names = args.output is None and len(names) > 1 and args.format == "txt"
-    for index, result in _transcribed(recognizer, names, args):
+    for index, result in results:
         if isinstance(result, InputError):
             problems.append(str(result))
         elif args.output is None:
@@ -113,6 +123,39 @@ def run(args: argparse.Namespace) -> int:
     for problem in problems:
         print(f"ds2: {problem}", file=sys.stderr)
     return 2 if problems else 0
+
+
+def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -> int:
+    """Show recordings one after the other as if they were said now."""
+    from ds2.cli.live import play
+
+    if args.output or args.server or args.raw or args.format != "txt":
+        raise InputError("--stream: shows text on the terminal: leave out -o, -f, --raw, --server")
+    recognizer = load_recognizer(args)
+    for name in names:
+        try:
+            play(recognizer, sys.stdin.buffer if name == "-" else Path(name), args.pace)
+        except InputError as error:
+            problems.append(str(error))
+    for problem in problems:
+        print(f"ds2: {problem}", file=sys.stderr)
+    return 2 if problems else 0
+
+
+def _results(
+    names: Sequence[str], args: argparse.Namespace
+) -> "Iterator[tuple[int, Transcript | InputError]]":
+    """Results to be written one after another, from the model that is loaded here or a server's."""
+    if args.server:
+        return transcribed_remotely(names, args)
+    if args.model is None:
+        raise InputError("-m: is missing: name a bundle's directory, en or zh; or a --server")
+    recognizer = load_recognizer(
+        args,
+        num_threads=max(1, args.jobs // len(names)),
+        num_alternatives=args.alternatives - 1,
+    )
+    return _transcribed(recognizer, names, args)
 
 
 def _check_printable(form: str, num_recordings: int) -> None:
@@ -238,3 +281,10 @@ def _is_true(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"must be True or False, not {text}")
     return text.lower() == "true"
+
+
+def _pace(text: str) -> float:
+    pace = float(text)
+    if not 0 <= pace < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more, not {text}")
+    return pace

@@ -1,0 +1,90 @@
+"""`ds2 listen`: microphone to text."""
+
+import argparse
+import queue
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from ds2.audio import Waveform
+
+BLOCK_S = 0.05
+"""Audio that the sound card hands over at a time."""
+INSTALL = "pip install sounddevice (and on Linux the package libportaudio2)"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "listen",
+        help="microphone to text",
+        description="Show what is said into a microphone: a line for each segment, and the one "
+        "under way as it changes. Ctrl-C ends it.",
+    )
+    parser.add_argument("-m", "--model", required=True, help="a bundle's directory, or en, zh")
+    parser.add_argument("--device", metavar="N|NAME", help="the microphone; else the usual one")
+    parser.add_argument(
+        "--no-endpoints", action="store_true", help="one segment, however long the pauses"
+    )
+    add_decoding(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Listen until Ctrl-C."""
+    from ds2.cli.live import live_text
+    from ds2.endpoint import EndpointRules
+
+    sounddevice = _sounddevice()
+    recognizer = load_recognizer(args)
+    stream = recognizer.stream(endpoints=None if args.no_endpoints else EndpointRules())
+    text = live_text()
+    try:
+        for block in _microphone(sounddevice, args.device):
+            text.show(stream.feed(block))
+    except KeyboardInterrupt:
+        stream.finish()
+        text.show(stream.take_events())
+
+
+def _sounddevice() -> Any:
+    """The library. Raises InputError where it, or PortAudio, is missing."""
+    try:
+        import sounddevice
+    except ImportError:
+        raise InputError(f"listening needs a library that is not installed: {INSTALL}") from None
+    except OSError:  # sounddevice without PortAudio
+        raise InputError(f"listening needs PortAudio, which is not installed: {INSTALL}") from None
+    return sounddevice
+
+
+def _microphone(sounddevice: Any, device: str | None) -> "Iterator[Waveform]":
+    """Blocks of (N,) samples at 16 kHz, without end. Raises InputError without a microphone."""
+    from ds2.audio import SAMPLE_RATE_HZ
+
+    blocks: queue.Queue[Waveform] = queue.Queue()
+
+    def take(samples: Any, _count: int, _time: Any, _status: Any) -> None:
+        blocks.put(samples[:, 0].copy())  # the library uses its buffer again
+
+    chosen = int(device) if device and device.isdecimal() else device
+    try:
+        microphone = sounddevice.InputStream(
+            samplerate=SAMPLE_RATE_HZ,
+            blocksize=round(BLOCK_S * SAMPLE_RATE_HZ),
+            device=chosen,
+            channels=1,
+            dtype="float32",
+            callback=take,
+        )
+    except (sounddevice.PortAudioError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"no microphone to listen to: {reason}: `python -m sounddevice` lists what there is"
+        ) from None
+    with microphone:
+        while True:
+            yield blocks.get()

@@ -1,0 +1,79 @@
+"""Live text on a terminal: what is said now changes in place, what was said stays."""
+
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
+from ds2.events import Endpoint, Event, Final, Partial
+
+if TYPE_CHECKING:
+    from ds2.recognizer import Recognizer
+
+BLOCK_S = 0.1
+"""Audio of a recording that is played at a time."""
+DIM, PLAIN, ERASE_LINE = "\x1b[2m", "\x1b[0m", "\r\x1b[2K"
+
+
+class LiveText:
+    """Shows events: a line for each segment, and on a terminal the one under way, too.
+
+    Of that, the part that may still change is dim. A line wider than the terminal shows its end.
+    """
+
+    def __init__(self, num_columns: int | None) -> None:
+        """num_columns: of the terminal; None if it is none, so that only finals are shown."""
+        self._num_columns = num_columns
+        self._has_line = False
+
+    def show(self, events: Iterable[Event]) -> None:
+        """Show what is new."""
+        for event in events:
+            if isinstance(event, Final) and event.transcript.text:
+                self._erase()
+                print(event.transcript.text, flush=True)
+            elif isinstance(event, Partial) and self._num_columns:
+                self._erase()
+                self._show_partial(event, self._num_columns)
+            elif isinstance(event, Endpoint):
+                self._erase()
+
+    def _erase(self) -> None:
+        if self._has_line:
+            print(ERASE_LINE, end="", flush=True)
+            self._has_line = False
+
+    def _show_partial(self, partial: Partial, num_columns: int) -> None:
+        cut = max(0, len(partial.text) + 1 - num_columns)
+        stable = partial.stable[cut:]
+        unstable = partial.unstable[max(0, cut - len(partial.stable)) :]
+        print(f"{stable}{DIM}{unstable}{PLAIN}", end="", flush=True)
+        self._has_line = True
+
+
+def live_text() -> LiveText:
+    """For standard output, terminal or not."""
+    return LiveText(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+
+
+def play(recognizer: "Recognizer", recording: Path | BinaryIO, pace: float) -> None:
+    """Show a recording's text as if it were said now.
+
+    pace: seconds of audio a second; 0 does not wait. Raises InputError.
+    """
+    from ds2.endpoint import EndpointRules
+
+    text = live_text()
+    streams = recognizer.bundle.model.streaming
+    stream = recognizer.stream(endpoints=EndpointRules() if streams else None)
+    start_s, heard_s = time.monotonic(), 0.0
+    for block in audio_blocks(recording, block_s=BLOCK_S):
+        heard_s += len(block) / SAMPLE_RATE_HZ
+        if pace:
+            time.sleep(max(0.0, start_s + heard_s / pace - time.monotonic()))
+        text.show(stream.feed(block))
+    stream.finish()
+    text.show(stream.take_events())

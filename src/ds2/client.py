@@ -1,0 +1,264 @@
+"""A client of `ds2 serve`: live audio up, events down.
+
+async with connect("ws://127.0.0.1:8000", language="en") as stream:
+    await stream.send(waveform)     # as often as there is audio, say from another task
+    await stream.finish()
+    async for event in stream:
+        print(event)
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from ssl import SSLContext
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from ds2.audio import SAMPLE_RATE_HZ, Source, Waveform, audio_blocks
+from ds2.ctc.hypothesis import Scores
+from ds2.ctc.phrases import HotPhrase
+from ds2.errors import InputError
+from ds2.events import Endpoint, Event, Final, Partial, SpeechStart
+from ds2.transcript import Alternative, Transcript, Word
+
+PATH = "/v1/stream"
+BLOCK_S = 1.0
+"""Audio in a message of an upload: 64 KB, well under any server's limit."""
+OPEN_TIMEOUT_S = 20.0
+LAST_WORD_S = 1.0
+"""After an error of the server, for the task that sends to tell of one of its own."""
+SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
+
+class ServerError(Exception):
+    """What the server, or the way to it, could not do; the message is one line."""
+
+    def __init__(self, message: str, status: int | None = None, param: str | None = None) -> None:
+        """status: as HTTP's: 400, 401, 404, 429, 503; None if the server could not be asked.
+        param: the option at fault."""
+        super().__init__(message)
+        self.status = status
+        self.param = param
+
+
+class RemoteStream:
+    """A stream on a server; made by `connect`. Iterate over it for its events."""
+
+    def __init__(self, websocket: ClientConnection, ready: dict[str, Any]) -> None:
+        self.model: str = ready["model"]
+        self.language: str = ready["language"]
+        self.latency_s: float | None = ready["latency_s"]  # of the model, chunks not counted
+        self.heard_s = 0.0  # audio that the server's model had taken at the last text
+        self._websocket = websocket
+
+    async def send(self, waveform: Waveform) -> None:
+        """Send (N,) float32 samples; waits while the server has more than it likes to hold."""
+        await self._send(np.ascontiguousarray(waveform, "<f4").tobytes())
+
+    async def flush(self) -> None:
+        """End the segment now."""
+        await self._send(json.dumps({"type": "flush"}))
+
+    async def finish(self) -> None:
+        """No more audio comes; the last events follow."""
+        await self._send(json.dumps({"type": "finish"}))
+
+    async def close(self) -> None:
+        """Give the stream up."""
+        await self._websocket.close()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Events, to the end of the stream. Raises ServerError."""
+        try:
+            async for text in self._websocket:
+                message = json.loads(text)
+                if message["type"] == "done":
+                    return
+                if message["type"] == "error":
+                    raise _error_in(message)
+                self.heard_s = message.get("heard_s", self.heard_s)
+                yield event_from_dict(message)
+        except ConnectionClosed as error:
+            raise _cut(error) from None
+        raise ServerError("the server closed the connection before the end of the stream")
+
+    async def _send(self, message: str | bytes) -> None:
+        try:
+            await self._websocket.send(message)
+        except ConnectionClosed as error:
+            raise _cut(error) from None
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    api_key: str | None = None,
+    model: str | None = None,
+    language: str | None = None,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    phrases: Sequence[HotPhrase] = (),
+    endpoints: bool | dict[str, Any] = True,
+    num_alternatives: int = 0,
+    partials: bool = True,
+    is_live: bool = True,
+    ssl: SSLContext | None = None,
+) -> AsyncIterator[RemoteStream]:
+    """A new stream. Raises ServerError.
+
+    url: of the server, http://, https://, ws:// or wss://; the path may be left out.
+    endpoints: whether segments end where the speaker pauses; or rules, by name, that differ from
+    the server's. is_live: False for a recording, which yields to whom speaks.
+    """
+    start = {
+        "type": "start",
+        "model": model,
+        "language": language,
+        "sample_rate_hz": sample_rate_hz,
+        "encoding": "f32le",
+        "phrases": [{"text": phrase.text, "weight": phrase.weight} for phrase in phrases],
+        "endpoints": endpoints,
+        "alternatives": num_alternatives,
+        "partials": partials,
+        "live": is_live,
+    }
+    websocket = await _opened(url, api_key, ssl)
+    try:
+        yield RemoteStream(websocket, await _started(websocket, start))
+    finally:
+        await websocket.close()
+
+
+async def transcribe(url: str, source: Source, **options: Any) -> Transcript:
+    """The transcript of a recording, sent at whatever speed the server takes it.
+
+    options: as of `connect`. Raises ServerError; InputError for what cannot be read.
+    """
+    given = {"endpoints": False, "partials": False, "is_live": False, **options}
+    async with connect(url, **given) as stream:
+        sending = asyncio.create_task(_send_all(stream, source))
+        try:
+            finals = [event.transcript async for event in stream if isinstance(event, Final)]
+        except ServerError:
+            await asyncio.wait([sending], timeout=LAST_WORD_S)
+            if sending.done() and isinstance(sending.exception(), InputError):
+                await sending  # what is wrong with the recording: the reason for all else
+            raise
+        finally:
+            sending.cancel()
+            with suppress(asyncio.CancelledError, ServerError, InputError):
+                await sending
+    if len(finals) == 1:
+        return finals[0]
+    words = tuple(word for final in finals for word in final.words)
+    return Transcript(words, sum(each.duration_s for each in finals), finals[-1].language)
+
+
+async def _send_all(stream: RemoteStream, source: Source) -> None:
+    blocks = audio_blocks(source, block_s=BLOCK_S)
+    try:
+        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+            await stream.send(block)
+        await stream.finish()
+    except BaseException:
+        await stream.close()  # else both sides wait for each other
+        raise
+
+
+def event_from_dict(message: dict[str, Any]) -> Event:
+    """The event that a message of the server tells."""
+    match message["type"]:
+        case "speech_start":
+            return SpeechStart(message["time_s"])
+        case "partial":
+            return Partial(message["stable"], message["unstable"])
+        case "endpoint":
+            return Endpoint(message["time_s"], message["reason"])
+        case "final":
+            return Final(_transcript(message))
+        case unknown:
+            raise ServerError(f'the server sent a message of unknown type "{unknown}"')
+
+
+def _transcript(message: dict[str, Any]) -> Transcript:
+    return Transcript(
+        words=tuple(
+            Word(each["word"], each["start"], each["end"], each["confidence"])
+            for each in message["words"]
+        ),
+        duration_s=message["duration_s"],
+        language=message["language"],
+        alternatives=tuple(
+            Alternative(each["text"], Scores(**each["scores"]))
+            for each in message.get("alternatives", ())
+        ),
+    )
+
+
+async def _opened(url: str, api_key: str | None, ssl: SSLContext | None) -> ClientConnection:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    options: dict[str, Any] = {"ssl": ssl} if ssl else {}
+    try:
+        return await open_websocket(
+            _address(url),
+            additional_headers=headers,
+            open_timeout=OPEN_TIMEOUT_S,
+            compression=None,  # sound does not shrink
+            max_size=None,  # an hour's words are one message
+            **options,
+        )
+    except InvalidStatus as error:
+        raise _refusal(url, error) from None
+    except (OSError, InvalidHandshake, InvalidURI) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
+        raise ServerError(f"{url}: cannot be reached: {reason}") from None
+
+
+async def _started(websocket: ClientConnection, start: dict[str, Any]) -> dict[str, Any]:
+    try:
+        await websocket.send(json.dumps(start))
+        message = json.loads(await websocket.recv())
+        if message["type"] not in ("ready", "error"):
+            raise KeyError
+    except ConnectionClosed as error:
+        raise _cut(error) from None
+    except (ValueError, KeyError, TypeError):
+        raise ServerError("what answers there is no ds2 server") from None
+    if message["type"] == "error":
+        raise _error_in(message)
+    ready: dict[str, Any] = message
+    return ready
+
+
+def _address(url: str) -> str:
+    """The WebSocket's address. Raises ServerError for what is no address."""
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    if parts.scheme not in SCHEMES or not parts.netloc:
+        raise ServerError(f"{url}: is no server's address: write it like ws://127.0.0.1:8000")
+    path = parts.path if parts.path.strip("/") else PATH
+    return urlunsplit((SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
+
+
+def _error_in(message: dict[str, Any]) -> ServerError:
+    return ServerError(message["message"], message["status"], message.get("param"))
+
+
+def _refusal(url: str, error: InvalidStatus) -> ServerError:
+    """What a server that refused the handshake says in its answer."""
+    status = error.response.status_code
+    try:
+        told = json.loads(error.response.body or b"")["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        told = f"is not a ds2 server, or not open to this client: it answered {status}"
+    return ServerError(f"{url}: {told}", status)
+
+
+def _cut(error: ConnectionClosed) -> ServerError:
+    reason = f": {error.rcvd.reason}" if error.rcvd and error.rcvd.reason else ""
+    return ServerError(f"the connection was closed{reason}")

@@ -1,0 +1,1 @@
+"""Serving live streams and recordings to many clients at once."""

@@ -1,0 +1,88 @@
+"""The web application: all protocols side by side, behind one guard."""
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from ds2.serving import deepgram, native, openai, page, realtime, sherpa, vosk
+from ds2.serving.guard import Guard
+from ds2.serving.metrics import CONTENT_TYPE
+from ds2.serving.openai_answers import error_response
+from ds2.serving.service import Refused, Service
+
+
+def build_app(service: Service) -> ASGIApp:
+    """Everything that listens on the main port."""
+    protocols = (native, openai, realtime, deepgram, vosk, sherpa, page)
+    routes = [route for protocol in protocols for route in protocol.routes(service)]
+    return guarded(application([*_watching(service), *routes], service), service)
+
+
+def guarded(app: ASGIApp, service: Service) -> ASGIApp:
+    """An application behind the guard; for the ports of single protocols, too."""
+    return Guard(app, service)
+
+
+def application(routes: list[BaseRoute], service: Service) -> Starlette:
+    """Routes, with errors answered in one shape."""
+    origins = list(service.settings.allowed_origins)
+    cors = Middleware(
+        CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
+    )
+    return Starlette(
+        routes=routes,
+        middleware=[cors] if origins else [],
+        exception_handlers={
+            Refused: _refused,
+            404: _not_found,
+            405: _not_allowed,
+            Exception: _failed,
+        },
+    )
+
+
+def _watching(service: Service) -> list[BaseRoute]:
+    """For machines that look after this one."""
+
+    async def health(request: Request) -> Response:
+        del request
+        status = "ok" if service.is_alive else "failed"
+        body = {"status": status, "streams": service.num_sessions}
+        return JSONResponse(body, 200 if service.is_alive else 500)
+
+    async def ready(request: Request) -> Response:
+        del request
+        is_ready = service.is_ready
+        status = "ready" if is_ready else "draining" if service.is_draining else "full"
+        return JSONResponse({"status": status}, 200 if is_ready else 503)
+
+    async def metrics(request: Request) -> Response:
+        del request
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+    return [Route("/health", health), Route("/ready", ready), Route("/metrics", metrics)]
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, Refused)
+    return error_response(error.status, error.message, error.param)
+
+
+def _not_found(request: Request, error: Exception) -> Response:
+    del error
+    return error_response(404, f"there is nothing at {request.url.path}")
+
+
+def _not_allowed(request: Request, error: Exception) -> Response:
+    del error
+    return error_response(405, f"{request.url.path} does not take {request.method}")
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    del request, error  # the server logs it
+    return error_response(500, "this request failed; the server's log tells why")

@@ -1,0 +1,71 @@
+"""Keys for a short time, which a web page may hold: what OpenAI calls client secrets."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PREFIX = "ek_"
+LIFETIME_S = 600
+SHORTEST_S, LONGEST_S = 10, 7200  # OpenAI's
+LONGEST_SECRET = 4096  # characters; it travels in a header, whose line may have 8192
+
+_SIGNATURE_BYTES = 24
+
+
+class ClientSecrets:
+    """Makes and reads secrets that open live sessions and nothing else.
+
+    A secret is signed with what is derived from the server's own keys and holds all there is to
+    know of it. So nothing is kept, and every process of a server reads what another has made.
+    """
+
+    def __init__(self, api_keys: Sequence[str]) -> None:
+        # Slow to derive: who holds a secret shall not find a weak key by trying.
+        told = json.dumps(sorted(api_keys)).encode()
+        self._key = hashlib.scrypt(told, salt=b"ds2 client secrets", n=1 << 14, r=8, p=1)
+
+    def mint(self, session: Mapping[str, Any], lifetime_s: int = LIFETIME_S) -> tuple[str, int]:
+        """A secret, and when it expires, in seconds since 1970.
+
+        session: the settings that a session opened with it begins with.
+        Raises ValueError if they are too long for it.
+        """
+        expires_at = int(time.time()) + lifetime_s
+        payload = json.dumps([expires_at, session], separators=(",", ":")).encode()
+        value = PREFIX + _text(payload) + "." + _text(self._signature(payload))
+        if len(value) > LONGEST_SECRET:
+            raise ValueError("too long to travel in a header: send it with session.update")
+        return value, expires_at
+
+    def is_valid(self, value: str) -> bool:
+        """Whether this server made the secret, and it has not expired."""
+        return self.session_of(value) is not None
+
+    def session_of(self, value: str) -> Mapping[str, Any] | None:
+        """The settings that the secret was made with; None if it is not valid."""
+        payload_text, dot, signature = value.removeprefix(PREFIX).partition(".")
+        if not (dot and value.startswith(PREFIX)):
+            return None
+        try:
+            payload, given = _bytes(payload_text), _bytes(signature)
+        except ValueError:
+            return None
+        if not hmac.compare_digest(given, self._signature(payload)):
+            return None
+        expires_at, session = json.loads(payload)
+        return session if time.time() < expires_at else None
+
+    def _signature(self, payload: bytes) -> bytes:
+        return hmac.digest(self._key, payload, "sha256")[:_SIGNATURE_BYTES]
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))

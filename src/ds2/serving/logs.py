@@ -1,0 +1,40 @@
+"""Logs as JSON, a record a line, for machines that gather them."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+
+class JsonFormatter(logging.Formatter):
+    """time, level, logger, message; the `facts` of a record; an exception as text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+def log_to_stderr(level: str = "INFO") -> None:
+    """Write all records from this level on to standard error, as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # The guard writes the access log: theirs hold the query, in which there may be a key.
+    for name in ("uvicorn", "websockets"):
+        logging.getLogger(name).setLevel("WARNING")
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_telling)
+    logging.getLogger("python_multipart").setLevel("ERROR")  # what a client sends is its affair
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """uvicorn says this of every handshake that is answered with an error of our own."""
+    return record.msg != "ASGI callable returned without completing handshake."

@@ -1,0 +1,115 @@
+// What was said, with times, and the files people want it in; as ds2.transcript writes them.
+
+const PAUSE_S = 0.8; // a silence so long ends a segment
+const LONGEST_SEGMENT_S = 10; // nobody reads longer subtitles
+
+/** Words in time order: { text, start, end, confidence, language }, times in seconds. */
+export class Transcript {
+  words = [];
+  duration = 0; // of all that was heard
+
+  get text() {
+    return joined(this.words);
+  }
+
+  /** The words, cut at pauses, where a segment grows too long, and where the language changes. */
+  segments() {
+    const segments = [];
+    for (const word of this.words) {
+      const current = segments.at(-1);
+      if (!current || !belongs(word, current)) segments.push([word]);
+      else current.push(word);
+    }
+    return segments;
+  }
+}
+
+function belongs(word, segment) {
+  return (
+    word.language === segment[0].language &&
+    word.start - segment.at(-1).end < PAUSE_S &&
+    word.end - segment[0].start <= LONGEST_SEGMENT_S
+  );
+}
+
+/** The words' text. */
+export function joined(words) {
+  return words.map((word, index) => separator(words[index - 1], word) + word.text).join("");
+}
+
+/** What stands before a word: Mandarin characters stand side by side, all else is parted. */
+export function separator(before, word) {
+  if (!before) return "";
+  const isTight = word.language === "zh" && !(isLatin(before.text) && isLatin(word.text));
+  return isTight ? "" : " ";
+}
+
+function isLatin(text) {
+  return /^[\x00-\x7f]*$/.test(text);
+}
+
+/** Words of text whose words nobody timed: spread evenly, and nothing is certain of them. */
+export function guessedWords(text, language, start, end) {
+  const pieces = language === "zh" ? text.match(/[\x21-\x7f]+|[^\x00-\x7f]/gu) : text.match(/\S+/g);
+  const each = (end - start) / (pieces?.length ?? 1);
+  return (pieces ?? []).map((piece, index) => ({
+    text: piece,
+    start: rounded(start + index * each, 3),
+    end: rounded(start + (index + 1) * each, 3),
+    confidence: 0,
+    language,
+  }));
+}
+
+/** By file extension: its media type, and what writes it. */
+export const WRITERS = {
+  txt: { type: "text/plain", write: toText },
+  srt: { type: "application/x-subrip", write: toSubtitles },
+  json: { type: "application/json", write: toJson },
+};
+
+function toText(transcript) {
+  return transcript
+    .segments()
+    .map((words) => `${joined(words)}\n`)
+    .join("");
+}
+
+function toSubtitles(transcript) {
+  const cue = (words, index) =>
+    `${index + 1}\n${clock(words[0].start)} --> ${clock(words.at(-1).end)}\n${joined(words)}\n\n`;
+  return transcript.segments().map(cue).join("");
+}
+
+function toJson(transcript) {
+  const fields = {
+    text: transcript.text,
+    language: transcript.words[0]?.language ?? null,
+    duration: transcript.duration,
+    segments: transcript.segments().map((words, id) => ({
+      id,
+      start: words[0].start,
+      end: words.at(-1).end,
+      text: joined(words),
+      confidence: rounded(mean(words.map((word) => word.confidence)), 4),
+      words: words.map(({ text, start, end, confidence }) => {
+        return { word: text, start, end, confidence: rounded(confidence, 4) };
+      }),
+    })),
+  };
+  return `${JSON.stringify(fields, null, 2)}\n`;
+}
+
+function clock(time_s) {
+  const milliseconds = Math.round(1000 * time_s);
+  const digits = (value, width = 2) => String(value).padStart(width, "0");
+  const hours = Math.floor(milliseconds / 3_600_000);
+  const minutes = Math.floor(milliseconds / 60_000) % 60;
+  const seconds = Math.floor(milliseconds / 1000) % 60;
+  return `${digits(hours)}:${digits(minutes)}:${digits(seconds)},${digits(milliseconds % 1000, 3)}`;
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** With so many decimals. */
+export const rounded = (value, decimals) => Math.round(value * 10 ** decimals) / 10 ** decimals;

@@ -1,0 +1,60 @@
+"""Samples as clients send them, in messages of any number of bytes, to waveforms."""
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from ds2.audio import Waveform
+
+Encoding: TypeAlias = Literal["s16le", "f32le", "mulaw", "alaw"]
+"""16-bit integers or 32-bit floats, little endian; or the telephone's 8 bits (ITU-T G.711)."""
+
+ENCODINGS: tuple[Encoding, ...] = ("s16le", "f32le", "mulaw", "alaw")
+
+
+class Samples:
+    """Bytes of one encoding to float32; what ends within a sample waits for the next message."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self._width = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}[encoding]
+        self._held = b""
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of a sample is held."""
+        return bool(self._held)
+
+    def feed(self, data: bytes) -> Waveform:
+        """Take bytes; return the (N,) float32 samples that they complete, full scale at 1."""
+        data = self._held + data if self._held else data
+        whole = len(data) // self._width * self._width
+        self._held = data[whole:]
+        if self.encoding == "f32le":
+            return np.frombuffer(data[:whole], "<f4").astype(np.float32)
+        if self.encoding == "s16le":
+            return np.frombuffer(data[:whole], "<i2") * np.float32(2.0**-15)
+        table = _MULAW if self.encoding == "mulaw" else _ALAW
+        decoded: Waveform = table[np.frombuffer(data, np.uint8)]
+        return decoded
+
+
+def _mulaw_table() -> Waveform:
+    """(256,) float32: the sample that each byte of mu-law stands for (G.711, table 2)."""
+    code = ~np.arange(256, dtype=np.uint8)
+    exponent, mantissa = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
+    size = (((mantissa << 3) + 132) << exponent) - 132
+    return (np.where(code & 128, -size, size) / 32768).astype(np.float32)
+
+
+def _alaw_table() -> Waveform:
+    """(256,) float32: the sample that each byte of A-law stands for (G.711, table 1)."""
+    code = np.arange(256, dtype=np.uint8) ^ 0x55
+    exponent, mantissa = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
+    fine = (mantissa << 4) + 8
+    size = np.where(exponent > 0, (fine + 256) << np.maximum(exponent - 1, 0), fine)
+    return (np.where(code & 128, size, -size) / 32768).astype(np.float32)
+
+
+_MULAW = _mulaw_table()
+_ALAW = _alaw_table()

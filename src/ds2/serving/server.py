@@ -1,0 +1,242 @@
+"""Processes, sockets and signals of a server: the only file that knows uvicorn."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import ssl
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from typing import TypeAlias
+
+import numpy as np
+import uvicorn
+from starlette.types import ASGIApp
+
+from ds2.audio import SAMPLE_RATE_HZ
+from ds2.errors import InputError
+from ds2.recognizer import Recognizer
+from ds2.serving import sherpa, vosk
+from ds2.serving.app import build_app, guarded
+from ds2.serving.config import ServeSettings
+from ds2.serving.logs import log_to_stderr
+from ds2.serving.metrics import SHARED_DIRECTORY, forget_process
+from ds2.serving.service import Service
+
+Load: TypeAlias = Callable[[], Mapping[str, Recognizer]]
+"""Loads the models, by name; may be sent to another process."""
+
+CLOSE_S = 5
+"""For connections to close once nothing runs any more."""
+SHORTEST_LIFE_S = 10.0
+"""A worker that dies sooner would die again."""
+
+SWITCH_S = 0.0005
+"""After so long one thread lets another run: with Python's 5 ms, messages and steps, which
+leave and enter Python thousands of times a second, wait for each other."""
+
+logger = logging.getLogger(__name__)
+
+
+def serve(load: Load, settings: ServeSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises InputError if a port or file cannot be used."""
+    _check_tls(settings)
+    sockets = [bound_socket(settings.host, port) for port in _ports(settings)]
+    log_to_stderr()
+    if settings.host not in ("127.0.0.1", "::1", "localhost") and not settings.api_keys:
+        logger.warning("open to everybody who can reach this host: set API keys")
+    if settings.workers == 1:
+        _work(load, settings, sockets)
+    else:
+        _supervise(load, settings, sockets)
+
+
+def _work(load: Load, settings: ServeSettings, sockets: Sequence[socket.socket]) -> None:
+    """One process: load, warm up, serve."""
+    recognizers = load()
+    for recognizer in recognizers.values():
+        _warm_up(recognizer, settings)
+    sys.setswitchinterval(SWITCH_S)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: collections need not look at it
+    factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(run_service(Service(recognizers, settings), sockets))
+
+
+async def run_service(
+    service: Service,
+    sockets: Sequence[socket.socket],
+    signalled: Callable[[], asyncio.Event] | None = None,
+) -> None:
+    """Serve on sockets, the main one first, until a signal; then drain.
+
+    signalled: called once all listen, gives the event that ends it; None: SIGTERM and SIGINT do.
+    """
+    settings = service.settings
+    apps = [build_app(service), *_further_apps(service)]
+    servers = [uvicorn.Server(_config(app, settings)) for app in apps]
+    running = [
+        asyncio.create_task(server.serve(sockets=[each]))
+        for server, each in zip(servers, sockets, strict=True)
+    ]
+    while not all(server.started for server in servers):
+        for task in running:
+            if task.done():
+                task.result()
+        await asyncio.sleep(0.01)
+    stopping = (signalled or _signalled)()  # after uvicorn's own handlers
+    scheme = "https" if settings.tls_cert else "http"
+    for each in sockets:
+        host, port = each.getsockname()[:2]
+        names = ", ".join(service.models)
+        logger.info("listening on %s://%s:%d with %s", scheme, host, port, names)
+    await stopping.wait()
+    stopping.clear()
+    logger.info("shutting down: %d streams are open", service.num_sessions)
+    for listener in (each for server in servers for each in server.servers):
+        listener.close()
+    draining = asyncio.create_task(service.drain())
+    hurry = asyncio.create_task(stopping.wait())  # a second signal
+    await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
+    draining.cancel()
+    hurry.cancel()
+    for server in servers:
+        server.should_exit = True
+    await service.close()
+    await asyncio.gather(*running)
+
+
+def _further_apps(service: Service) -> list[ASGIApp]:
+    """The applications of the ports that speak one protocol only."""
+    apps = []
+    if service.settings.vosk_port is not None:
+        apps.append(guarded(vosk.app(service), service))
+    if service.settings.sherpa_port is not None:
+        apps.append(guarded(sherpa.app(service), service))
+    return apps
+
+
+def _ports(settings: ServeSettings) -> list[int]:
+    further = (settings.vosk_port, settings.sherpa_port)
+    return [settings.port, *(port for port in further if port is not None)]
+
+
+def _config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_max_size=settings.max_message_bytes,
+        ws_per_message_deflate=False,  # sound does not shrink, and it takes memory
+        # A client that is busy sending answers late: who sends nothing is closed by the guard.
+        ws_ping_timeout=None,
+        timeout_graceful_shutdown=CLOSE_S,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        server_header=False,
+    )
+
+
+def _signalled() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stopping.set)
+        except NotImplementedError:  # on Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+    return stopping
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises InputError if the port is taken, or not ours to take."""
+    bound = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        if bound is not None:
+            bound.close()
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{host}:{port}: cannot be listened on: {reason}") from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def _check_tls(settings: ServeSettings) -> None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        told = f"{settings.tls_cert} and {settings.tls_key}"
+        raise InputError(f"{told}: cannot be used for TLS: {error}") from None
+
+
+def _warm_up(recognizer: Recognizer, settings: ServeSettings) -> None:
+    """Let everything that is made at its first use be made before anybody waits for it."""
+    noise = np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE_HZ) * 0.05
+    for num_alternatives in (None, 1):  # the second searches, even where the first does not
+        stream = recognizer.stream(
+            chunk_s=settings.chunk_ms / 1000, num_alternatives=num_alternatives
+        )
+        stream.feed(noise.astype(np.float32))
+        stream.finish()
+
+
+def _supervise(load: Load, settings: ServeSettings, sockets: Sequence[socket.socket]) -> None:
+    """Several processes on the same sockets, until a signal; one that dies is replaced."""
+    spawning = multiprocessing.get_context("spawn")
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.append(1))
+
+    def started() -> tuple[BaseProcess, float]:
+        process = spawning.Process(target=_worker, args=(load, settings, list(sockets)))
+        process.start()
+        return process, time.monotonic()
+
+    with tempfile.TemporaryDirectory(prefix="ds2-metrics-") as shared:
+        os.environ[SHARED_DIRECTORY] = shared  # read where the metrics are made
+        workers = [started() for _ in range(settings.workers)]
+        while not stopping:
+            time.sleep(0.2)
+            for index, (process, since_s) in enumerate(workers):
+                if process.exitcode is None:
+                    continue
+                forget_process(shared, process.pid)
+                if time.monotonic() - since_s < SHORTEST_LIFE_S:
+                    logger.error("a worker died as soon as it was started")
+                    stopping.append(1)
+                    break
+                logger.error("a worker died: another takes its place")
+                workers[index] = started()
+        for process, _ in workers:
+            process.terminate()
+        for process, _ in workers:
+            process.join()
+    # One that the signal met while it was still loading had nothing to finish.
+    if any(process.exitcode not in (0, -signal.SIGTERM) for process, _ in workers):
+        sys.exit(1)
+
+
+def _worker(load: Load, settings: ServeSettings, sockets: list[socket.socket]) -> None:
+    log_to_stderr()
+    with contextlib.suppress(KeyboardInterrupt):
+        _work(load, settings, sockets)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.decoding import score_or_off
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
 
@@ -56,7 +57,7 @@ def _add_add_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         ("beam-width", positive, "N", "hypotheses kept from frame to frame"),
         (
             "unknown-word-score",
-            _score_or_off,
+            score_or_off,
             "X|off",
             "what a word costs that the language model lacks, 0 or less; off: there are no others",
         ),
@@ -65,15 +66,6 @@ def _add_add_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
             f"--{name}", type=form, default=argparse.SUPPRESS, metavar=metavar, help=meaning
         )
     parser.set_defaults(act=_add_lm)
-
-
-def _score_or_off(text: str) -> float | None:
-    if text == "off":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number or off, not {text}") from None
 
 
 def _add_lm(args: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--unknown-word-score",
-        type=_score_or_off,
+        type=score_or_off,
         default=argparse.SUPPRESS,
         metavar="X|off",
         help="what a word costs that the language model lacks, 0 or less; off: there are no others",
@@ -114,7 +114,8 @@ def phrases_of(args: argparse.Namespace) -> "list[HotPhrase]":
     return phrases + (_phrases_in(args.hot_phrases) if args.hot_phrases else [])
 
 
-def _score_or_off(text: str) -> float | None:
+def score_or_off(text: str) -> float | None:
+    """An argument that is a number, or None for "off"."""
     if text == "off":
         return None
     try:

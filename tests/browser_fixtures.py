@@ -71,7 +71,7 @@ def browser(
 @pytest.fixture(scope="module")
 def english() -> Recognizer:
     """The shipped model."""
-    return Recognizer.load(ROOT / "models" / "en")
+    return Recognizer.load(ROOT / "models" / "en", greedy=True)
 
 
 @pytest.fixture(scope="module")

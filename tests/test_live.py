@@ -12,6 +12,7 @@ from ds2.alphabet import Alphabet
 from ds2.audio import read_audio
 from ds2.ctc.hypothesis import Token
 from ds2.ctc.phrases import HotPhrase
+from ds2.ctc.settings import BeamSettings
 from ds2.endpoint import EndpointRules
 from ds2.errors import InputError
 from ds2.events import Endpoint, Event, Final, Partial, SpeechStart
@@ -34,8 +35,8 @@ def recognizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recognize
     build(directory, text, EstimateConfig(2, discount_fallback=FALLBACK), language="en")
     model = ROOT / "models" / "en"
     return {
-        "greedy": Recognizer.load(model),
-        "search": Recognizer.load(model, lm=directory / "lm.bin"),
+        "greedy": Recognizer.load(model, greedy=True),
+        "search": Recognizer.load(model, lm=directory / "lm.bin", settings=BeamSettings()),
     }
 
 
@@ -169,7 +170,7 @@ def test_a_stream_without_end_keeps_no_more_than_its_segment(
 def test_phrases_of_one_stream_are_heard_in_it(recognizers: dict[str, Recognizer]) -> None:
     waveform = read_audio(ROOT / "samples" / "en-2.ogg")
     for recognizer in recognizers.values():
-        stream = recognizer.stream(phrases=[HotPhrase("leaves from platform four", 60)])
+        stream = recognizer.stream(phrases=[HotPhrase("leaves from platform four", 90)])
         stream.feed(waveform)
         assert "leaves from platform four" in stream.finish().text
         assert "leaves from platform four" not in recognizer.transcribe(waveform).text

@@ -41,7 +41,7 @@ json_values = st.recursive(
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    return Recognizer.load("en")
+    return Recognizer.load("en", greedy=True)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ class Scoring(NamedTuple):
     phrase_loans: npt.NDArray[np.float64]  # (S,)
     first_phrase_state: int
     first_lm_state: int
-    phrase_gain: float  # the most that a letter adds
+    phrase_gain: float  # the most that phrases add with a label
 
 
 def scoring_of(
@@ -88,7 +88,7 @@ def scoring_of(
         phrase_loans=phrases.loans,
         first_phrase_state=phrases.first_state,
         first_lm_state=lm.begin_state() if lm else EMPTY_STATE,
-        phrase_gain=phrases.max_gain,
+        phrase_gain=phrases.max_gain * max(map(len, alphabet.symbols), default=1),
     )
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.alphabet import english_bigrams
-from ds2.ctc.alignment import SPOOL_BYTES, ForcedAligner, align, num_frames_needed
+from ds2.ctc.alignment import ForcedAligner, align, num_frames_needed
 from ds2.ctc.hypothesis import Hypothesis
+from ds2.ctc.spool import SPOOL_BYTES
 from ds2.ctc.viterbi import best_path, lattice_of
 from ds2.errors import InputError
 from ds2.segments import words_of

@@ -1,8 +1,12 @@
 """Known text to times: a bundle, a recording and what is said in it, when each word was said."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ds2.acoustic import AcousticModel
 from ds2.audio import SAMPLE_RATE_HZ, Source, audio_blocks
@@ -85,7 +89,7 @@ class Aligner:
         """
         alphabet, stride_s = self.bundle.alphabet, self.bundle.output_stride_s
         with ForcedAligner(alphabet.encode(text)) as aligner:
-            duration_s = self._feed(aligner, recording)
+            duration_s = self.listen(recording, aligner.feed)
             hypothesis = aligner.best()[0]
         tokens = hypothesis.tokens
         words = words_of(tokens, alphabet, stride_s, duration_s)
@@ -100,13 +104,18 @@ class Aligner:
             len(tokens),
         )
 
-    def _feed(self, aligner: ForcedAligner, recording: Source | Utterance) -> float:
-        """Run the model over the recording; returns its duration in seconds."""
+    def listen(
+        self, recording: Source | Utterance, take: Callable[[NDArray[np.float32]], None]
+    ) -> float:
+        """Run the model over the recording, a piece at a time; returns its duration in seconds.
+
+        take: is given the (T, V) log_probs of each piece. Raises InputError.
+        """
         stream: Stream | WholeStream
         if self.bundle.model.streaming:
-            stream = Stream(self._model, Outputs(aligner.feed), CHUNK_S)
+            stream = Stream(self._model, Outputs(take), CHUNK_S)
         else:
-            stream = WholeStream(self._model, Outputs(aligner.feed))
+            stream = WholeStream(self._model, Outputs(take))
         if isinstance(recording, Utterance):
             offset_s, duration_s = recording.offset_s, recording.duration_s
             blocks = audio_blocks(recording.audio_path, offset_s=offset_s, duration_s=duration_s)

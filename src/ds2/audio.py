@@ -164,9 +164,18 @@ def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int = SAMPLE
 
     Samples that came from 16 bits are read back as they were.
     """
+    _write(path, waveform, sample_rate_hz, "WAV")
+
+
+def write_flac(path: str | Path, waveform: Waveform, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
+    """The same as FLAC, in about half the space."""
+    _write(path, waveform, sample_rate_hz, "FLAC")
+
+
+def _write(path: str | Path, waveform: Waveform, sample_rate_hz: int, form: str) -> None:
     samples = np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
     with atomic_write(path, "wb") as file:
-        soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
+        soundfile.write(file, samples, sample_rate_hz, format=form, subtype="PCM_16")
 
 
 class _Decoder(Protocol):

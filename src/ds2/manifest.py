@@ -22,7 +22,7 @@ from ds2.utterance import (
     string_of,
 )
 
-__all__ = ["Utterance", "read_manifest", "write_manifest"]
+__all__ = ["Utterance", "fields_of", "read_manifest", "write_manifest"]
 
 KNOWN_KEYS = ("audio_filepath", "duration", "text", "offset", "speaker", "language")
 """The fields of a line that an Utterance has a place for; any other goes into `extra`."""
@@ -69,7 +69,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     directory = path.parent.absolute()
     with atomic_write(path) as file:
         for utterance in utterances:
-            fields = _fields(utterance, directory)
+            fields = fields_of(utterance, directory)
             file.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
@@ -142,8 +142,11 @@ def _json_utterances(path: Path, lines: Lines) -> Iterator[Utterance | InputErro
             yield error
 
 
-def _fields(utterance: Utterance, directory: Path) -> dict[str, Any]:
-    """The fields of an utterance's line, in the order in which people read them."""
+def fields_of(utterance: Utterance, directory: Path) -> dict[str, Any]:
+    """The fields of an utterance's line, in the order in which people read them.
+
+    directory: of the manifest, absolute; recordings below it are named relative to it.
+    """
     audio_path = utterance.audio_path.absolute()
     if audio_path.is_relative_to(directory):
         audio_path = audio_path.relative_to(directory)

@@ -19,6 +19,7 @@ VERBS = (
     "evaluate",
     "align",
     "check",
+    "corpus",
     "train",
     "export",
     "lm",

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import tempfile
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -10,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ds2.ctc.hypothesis import BLANK, Hypothesis, Scores, Token
+from ds2.ctc.spool import ScoreSpool
 from ds2.ctc.viterbi import Path, best_path, lattice_of
 from ds2.errors import InputError
 
-SPOOL_BYTES = 2**26
-"""Scores beyond this go to a temporary file: an hour of Mandarin has a gigabyte of them."""
 FEED_FRAMES = 1024
 """Frames that `align` takes at a time."""
-ROUNDING = 1e-3  # a log-probability may be so much above 0
 
 
 def align(log_probs: NDArray[np.float32], labels: Sequence[int]) -> Hypothesis:
@@ -50,12 +47,10 @@ class ForcedAligner:
         """Raises InputError if there are no labels."""
         if not labels:
             raise InputError("there is no text to align")
-        self.num_frames = 0
         self._labels = np.array(labels, np.int64)
         if self._labels.min() <= BLANK:
             raise ValueError("labels are from 1 on: 0 is the blank")
-        self._needed = np.append(BLANK, np.unique(self._labels))  # columns kept
-        self._file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115
+        self._spool = ScoreSpool(self._labels)
 
     def __enter__(self) -> "ForcedAligner":
         return self
@@ -70,26 +65,16 @@ class ForcedAligner:
 
     def close(self) -> None:
         """Let go of the scores."""
-        self._file.close()
+        self._spool.close()
+
+    @property
+    def num_frames(self) -> int:
+        """Frames fed so far."""
+        return self._spool.num_frames
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
         """Take (T, V) more frames. Raises InputError for what are no log_probs."""
-        if log_probs.ndim != 2 or log_probs.shape[1] <= self._needed[-1]:
-            raise ValueError(
-                f"log_probs are (T, V) with V above {self._needed[-1]}, not {log_probs.shape}"
-            )
-        if not (log_probs <= ROUNDING).all():  # which NaN is not, either
-            raise InputError("log_probs hold NaN or more than 0: the model is broken")
-        needed = np.take(log_probs, self._needed, axis=1).astype(np.float32, copy=False)
-        try:
-            self._file.seek(self._offset(self.num_frames))
-            self._file.write(needed.tobytes())
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(
-                f"{tempfile.gettempdir()}: {reason}: set TMPDIR to a directory with more room"
-            ) from None
-        self.num_frames += len(log_probs)
+        self._spool.feed(log_probs)
 
     def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
         """The text with its times, as if the audio ended here, whatever n and is_final.
@@ -104,23 +89,17 @@ class ForcedAligner:
                 f"the text is too long for the audio: its {len(labels)} labels need {needed} "
                 f"frames, and there are {self.num_frames}: is it the text of this recording?"
             )
-        lattice = lattice_of(np.searchsorted(self._needed, self._labels))
-        path = best_path(self._read, self.num_frames, lattice)
+        lattice = lattice_of(self._spool.columns_of(self._labels))
+        path = best_path(self._spool.read, self.num_frames, lattice)
         log_prob = math.fsum(path.scores.tolist())
-        return [Hypothesis(_tokens(path, labels), Scores(log_prob), len(labels))]
-
-    def _read(self, first: int, last: int) -> NDArray[np.float32]:
-        scores = np.empty((last - first, len(self._needed)), np.float32)
-        self._file.seek(self._offset(first))
-        self._file.readinto(scores.data)
-        return scores
-
-    def _offset(self, frame: int) -> int:
-        return frame * len(self._needed) * np.dtype(np.float32).itemsize
+        return [Hypothesis(tokens_of(path, labels), Scores(log_prob), len(labels))]
 
 
-def _tokens(path: Path, labels: Sequence[int]) -> tuple[Token, ...]:
-    """A token for each label, from its run of frames."""
+def tokens_of(path: Path, labels: Sequence[int]) -> tuple[Token, ...]:
+    """A token for each label that the path goes through, from its run of frames.
+
+    labels: of the states 1, 3, 5...
+    """
     starts = np.flatnonzero(np.diff(path.states, prepend=-1))
     ends = np.append(starts[1:], len(path.states))
     is_label = path.states[starts] % 2 == 1

@@ -1,0 +1,27 @@
+"""`ds2 corpus`: from raw recordings to a corpus one can train on; one module per action."""
+
+import argparse
+import importlib
+from collections.abc import Callable
+
+ACTIONS: tuple[str, ...] = ("prepare", "align", "segment", "filter", "transcribe")
+"""The modules of this package, in the order `ds2 corpus --help` lists them."""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "corpus",
+        help="make a corpus: prepare, align, cut, filter, split, describe, synthesise, shard",
+        description="From raw recordings and texts to manifests one can train on.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action in ACTIONS:
+        importlib.import_module(f"ds2.cli.corpus.{action}").add_action(actions)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int | None:
+    """Do what the action says."""
+    act: Callable[[argparse.Namespace], int | None] = args.act
+    return act(args)

@@ -1,0 +1,162 @@
+"""Work on every utterance of a manifest: in order, resumable, on threads or on many machines.
+
+Results go line by line into a file beside the output, in the order of the utterances. A run that
+was interrupted begins after the last whole line of it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from ds2.errors import InputError
+from ds2.manifest import Utterance
+
+Fields: TypeAlias = dict[str, Any]
+"""A line of output."""
+Results: TypeAlias = Generator[Fields, None, None]
+Track: TypeAlias = Callable[[Iterable[Fields], int, int], Iterable[Fields]]
+"""(results, done before, in all) -> the results, under a progress bar."""
+
+AHEAD = 4  # utterances under way for each worker, so that none waits for one that is slow
+
+
+class Work(Protocol):
+    """What is done with each utterance: a frozen dataclass, so that other machines can do it."""
+
+    @property
+    def model(self) -> str:
+        """The bundle that it needs: a directory, or en, zh."""
+
+    def facts(self) -> Fields:
+        """Plain data that the results depend on, beside the utterances."""
+
+    def start(self) -> Callable[[Utterance], Fields]:
+        """Load what it takes; several threads may call what is returned. It raises InputError
+        for an utterance that cannot be worked on."""
+
+
+class Workers(Protocol):
+    """Who does the work."""
+
+    def results(self, work: Work, utterances: Sequence[Utterance]) -> Results:
+        """A result for each utterance, in order; {"error": message} where there is none."""
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads of this process."""
+
+    num_threads: int = 1
+
+    def results(self, work: Work, utterances: Sequence[Utterance]) -> Results:
+        """A result for each utterance, in order; {"error": message} where there is none."""
+        do = guarded(work.start())
+        with ThreadPoolExecutor(self.num_threads) as executor:
+            yield from in_order(
+                lambda utterance: executor.submit(do, utterance).result,
+                utterances,
+                self.num_threads * AHEAD,
+            )
+
+
+def in_order(
+    submit: Callable[[Utterance], Callable[[], Fields]],
+    utterances: Iterable[Utterance],
+    num_ahead: int,
+) -> Results:
+    """What the utterances' results will be, in order, with so many of them under way.
+
+    submit: begins the work on an utterance, and returns what waits for its result.
+    """
+    waiting: deque[Callable[[], Fields]] = deque()
+    for utterance in utterances:
+        waiting.append(submit(utterance))
+        if len(waiting) > num_ahead:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()
+
+
+def guarded(do: Callable[[Utterance], Fields]) -> Callable[[Utterance], Fields]:
+    """The same work, with an InputError as a result."""
+
+    def result_of(utterance: Utterance) -> Fields:
+        try:
+            return do(utterance)
+        except InputError as error:
+            return {"error": f"{utterance.where}: {error}"}
+
+    return result_of
+
+
+def do_all(
+    work: Work,
+    utterances: Sequence[Utterance],
+    part: Path,
+    workers: Workers,
+    track: Track = lambda results, _before, _total: results,
+) -> None:
+    """Do the work on all utterances, or what an interrupted run has left of it.
+
+    part: where the results go, for `results_in` to read; whoever needs them no longer deletes it.
+    Raises InputError if a run on something else has left it behind.
+    """
+    key = _key(work, utterances)
+    num_before = _num_done(part, key)
+    with part.open("a", encoding="utf-8") as file:
+        if file.tell() == 0:
+            _append(file, {"key": key})
+        with contextlib.closing(workers.results(work, utterances[num_before:])) as results:
+            for result in track(results, num_before, len(utterances)):
+                _append(file, result)
+
+
+def results_in(part: Path) -> Iterator[Fields]:
+    """The results that `do_all` has written, one for each utterance."""
+    with part.open(encoding="utf-8") as lines:
+        next(lines)
+        yield from map(json.loads, lines)
+
+
+def _key(work: Work, utterances: Sequence[Utterance]) -> str:
+    digest = hashlib.sha256(json.dumps(work.facts(), sort_keys=True).encode())
+    for item in utterances:
+        fields = (str(item.audio_path), item.offset_s, item.duration_s, item.text, dict(item.extra))
+        digest.update(json.dumps(fields, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _num_done(part: Path, key: str) -> int:
+    """How many results an earlier run has left; a line that is not whole is cut off."""
+    try:
+        data = part.read_bytes()
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise InputError(f"{part}: cannot be read: {(error.strerror or '').lower()}") from None
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(part, len(whole))
+    lines = whole.splitlines()
+    try:
+        found = json.loads(lines[0])["key"] if lines else key
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{part}: is no list of results: move it away, or delete it") from None
+    if found != key:
+        raise InputError(
+            f"{part}: an interrupted run with other input or settings left it: "
+            "run that again, or delete the file"
+        )
+    return max(0, len(lines) - 1)
+
+
+def _append(file: Any, fields: Fields) -> None:
+    file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+    file.flush()

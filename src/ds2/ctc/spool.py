@@ -1,0 +1,80 @@
+"""Scores of the labels that a text needs, kept until all of the audio is heard."""
+
+import tempfile
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.ctc.hypothesis import BLANK
+from ds2.errors import InputError
+
+SPOOL_BYTES = 2**26
+"""Scores beyond this go to a temporary file: an hour of Mandarin has a gigabyte of them."""
+ROUNDING = 1e-3  # a log-probability may be so much above 0
+
+
+class ScoreSpool:
+    """Of each frame the log-probabilities of some labels, on disk if they are many.
+
+    A `with` statement or `close` lets go of them.
+    """
+
+    def __init__(self, labels: NDArray[np.int64], *, with_best: bool = False) -> None:
+        """labels: whose scores are wanted. with_best: also that of each frame's best label."""
+        self.num_frames = 0
+        self._needed = np.append(BLANK, np.unique(labels))  # columns kept, the blank's first
+        self._with_best = with_best
+        self._num_columns = len(self._needed) + with_best
+        self._file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115
+
+    def __enter__(self) -> "ScoreSpool":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the scores."""
+        self._file.close()
+
+    def columns_of(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in `read` the labels' scores are."""
+        return np.searchsorted(self._needed, labels)
+
+    def feed(self, log_probs: NDArray[np.float32]) -> None:
+        """Take (T, V) more frames. Raises InputError for what are no log_probs."""
+        if log_probs.ndim != 2 or log_probs.shape[1] <= self._needed[-1]:
+            raise ValueError(
+                f"log_probs are (T, V) with V above {self._needed[-1]}, not {log_probs.shape}"
+            )
+        if not (log_probs <= ROUNDING).all():  # which NaN is not, either
+            raise InputError("log_probs hold NaN or more than 0: the model is broken")
+        scores = np.empty((len(log_probs), self._num_columns), np.float32)
+        scores[:, : len(self._needed)] = log_probs[:, self._needed]
+        if self._with_best:
+            log_probs[:, BLANK + 1 :].max(axis=1, out=scores[:, -1])
+        try:
+            self._file.seek(self._offset(self.num_frames))
+            self._file.write(scores.tobytes())
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InputError(
+                f"{tempfile.gettempdir()}: {reason}: set TMPDIR to a directory with more room"
+            ) from None
+        self.num_frames += len(log_probs)
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        """(last - first, K): the blank's scores, those of the labels, and perhaps the best."""
+        scores = np.empty((last - first, self._num_columns), np.float32)
+        self._file.seek(self._offset(first))
+        self._file.readinto(scores.data)
+        return scores
+
+    def _offset(self, frame: int) -> int:
+        return frame * self._num_columns * np.dtype(np.float32).itemsize

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ds2.acoustic import AcousticModel
 from ds2.alphabet import Alphabet
-from ds2.audio import Source, Waveform, audio_blocks
+from ds2.audio import SAMPLE_RATE_HZ, Source, Waveform, audio_blocks
 from ds2.bundle import Bundle, find_bundle, load_bundle
 from ds2.ctc.greedy import GreedyDecoder
 from ds2.ctc.hypothesis import Decoder
@@ -114,6 +114,16 @@ class Recognizer:
         if self.bundle.model.streaming:
             return Stream(self._model, segments, chunk_s)
         return WholeStream(self._model, segments)
+
+    def warm_up(self, chunk_s: float = CHUNK_S) -> None:
+        """Make what is made at its first use, before anybody waits for it."""
+        noise = np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE_HZ) * 0.05
+        for num_alternatives in (None, 1):  # the second searches, even where the first does not
+            stream = self.stream(chunk_s=chunk_s, num_alternatives=num_alternatives)
+            stream.feed(noise.astype(np.float32))
+            stream.finish()
+        search = self._search or _beam_search(self.bundle.alphabet, self._settings, None, ())
+        search.decoder().warm_up()
 
     def _silent_segments(self) -> Segments:
         """For a recording, of which only the whole matters."""

@@ -106,9 +106,8 @@ class Classifier:
         """Read what `save` wrote. Raises InputError."""
         try:
             data: Any = json.loads(path.read_text(encoding="utf-8"))
-            if data["format_version"] != FORMAT or data["features"] != list(FEATURES):
-                raise InputError(f"{path}: is a classifier of another version: train it again")
-            lists = (data["means"], data["scales"], data["weights"])
+            version = (data["format_version"], data["features"])
+            lists = [data.get(name, ()) for name in ("means", "scales", "weights")]
             means, scales, weights = (tuple(map(float, values)) for values in lists)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
@@ -116,6 +115,8 @@ class Classifier:
             raise InputError(
                 f"{path}: is no classifier: make one with ds2 corpus filter --save"
             ) from None
+        if version != (FORMAT, list(FEATURES)):
+            raise InputError(f"{path}: is a classifier of another version: train it again")
         sizes = (len(means), len(scales), len(weights))
         if sizes != (len(FEATURES), len(FEATURES), _terms(np.zeros((1, len(FEATURES)))).shape[1]):
             raise InputError(f"{path}: is damaged: its numbers are too few or too many")

@@ -1,6 +1,7 @@
 """Work on the machines of a Ray cluster."""
 
 import functools
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ def _started(address: str) -> Any:
         raise InputError("--ray: needs Ray: pip install 'ds2[ray]'") from None
     where = None if address == LOCAL else address
     try:
-        ray.init(address=where, log_to_driver=False, include_dashboard=False, logging_level="error")
+        ray.init(address=where, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"--ray {address}: {reason}: give the address of a cluster") from None

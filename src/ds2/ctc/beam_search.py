@@ -130,6 +130,10 @@ class PrefixBeamSearch:
             if num_taken < len(log_probs):
                 self._memory = with_room(self._memory)
 
+    def warm_up(self) -> None:
+        """Load the machine code that a search needs only after a while, before anybody waits."""
+        self._memory = with_room(self._memory)
+
     def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
         """The n best hypotheses of the frames so far, or as many as there are, the best first.
 

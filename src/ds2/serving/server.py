@@ -16,11 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from typing import TypeAlias
 
-import numpy as np
 import uvicorn
 from starlette.types import ASGIApp
 
-from ds2.audio import SAMPLE_RATE_HZ
 from ds2.errors import InputError
 from ds2.recognizer import Recognizer
 from ds2.serving import sherpa, vosk
@@ -62,7 +60,7 @@ def _work(load: Load, settings: ServeSettings, sockets: Sequence[socket.socket])
     """One process: load, warm up, serve."""
     recognizers = load()
     for recognizer in recognizers.values():
-        _warm_up(recognizer, settings)
+        recognizer.warm_up(settings.chunk_ms / 1000)
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # what is loaded stays: collections need not look at it
@@ -187,17 +185,6 @@ def _check_tls(settings: ServeSettings) -> None:
     except (OSError, ssl.SSLError) as error:
         told = f"{settings.tls_cert} and {settings.tls_key}"
         raise InputError(f"{told}: cannot be used for TLS: {error}") from None
-
-
-def _warm_up(recognizer: Recognizer, settings: ServeSettings) -> None:
-    """Let everything that is made at its first use be made before anybody waits for it."""
-    noise = np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE_HZ) * 0.05
-    for num_alternatives in (None, 1):  # the second searches, even where the first does not
-        stream = recognizer.stream(
-            chunk_s=settings.chunk_ms / 1000, num_alternatives=num_alternatives
-        )
-        stream.feed(noise.astype(np.float32))
-        stream.finish()
 
 
 def _supervise(load: Load, settings: ServeSettings, sockets: Sequence[socket.socket]) -> None:

@@ -1,0 +1,1 @@
+"""Public corpora, with their official splits, to manifests."""

@@ -1,0 +1,297 @@
+"""Public corpora to manifests: fetched, found, read, verified, written; each split by itself."""
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ds2.corpora.public.download import Archive, Report, fetch_archive
+from ds2.corpora.public.found import Asked, Found, Split, what_is_more, what_lacks
+from ds2.corpora.public.known import CORPORA, Corpus, lhotse_corpus
+from ds2.corpora.public.lhotse_recipes import download as download_with_lhotse
+from ds2.corpora.public.lhotse_recipes import recipe_names
+from ds2.corpora.public.record import Prepared, Record
+from ds2.corpora.public.unpack import is_unpacked, unpack
+from ds2.errors import InputError
+from ds2.manifest import write_manifest
+
+OTHER_NAMES = {
+    "aishell-1": "aishell",
+    "aishell1": "aishell",
+    "thchs30": "thchs-30",
+    "commonvoice": "common-voice",
+    "mini-librispeech-2": "mini-librispeech",
+    "tedlium3": "tedlium",
+    "ted-lium": "tedlium",
+    "lj-speech": "ljspeech",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to prepare, from where, to where."""
+
+    corpus: Corpus
+    directory: Path  # of the copy, or where it is to be
+    output: Path | None = None  # None: the directory
+    splits: Sequence[str] = ()  # empty: all that are there
+    language: str | None = None
+    downloads: bool = False
+    mirror: str | None = None
+    allows_incomplete: bool = False
+    repeats: bool = False  # what an earlier run has done
+    options: Mapping[str, Any] = field(default_factory=dict)
+    num_threads: int = 1
+
+
+def corpus_named(name: str) -> Corpus:
+    """The corpus of that name. Raises InputError that suggests the nearest."""
+    wanted = name.lower().replace("_", "-")
+    wanted = OTHER_NAMES.get(wanted, wanted)
+    if wanted in CORPORA:
+        return CORPORA[wanted]
+    names = list(CORPORA)
+    try:
+        of_lhotse = {key.replace("_", "-"): key for key in recipe_names()}
+    except InputError:
+        raise InputError(
+            f"{name}: no such corpus{_nearest(wanted, names)}; without lhotse there are "
+            f"{', '.join(names)} (pip install 'ds2[corpora]' brings the others)"
+        ) from None
+    if wanted in of_lhotse:
+        return lhotse_corpus(of_lhotse[wanted])
+    raise InputError(
+        f"{name}: no such corpus{_nearest(wanted, [*names, *of_lhotse])}; "
+        "ds2 corpus prepare --list names all"
+    )
+
+
+def prepare(request: Request, report: Report) -> list[Prepared]:
+    """Write a manifest for each split that is there and complete; go on where a run stopped.
+
+    A split that is not complete gets no manifest, unless the request allows it: see `is_written`.
+    Raises InputError.
+    """
+    corpus, output = request.corpus, request.output or request.directory
+    _check(request)
+    record = Record.of(output, corpus.name)
+    fetched = _download(request, report) if request.downloads else None
+    root = fetched or _root(request)
+    label = f"{root.name}-" if corpus.is_by_language else ""
+    splits = {f"{label}{split.name}": split for split in _splits(request, root)}
+    source = {"root": str(root), "options": dict(request.options), "language": request.language}
+    names = list(splits) if corpus.splits else None
+    done = [] if request.repeats else record.done(source, names)
+    by_name = {entry.name: entry for entry in done if _is_asked(entry.name, request)}
+    wanted = [split for name, split in splits.items() if name not in by_name]
+    if by_name and not wanted:
+        return list(by_name.values())
+    asked = Asked(root, wanted, request.language, request.options, request.num_threads, report)
+    for name, found in corpus.read(asked):
+        if _is_asked(name, request):
+            split = replace(splits.get(f"{label}{name}", Split(name, "")), name=f"{label}{name}")
+            by_name[split.name] = _judged(split, found, output, request.allows_incomplete)
+            _write(by_name[split.name], found, record, source)
+    _check_asked(request, by_name, root)
+    if not request.splits:
+        record.finish(source)
+    return list(by_name.values())
+
+
+def _check(request: Request) -> None:
+    """Raise InputError for what the corpus does not have, before anything is fetched."""
+    corpus = request.corpus
+    _known(request)
+    if request.language and corpus.splits and not corpus.is_by_language:
+        raise InputError(f"--language {request.language}: {corpus.name} has but one: leave it out")
+    if request.options and not corpus.is_read_by_lhotse:
+        raise InputError(f"--option: {corpus.name} is not read by lhotse and takes none")
+
+
+def _is_asked(name: str, request: Request) -> bool:
+    """Whether a split is wanted; those of corpora that are known are chosen beforehand."""
+    return bool(request.corpus.splits) or not request.splits or name in request.splits
+
+
+def _check_asked(request: Request, found: Mapping[str, Prepared], root: Path) -> None:
+    """Raise InputError if there is nothing."""
+    if not found:
+        wanted = f" in --split {', '.join(request.splits)}" if request.splits else ""
+        raise InputError(f"{root}: holds no utterances of {request.corpus.name}{wanted}")
+
+
+def _judged(split: Split, found: Found, output: Path, allows_incomplete: bool) -> Prepared:
+    lacks = tuple(what_lacks(split, found))
+    if not found.utterances and not lacks:
+        lacks = (f"{split.name}: holds no utterances",)
+    return Prepared(
+        name=split.name,
+        manifest=output / f"{split.name}.jsonl",
+        num_utterances=len(found.utterances),
+        hours=found.hours,
+        num_speakers=found.num_speakers,
+        lacks=lacks,
+        notes=tuple(what_is_more(split, found)),
+        is_written=bool(found.utterances) and (allows_incomplete or not lacks),
+    )
+
+
+def _write(prepared: Prepared, found: Found, record: Record, source: Mapping[str, Any]) -> None:
+    if prepared.is_written:
+        record.check_free(prepared.manifest)
+        write_manifest(prepared.manifest, found.utterances)
+        record.add(prepared, source)
+
+
+def _download(request: Request, report: Report) -> Path | None:
+    """Fetch what is not there; the corpus's root, where lhotse chose it. Raises InputError."""
+    corpus, directory = request.corpus, request.directory
+    if not corpus.splits:
+        directory.mkdir(parents=True, exist_ok=True)
+        report(f"fetching {corpus.name}", None)
+        return download_with_lhotse(corpus.name, directory)
+    if not corpus.archives:
+        raise InputError(
+            f"--download: {corpus.name} cannot be downloaded: {corpus.source}: unpack it and name "
+            "its directory"
+        )
+    names = {split.name for split in _known(request)}
+    for archive in corpus.archives:
+        path = directory / archive.name
+        if archive.splits and not names & set(archive.splits):
+            continue
+        if is_unpacked(path) or _was_unpacked_by_hand(request, archive, path):
+            continue
+        fetch_archive(archive, path, report, mirror=request.mirror)
+        unpack(path, report, inner=corpus.inner)
+    return None
+
+
+def _was_unpacked_by_hand(request: Request, archive: Archive, path: Path) -> bool:
+    """Whether what the archive holds is there, and the archive is not."""
+    corpus, directory = request.corpus, request.directory.absolute()
+    if path.exists() or path.with_name(path.name + ".part").exists() or not directory.is_dir():
+        return False
+    splits = [split for split in corpus.splits if split.name in (archive.splits or (split.name,))]
+    return any(
+        _is_root(corpus, root, directory) and all((root / s.place).exists() for s in splits)
+        for root in _candidates(corpus, directory)
+    )
+
+
+def _known(request: Request) -> list[Split]:
+    """The splits that are asked for. Raises InputError for one that the corpus does not have."""
+    splits = request.corpus.splits
+    if not request.splits:
+        return [split for split in splits if split.is_usual]
+    names = [split.name for split in splits]
+    for name in request.splits:
+        if splits and name not in names:
+            raise InputError(
+                f"--split {name}: {request.corpus.name} has {', '.join(names)}"
+                f"{_nearest(name, names)}"
+            )
+    return [split for split in splits if split.name in request.splits]
+
+
+def _root(request: Request) -> Path:
+    """Where the corpus lies, in the directory or a little below. Raises InputError."""
+    corpus, directory = request.corpus, request.directory.absolute()
+    if not directory.is_dir():
+        hint = "" if request.downloads else "; --download fetches it" * bool(corpus.archives)
+        raise InputError(f"{request.directory}: is no directory with a copy of {corpus.name}{hint}")
+    if not corpus.splits:
+        return directory
+    roots = [path for path in _candidates(corpus, directory) if _is_root(corpus, path, directory)]
+    if corpus.is_by_language:
+        return _root_of_language(request, roots)
+    if not roots:
+        raise _not_there(request)
+    return roots[0]
+
+
+def _candidates(corpus: Corpus, directory: Path) -> list[Path]:
+    found = []
+    for pattern in corpus.roots:
+        if "*" in pattern:
+            found += sorted(directory.glob(pattern))
+        else:
+            found.append(Path(os.path.normpath(directory / pattern)))
+    return found
+
+
+def _is_root(corpus: Corpus, root: Path, directory: Path) -> bool:
+    """Whether a split lies there, and inside the directory, which may be a part of the root."""
+    if corpus.splits[0].place == "":
+        return any(root.glob("*.wav"))
+    places = (root / split.place for split in corpus.splits)
+    return any(place.exists() and place.is_relative_to(directory) for place in places)
+
+
+def _root_of_language(request: Request, roots: Sequence[Path]) -> Path:
+    if not roots:
+        raise _not_there(request)
+    languages = sorted({path.name for path in roots})
+    wanted = request.language or languages[0]
+    if request.language is None and len(languages) > 1:
+        raise InputError(
+            f"{request.directory}: holds {', '.join(languages)}: choose with --language"
+        )
+    chosen = [path for path in roots if path.name == wanted]
+    if not chosen:
+        raise InputError(
+            f"--language {wanted}: {request.directory} holds {', '.join(languages)}"
+            f"{_nearest(wanted, languages)}"
+        )
+    if len(chosen) > 1:
+        raise InputError(f"{request.directory}: holds {wanted} in {len(chosen)} releases: name one")
+    if not (chosen[0] / "clips").is_dir():
+        raise InputError(f"{chosen[0] / 'clips'}: is missing: the copy is incomplete")
+    return chosen[0]
+
+
+def _not_there(request: Request) -> InputError:
+    corpus, directory = request.corpus, request.directory
+    packed = [archive.name for archive in corpus.archives if (directory / archive.name).exists()]
+    inner = _inner(directory, corpus.inner) if corpus.inner else []
+    if inner:
+        hint = f"{inner[0]} is not unpacked ({len(inner):,} such files): unpack each where it lies"
+    elif packed:
+        hint = f"{packed[0]} is there but not unpacked: unpack it, or let --download do it"
+    elif not any(directory.iterdir()):
+        how = "--download fetches it" if corpus.archives else corpus.source
+        hint = f"the directory is empty: {how}"
+    else:
+        places = [split.place or "*.wav" for split in corpus.splits[:3]]
+        hint = f"looked for {', '.join(dict.fromkeys(places))}"
+    return InputError(f"{directory}: holds no copy of {corpus.name}: {hint}")
+
+
+def _inner(directory: Path, pattern: str) -> list[Path]:
+    """Archives inside the archives, of a corpus that lies in the directory or is it."""
+    _, _, below = pattern.partition("/")
+    return sorted(directory.glob(pattern)) or sorted(directory.glob(below))
+
+
+def _splits(request: Request, root: Path) -> list[Split]:
+    """The splits to read: those asked for, or else those that are there. Raises InputError."""
+    corpus, known = request.corpus, _known(request)
+    there = [split for split in known if (root / split.place).exists()]
+    needed = corpus.splits if corpus.is_whole else known if request.splits else ()
+    for split in needed:
+        if not (root / split.place).exists():
+            whole = " and can only be read as a whole" if corpus.is_whole else ""
+            raise InputError(
+                f"{root / split.place}: is missing: the copy of {corpus.name} lacks "
+                f"{split.name}{whole}"
+            )
+    if known and not there:
+        raise _not_there(request)
+    return there
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f": do you mean {near[0]}?" if near else ""

@@ -1,0 +1,120 @@
+"""How copies of public corpora are read: what lhotse would stumble over first, then lhotse.
+
+Each reader gives its splits as they are read, and raises InputError for a copy that lhotse's
+preparer would not survive.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ds2.corpora.public.found import Asked, Found
+from ds2.corpora.public.lhotse_recipes import prepare
+from ds2.errors import InputError
+from ds2.utterance import numbered_lines
+
+
+def read_librispeech(asked: Asked) -> Iterator[tuple[str, Found]]:
+    """Each split from its chapters: a directory of recordings and their texts."""
+    for split in asked.splits:
+        asked.report(f"reading {split.name}", None)
+        directory = asked.root / split.place
+        for path in directory.rglob("*.trans.txt"):
+            _check_lines(path, " ", 2, "NAME TEXT")
+        chapters = {path.parent for path in directory.rglob("*.flac")}
+        lacking = [c for c in sorted(chapters) if not any(c.glob("*.trans.txt"))]
+        if lacking:
+            raise InputError(
+                f"{lacking[0]}: holds recordings and no .trans.txt ({len(lacking)} such "
+                "directories): the copy is incomplete: fetch it again"
+            )
+        options = {"num_jobs": asked.num_threads, **asked.options, "dataset_parts": split.place}
+        found = prepare("librispeech", asked.root, options)
+        yield split.name, found.get(split.place, Found([]))
+
+
+def read_aishell(asked: Asked) -> Iterator[tuple[str, Found]]:
+    """AISHELL-1: all splits at once."""
+    yield from _read_with_lhotse("aishell", asked)
+
+
+def read_thchs_30(asked: Asked) -> Iterator[tuple[str, Found]]:
+    """THCHS-30: all splits at once."""
+    yield from _read_with_lhotse("thchs_30", asked)
+
+
+def read_tedlium(asked: Asked) -> Iterator[tuple[str, Found]]:
+    """TED-LIUM 3: the segments of each split's talks."""
+    for split in asked.splits:
+        asked.report(f"reading {split.name}", None)
+        directory = asked.root / split.place
+        talks = {path.stem for path in directory.glob("stm/*.stm")}
+        heard = {path.stem for path in directory.glob("sph/*.sph")}
+        for name, here, there in (("sph", talks - heard, "stm"), ("stm", heard - talks, "sph")):
+            if here:
+                raise InputError(
+                    f"{split.name}: {len(here):,} talks have no .{name} file (first: "
+                    f"{directory / name / min(here)}.{name}): fetch them, or move their "
+                    f".{there} files away and use --allow-incomplete"
+                )
+        # the texts part words as "it 's" and mark noise, which nobody says: Kaldi's style does not
+        options = {"normalize_text": "kaldi", **asked.options, "dataset_parts": split.name}
+        found = prepare("tedlium", asked.root, options)
+        yield split.name, found.get(split.name, Found([]))
+
+
+def read_yesno(asked: Asked) -> Iterator[tuple[str, Found]]:
+    """The 60 recordings, every other one in the test split."""
+    num_found = len(list(asked.root.glob("*.wav")))
+    if num_found != 60:
+        raise InputError(
+            f"{asked.root}: 60 recordings expected, {num_found} found: the copy is incomplete: "
+            "fetch it again"
+        )
+    yield from _read_with_lhotse("yesno", asked)
+
+
+def read_ljspeech(asked: Asked) -> Iterator[tuple[str, Found]]:
+    """LJSpeech: one split."""
+    _check_lines(asked.root / "metadata.csv", "|", 3, "NAME|TEXT|TEXT")
+    yield from _read_with_lhotse("ljspeech", asked)
+
+
+def read_vctk(asked: Asked) -> Iterator[tuple[str, Found]]:
+    """Version 0.92 (flac, two microphones: the second) or 0.80 (wav)."""
+    is_092 = (asked.root / "wav48_silence_trimmed").is_dir()
+    microphone = str(asked.options.get("mic_id", "mic2"))
+    pattern = f"wav48_silence_trimmed/*/*_{microphone}.flac" if is_092 else "wav48/*/*.wav"
+    there = {path.stem.removesuffix(f"_{microphone}") for path in asked.root.glob(pattern)}
+    excepted = ("p362_", "p280_") if is_092 and microphone == "mic2" else ("p362_",)  # by lhotse
+    texts = {path.stem for path in asked.root.glob("txt/*/*.txt")}
+    silent = sorted(name for name in texts - there if not name.startswith(excepted))
+    if silent:
+        raise InputError(
+            f"{asked.root}: {len(silent):,} texts have no recording (first: {silent[0]}): fetch "
+            "them, or move their texts away and use --allow-incomplete"
+        )
+    options = {"use_edinburgh_vctk_url": is_092, **asked.options}
+    yield from _read_with_lhotse("vctk", replace(asked, options=options))
+
+
+def read_musan(asked: Asked) -> Iterator[tuple[str, Found]]:
+    """Recordings without text."""
+    for split in asked.splits:
+        asked.report(f"reading {split.name}", None)
+        found = prepare("musan", asked.root, {**asked.options, "parts": split.name})
+        yield split.name, found.get(split.name, Found([]))
+
+
+def _read_with_lhotse(name: str, asked: Asked) -> Iterator[tuple[str, Found]]:
+    asked.report(f"reading {name}", None)
+    found = prepare(name, asked.root, asked.options)
+    for split in asked.splits:
+        yield split.name, found.get(split.name, Found([]))
+
+
+def _check_lines(path: Path, separator: str, num_fields: int, form: str) -> None:
+    """Refuse a list with a line that lhotse would stumble over. Raises InputError."""
+    for number, line in numbered_lines(path):
+        if len(line.strip().split(separator, num_fields)) < num_fields:
+            raise InputError(f"{path}:{number}: is not of the form {form}: the file is damaged")

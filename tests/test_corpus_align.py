@@ -124,7 +124,7 @@ def test_what_another_run_left_is_not_gone_on_with(
         (["{talk}", "{text}", "--beam", "0"], "--beam: must be above 0, not 0"),
         (["{talk}", "{text}", "--extra-speech", "nan"], "--extra-speech: must be above 0, not nan"),
         (["{talk}", "{text}", "--workers", "2"], "--workers: is for --ray"),
-        (["{talk}", "{text}", "-o", "{gone}/out.jsonl"], "there is no directory"),
+        (["{talk}", "{text}", "-o", "{text}/out.jsonl"], "text.txt: cannot be a directory"),
     ],
 )
 def test_bad_input_is_told_in_one_line(

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import positive, tracked
+from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ def results_beside(
             print(f"{output}: {num_before} of {total} are done already", file=sys.stderr)
         return tracked(results, description, total - num_before)
 
-    if not output.parent.is_dir():
-        raise InputError(f"-o {output}: there is no directory {output.parent}")
+    make_directory(output.parent)
     part = output.with_name(output.name + ".part")
     do_all(work, utterances, part, workers, track)
     try:

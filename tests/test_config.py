@@ -25,7 +25,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_defaults_fill_what_is_not_said_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, MINIMAL + '[training]\ninit_from = "old"\n'))
-    assert config.data.train == (tmp_path / "train.jsonl",)
+    assert config.data.train == (str(tmp_path / "train.jsonl"),)
     assert config.data.dev == (tmp_path / "sub" / "dev.jsonl",)
     assert config.training.init_from == tmp_path / "old"
     assert config.network == PRESETS["small"]

@@ -76,3 +76,10 @@ def test_without_sortagrad_the_first_epoch_is_random_too() -> None:
     durations_s = [float(1 + index % 7) for index in range(64)]
     order = [i for batch in sampler(durations_s, sortagrad=False).batches(0) for i in batch]
     assert [durations_s[i] for i in order] != sorted(durations_s)
+
+
+def test_the_keys_of_all_processes_are_the_minibatches() -> None:
+    sampler = SortaGradSampler([1.0, 3.0, 2.0, 5.0, 4.0], batch_seconds=10, max_batch_size=3)
+    keys = [list(sampler.keys(1, 1, rank, 2)) for rank in range(2)]
+    for batch, one, two in zip(sampler.batches(1)[1:], *keys, strict=True):
+        assert sorted(one + two) == sorted((1, index) for index in batch)

@@ -33,6 +33,8 @@ BLOCK_S = 1.0
 OPEN_TIMEOUT_S = 20.0
 LAST_WORD_S = 1.0
 """After an error of the server, for the task that sends to tell of one of its own."""
+GOING_AWAY = (1001, 1012)
+"""Close codes of RFC 6455 and its registry: going away, service restart."""
 SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
@@ -45,6 +47,10 @@ class ServerError(Exception):
         super().__init__(message)
         self.status = status
         self.param = param
+
+
+class ServerGone(ServerError):
+    """The server, or the way to it, went away: connect again, and send what had no Final yet."""
 
 
 class RemoteStream:
@@ -86,6 +92,8 @@ class RemoteStream:
                 yield event_from_dict(message)
         except ConnectionClosed as error:
             raise _cut(error) from None
+        if self._websocket.close_code in GOING_AWAY:
+            raise _gone()
         raise ServerError("the server closed the connection before the end of the stream")
 
     async def _send(self, message: str | bytes) -> None:
@@ -260,5 +268,11 @@ def _refusal(url: str, error: InvalidStatus) -> ServerError:
 
 
 def _cut(error: ConnectionClosed) -> ServerError:
-    reason = f": {error.rcvd.reason}" if error.rcvd and error.rcvd.reason else ""
+    if error.rcvd is None or error.rcvd.code in GOING_AWAY:  # None: without a word
+        return _gone()
+    reason = f": {error.rcvd.reason}" if error.rcvd.reason else ""
     return ServerError(f"the connection was closed{reason}")
+
+
+def _gone() -> ServerGone:
+    return ServerGone("the server went away: connect again")

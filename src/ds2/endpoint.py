@@ -1,4 +1,4 @@
-"""Where a segment of live speech ends: Kaldi's rules."""
+"""Where a segment of live speech ends: Kaldi's rules, by what the model reads and by the voice."""
 
 import math
 from dataclasses import dataclass
@@ -22,9 +22,24 @@ class EndpointRules:
                 raise ValueError(f"{name}: must be a number of seconds above 0, not {value}")
 
     def reason_to_end(
-        self, segment_s: float, silence_s: float, *, has_speech: bool
+        self,
+        segment_s: float,
+        silence_s: float,
+        *,
+        has_speech: bool,
+        no_voice_s: float | None = None,
     ) -> Reason | None:
-        """Why a segment so long, with so much silence at its end, is over; None if it is not."""
+        """Why a segment so long, with so much silence at its end, is over; None if it is not.
+
+        silence_s: since the model has read something.
+        no_voice_s: since there was a voice; None: nobody listens for one. Then a pause is one only
+            where both are silent, so a voice that the model cannot read is not cut. And where
+            there has been no voice for `silence_s`, the model reads noise: that ends it, too.
+        """
+        if no_voice_s is not None:
+            if no_voice_s >= self.silence_s and segment_s >= self.silence_s:
+                return "pause" if has_speech else "silence"
+            silence_s = min(silence_s, no_voice_s)
         if has_speech and silence_s >= self.pause_s:
             return "pause"
         if not has_speech and silence_s >= self.silence_s:

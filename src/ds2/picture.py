@@ -43,7 +43,7 @@ def draw_recognition(
     features: (T, F), the model's input.
     log_probs: (T', V), the model's output.
     """
-    figure_class = _import_figure()
+    figure_class = import_figure()
     duration_s = max(len(waveform) / SAMPLE_RATE_HZ, 1e-3)
     width = float(np.clip(2.2 * duration_s, 9, 60))
     figure = figure_class(figsize=(width, 9), layout="constrained")
@@ -57,7 +57,8 @@ def draw_recognition(
     return figure
 
 
-def _import_figure() -> "type[Figure]":
+def import_figure() -> "type[Figure]":
+    """matplotlib's figure, with fonts for Chinese. Raises InputError if it is not installed."""
     try:
         from matplotlib import font_manager, rcParams
         from matplotlib.figure import Figure
@@ -78,7 +79,7 @@ def _draw_waveform(axes: "Axes", waveform: NDArray[np.float32], transcript: Tran
     for word in transcript.words:
         axes.axvspan(word.start_s, word.end_s, color="C0", alpha=0.15, linewidth=0)
         middle = (word.start_s + word.end_s) / 2
-        label = _drawable(word.text)
+        label = drawable(word.text)
         axes.text(middle, 1.25 * top, label, ha="center", fontsize=9, rotation=0, clip_on=True)
 
 
@@ -113,7 +114,7 @@ def _draw_posteriors(
 ) -> None:
     probabilities = np.exp(log_probs)
     rows = _rows_to_draw(probabilities)
-    names = ["blank", *(_drawable(symbol) for symbol in alphabet.symbols)]
+    names = ["blank", *(drawable(symbol) for symbol in alphabet.symbols)]
     if len(log_probs):
         extent = (0, duration_s, len(rows) - 0.5, -0.5)
         axes.imshow(
@@ -139,7 +140,7 @@ def _rows_to_draw(probabilities: NDArray[np.float32]) -> list[int]:
     return [0, *sorted(rows, key=lambda row: int(first_peak[row]))]
 
 
-def _drawable(symbol: str) -> str:
+def drawable(symbol: str) -> str:
     """The symbol, or its code point where no installed font can draw it; space as an open box."""
     from matplotlib import rcParams
 

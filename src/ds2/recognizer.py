@@ -24,6 +24,7 @@ from ds2.manifest import Utterance
 from ds2.segments import Outputs, Segments
 from ds2.streams import Stream, WholeStream, advance
 from ds2.transcript import Transcript
+from ds2.voice import VoiceDetector
 
 if TYPE_CHECKING:
     from ds2.ctc.beam_search import BeamSearch
@@ -88,6 +89,7 @@ class Recognizer:
         *,
         chunk_s: float = CHUNK_S,
         endpoints: EndpointRules | None = None,
+        voice: VoiceDetector | None = None,
         phrases: Sequence[HotPhrase] = (),
         num_alternatives: int | None = None,
     ) -> "Stream | WholeStream":
@@ -95,6 +97,7 @@ class Recognizer:
 
         chunk_s: audio gathered for one step of the model.
         endpoints: where segments end; None makes the stream one segment.
+        voice: is asked for endpoints, too; None goes by what the model reads alone.
         phrases: what is to be heard more readily in this stream, besides the recogniser's own.
 
         Raises InputError if a phrase cannot be spelt, and for endpoints where the model needs
@@ -106,6 +109,7 @@ class Recognizer:
             self.bundle,
             self._decoders(phrases, num_alternatives),
             rules=endpoints,
+            voice=voice.stream() if voice and endpoints else None,
             num_alternatives=self._num_alternatives(num_alternatives),
         )
         return self._stream(segments, chunk_s)

@@ -12,6 +12,7 @@ from ds2.ctc.hypothesis import Decoder, Hypothesis, Token
 from ds2.endpoint import EndpointRules
 from ds2.events import Endpoint, Event, Final, Partial, SpeechStart
 from ds2.transcript import Alternative, Transcript, Word, joined
+from ds2.voice import VoiceStream
 
 LOOK_S = 0.2
 """How often a stream that tells what it hears looks at its hypotheses."""
@@ -31,10 +32,15 @@ class Segments:
         new_decoder: Callable[[], Decoder],
         *,
         rules: EndpointRules | None = None,
+        voice: VoiceStream | None = None,
         num_alternatives: int = 0,
         is_silent: bool = False,
     ) -> None:
-        """rules: None makes the whole stream one segment. is_silent: tell no events."""
+        """rules: None makes the whole stream one segment. is_silent: tell no events.
+
+        voice: is fed the stream's audio before its outputs come here; the rules ask it.
+        """
+        self.voice = voice
         self.events: list[Event] = []
         self.final: Transcript | None = None  # of the last segment, once the stream has ended
         self._bundle = bundle
@@ -78,13 +84,23 @@ class Segments:
             num_frames = self._num_frames - self._first_frame
             last = spoken[-1].end_frame if spoken else 0
             reason = self._rules.reason_to_end(
-                self._time_s(num_frames), self._time_s(num_frames - last), has_speech=bool(spoken)
+                self._time_s(num_frames),
+                self._time_s(num_frames - last),
+                has_speech=bool(spoken),
+                no_voice_s=self._no_voice_s(),
             )
             if reason:
                 time_s = self._time_s(self._num_frames)
                 self._end_segment(math.inf)
                 self._tell(Endpoint(time_s, reason))
                 self._begin()
+
+    def _no_voice_s(self) -> float | None:
+        """How long there has been no voice in this segment; None if nobody listens for one."""
+        if self.voice is None:
+            return None
+        now_s = self._time_s(self._num_frames)
+        return now_s - max(self.voice.last_voice_s(now_s), self._time_s(self._first_frame))
 
     def _tell_partial(self, hypothesis: Hypothesis) -> None:
         pieces = _pieces(hypothesis.tokens, self._bundle.alphabet)
@@ -155,6 +171,7 @@ class Outputs:
 
     def __init__(self, take: Callable[[NDArray[np.float32]], None]) -> None:
         self.take = take
+        self.voice: VoiceStream | None = None
         self.events: list[Event] = []
         self.final: Transcript | None = None
 

@@ -95,6 +95,8 @@ class Stream:
     def hear(self, waveform: Waveform) -> None:
         """Take (N,) more samples without moving the model; `advance` does that."""
         _refuse_after_end(self.length != UNKNOWN_LENGTH)
+        if self.segments.voice is not None:
+            self.segments.voice.feed(waveform)
         frames = self._features.feed(waveform)
         self._num_samples += len(waveform)
         self._num_frames += len(frames)

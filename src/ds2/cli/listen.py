@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.live import add_vad, detector, live_text
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,18 +30,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--no-endpoints", action="store_true", help="one segment, however long the pauses"
     )
+    add_vad(parser)
     add_decoding(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Listen until Ctrl-C."""
-    from ds2.cli.live import live_text
     from ds2.endpoint import EndpointRules
 
     sounddevice = _sounddevice()
     recognizer = load_recognizer(args)
-    stream = recognizer.stream(endpoints=None if args.no_endpoints else EndpointRules())
+    rules = None if args.no_endpoints else EndpointRules()
+    stream = recognizer.stream(endpoints=rules, voice=detector(args))
     text = live_text()
     try:
         for block in _microphone(sounddevice, args.device):

@@ -1,5 +1,6 @@
 """Live text on a terminal: what is said now changes in place, what was said stays."""
 
+import argparse
 import shutil
 import sys
 import time
@@ -12,10 +13,29 @@ from ds2.events import Endpoint, Event, Final, Partial
 
 if TYPE_CHECKING:
     from ds2.recognizer import Recognizer
+    from ds2.voice import VoiceDetector
 
 BLOCK_S = 0.1
 """Audio of a recording that is played at a time."""
 DIM, PLAIN, ERASE_LINE = "\x1b[2m", "\x1b[0m", "\r\x1b[2K"
+
+
+def add_vad(parser: argparse.ArgumentParser) -> None:
+    """Add the option that has a voice-activity detector listen, too."""
+    parser.add_argument(
+        "--vad",
+        action="store_true",
+        help="let a voice-activity detector say, too, where segments end (needs ds2[vad])",
+    )
+
+
+def detector(args: argparse.Namespace) -> "VoiceDetector | None":
+    """The detector that --vad asks for. Raises InputError if it is not installed."""
+    if not args.vad:
+        return None
+    from ds2.voice import VoiceDetector
+
+    return VoiceDetector()
 
 
 class LiveText:
@@ -59,7 +79,12 @@ def live_text() -> LiveText:
     return LiveText(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
 
 
-def play(recognizer: "Recognizer", recording: Path | BinaryIO, pace: float) -> None:
+def play(
+    recognizer: "Recognizer",
+    recording: Path | BinaryIO,
+    pace: float,
+    voice: "VoiceDetector | None" = None,
+) -> None:
     """Show a recording's text as if it were said now.
 
     pace: seconds of audio a second; 0 does not wait. Raises InputError.
@@ -68,7 +93,7 @@ def play(recognizer: "Recognizer", recording: Path | BinaryIO, pace: float) -> N
 
     text = live_text()
     streams = recognizer.bundle.model.streaming
-    stream = recognizer.stream(endpoints=EndpointRules() if streams else None)
+    stream = recognizer.stream(endpoints=EndpointRules() if streams else None, voice=voice)
     start_s, heard_s = time.monotonic(), 0.0
     for block in audio_blocks(recording, block_s=BLOCK_S):
         heard_s += len(block) / SAMPLE_RATE_HZ

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.live import add_vad
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 KEYS_VARIABLE = "DS2_API_KEYS"
 """Of the environment: keys, parted by commas."""
+RAY_OPTIONS = (
+    *("replicas", "min_replicas", "max_replicas"),
+    *("streams_per_replica", "downscale_delay_s"),
+)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,6 +47,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_work(parser.add_argument_group("work"))
     _add_limits(parser.add_argument_group("limits"))
     _add_access(parser.add_argument_group("access"))
+    _add_ray(parser.add_argument_group("many replicas"))
+    add_vad(parser)
     parser.add_argument(
         "--log-transcripts",
         action="store_true",
@@ -105,6 +112,22 @@ def _add_access(group: "argparse._ArgumentGroup") -> None:
     )
 
 
+def _add_ray(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="replicas on a Ray cluster: its address, or auto, or nothing for one on this machine "
+        "alone; docs/deploying.md tells more",
+    )
+    _add(group, "replicas", positive, "N", "on all machines together, with --ray (2)")
+    _add(group, "min-replicas", positive, "N", "the fewest, where the streams set their number")
+    _add(group, "max-replicas", positive, "N", "the most")
+    _add(group, "streams-per-replica", positive, "N", "which their number aims at (16)")
+    _add(group, "downscale-delay-s", float, "S", "before a replica too many is stopped (300)")
+
+
 def _add(
     group: "argparse._ArgumentGroup",
     name: str,
@@ -127,7 +150,57 @@ def run(args: argparse.Namespace) -> None:
 
     settings = _settings(args)
     models = _named(args.models)
-    serve(partial(_loaded, models, args), settings)
+    if args.ray is None:
+        _refuse_ray_options(args)
+        serve(partial(_loaded, models, args), settings)
+    else:
+        _serve_on_ray(models, args, settings)
+
+
+def _serve_on_ray(
+    models: dict[str, str], args: argparse.Namespace, settings: "ServeSettings"
+) -> None:
+    from ds2.serving.on_ray import LOCAL, Scale, serve_on_ray
+
+    if args.ray == LOCAL:  # the models of another machine are its own affair
+        models = {name: str(_found(path)) for name, path in models.items()}
+    given = {name: value for name, value in vars(args).items() if name in RAY_OPTIONS}
+    if "replicas" in given:
+        number = given.pop("replicas")
+        if {"min_replicas", "max_replicas"} & set(given):
+            raise InputError("--replicas: is both --min-replicas and --max-replicas: leave it out")
+        given |= {"min_replicas": number, "max_replicas": number}
+    elif "max_replicas" in given:
+        given.setdefault("min_replicas", 1)
+    elif "min_replicas" in given:
+        raise InputError("--min-replicas: needs --max-replicas, or is --replicas meant?")
+    try:
+        scale = Scale(address=args.ray, **given)
+    except ValueError as error:
+        raise _naming_option(error) from None
+    serve_on_ray(partial(_loaded, models, args), settings, scale)
+
+
+def _found(path: str) -> Path:
+    """A model's directory, whatever directory its user is in. Raises InputError."""
+    from ds2.bundle import find_bundle
+
+    found = find_bundle(path).absolute()
+    if not found.is_dir():
+        raise InputError(f"{path}: no such directory")
+    return found
+
+
+def _refuse_ray_options(args: argparse.Namespace) -> None:
+    for name in RAY_OPTIONS:
+        if hasattr(args, name):
+            raise InputError(f"--{name.replace('_', '-')}: is an option of --ray: add that")
+
+
+def _naming_option(error: ValueError) -> InputError:
+    """The error of a setting as one of the option of its name."""
+    name, _, told = str(error).partition(":")
+    return InputError(f"--{name.replace('_', '-')}:{told}")
 
 
 def _settings(args: argparse.Namespace) -> "ServeSettings":
@@ -143,8 +216,7 @@ def _settings(args: argparse.Namespace) -> "ServeSettings":
     try:
         return ServeSettings(**values, api_keys=(*keys, *given))
     except ValueError as error:
-        name, _, told = str(error).partition(":")
-        raise InputError(f"--{name.replace('_', '-')}:{told}") from None
+        raise _naming_option(error) from None
 
 
 def _named(models: list[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.live import add_vad, detector, play
 from ds2.cli.remote import add_server, transcribed_remotely
 from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
@@ -63,6 +64,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="X",
         help="with --stream: seconds of audio a second, 0 as many as can be (1)",
     )
+    add_vad(parser)
     add_decoding(parser)
     _add_shape(parser.add_argument_group("subtitles (srt, vtt)"))
     raw = parser.add_argument_group("samples without a header, on standard input")
@@ -103,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
     if args.raw and args.recordings != ["-"]:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
     names, problems = _found(args.recordings)
+    if args.vad and not args.stream:
+        raise InputError("--vad: is for --stream: a recording as a whole has no endpoints")
     if args.stream:
         return _play(names, problems, args)
     if args.output is None:
@@ -127,14 +131,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -> int:
     """Show recordings one after the other as if they were said now."""
-    from ds2.cli.live import play
-
     if args.output or args.server or args.raw or args.format != "txt":
         raise InputError("--stream: shows text on the terminal: leave out -o, -f, --raw, --server")
+    voice = detector(args)
     recognizer = load_recognizer(args)
     for name in names:
         try:
-            play(recognizer, sys.stdin.buffer if name == "-" else Path(name), args.pace)
+            play(recognizer, sys.stdin.buffer if name == "-" else Path(name), args.pace, voice)
         except InputError as error:
             problems.append(str(error))
     for problem in problems:

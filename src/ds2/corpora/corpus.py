@@ -3,13 +3,14 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ds2.alphabet import Alphabet
+from ds2.audio import probe_audio
 from ds2.corpora.problem import Problem
 from ds2.corpora.sound import SILENT_PEAK, Sound, listen
 from ds2.errors import InputError
@@ -122,6 +123,48 @@ def read_corpus(path: Path, options: CheckOptions, on_start: OnStart) -> Corpus:
     return Corpus(path, items, problems)
 
 
+def items_of(utterances: Iterable[Utterance], options: CheckOptions | None = None) -> list[Item]:
+    """The utterances with their texts in the alphabet's style; no recording is read."""
+    items = []
+    options = options or CheckOptions()
+    for utterance in utterances:
+        language = language_of(utterance, options)
+        items.append(Item(utterance, language, normalise(utterance.text or "", language), None))
+    return items
+
+
+def value_of(item: Item, name: str) -> str | None:
+    """What an utterance has in a field, or its speaker, recording, text or manifest."""
+    utterance = item.utterance
+    if name == "speaker":
+        return item.speaker
+    if name == "recording":
+        return str(utterance.audio_path.resolve())
+    if name == "manifest":
+        return str(utterance.source_file)
+    if name == "text":
+        return item.text or None
+    if name == "language":
+        return utterance.language or item.language
+    value: Any = utterance.extra.get(name)
+    return None if value is None or value == "" else str(value)
+
+
+def duration_s_of(item: Item) -> float:
+    """The duration, by the manifest or else the header. Raises InputError if neither tells."""
+    utterance = item.utterance
+    duration_s = utterance.duration_s
+    if duration_s is None:
+        try:
+            whole_s = probe_audio(utterance.audio_path).duration_s
+        except InputError as error:
+            raise InputError(f"{utterance.where}: has no duration, and {error}") from None
+        if whole_s is None:
+            raise InputError(f"{utterance.where}: has no duration: add it to the manifest")
+        duration_s = max(0.0, whole_s - utterance.offset_s)
+    return duration_s
+
+
 def language_of(utterance: Utterance, options: CheckOptions) -> str:
     """ "en" or "zh": as the options say, or else the utterance, or else the script of its text."""
     if options.alphabet:
@@ -149,7 +192,7 @@ def statistics_of(corpus: Corpus) -> Statistics:
         longest_s=max(durations_s, default=None),
         num_speakers=len(set(speakers)),
         num_without_speaker=len(items) - len(speakers),
-        num_words=sum(map(_num_words, items)),
+        num_words=sum(map(num_words, items)),
         num_distinct_texts=len({item.text for item in items}),
         characters=dict(Counter(c for item in items for c in item.text).most_common()),
         sample_rates_hz=dict(Counter(sound.sample_rate_hz for sound in sounds).most_common()),
@@ -157,7 +200,8 @@ def statistics_of(corpus: Corpus) -> Statistics:
     )
 
 
-def _num_words(item: Item) -> int:
+def num_words(item: Item) -> int:
+    """Words of an utterance; in Mandarin every character is one."""
     if item.language == "zh":
         return len(re.findall(rf"{HAN}|[a-z']+", item.text))
     return len(item.text.split())

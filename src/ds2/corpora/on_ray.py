@@ -60,7 +60,9 @@ def _started(address: str) -> Any:
         raise InputError("--ray: needs Ray: pip install 'ds2[ray]'") from None
     where = None if address == LOCAL else address
     try:
-        ray.init(address=where, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+        ray.init(
+            address=where, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"--ray {address}: {reason}: give the address of a cluster") from None

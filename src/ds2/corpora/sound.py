@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ, Waveform, audio_blocks, probe_audio
+from ds2.corpora.loudness import Loudness
 from ds2.corpora.problem import Problem
 from ds2.errors import InputError
 from ds2.utterance import Utterance
@@ -32,6 +33,8 @@ class Sound:
     sample_rate_hz: int  # of the recording; of Opus, which can be had at any, 16,000
     peak: float  # largest magnitude, 1 at full scale
     clipped_fraction: float  # of the samples, at full scale
+    level_db: float | None  # of the mean power, 0 at full scale; None: digital silence
+    snr_db: float | None  # an estimate: see Loudness; None: too short for one
     bandwidth_hz: float  # where the spectrum ends, at most 8,000
     digest: str  # equal for equal samples, whatever the file format
 
@@ -82,6 +85,7 @@ def listen_to(utterance: Utterance) -> Sound | Problem:
 def _measured(blocks: Iterator[Waveform], recording_s: float | None, sample_rate_hz: int) -> Sound:
     num_samples, num_clipped, peak = 0, 0, 0.0
     power = np.zeros(WINDOW // 2 + 1)
+    loudness = Loudness()
     digest = hashlib.blake2b(digest_size=16)
     for block in blocks:
         magnitude = np.abs(block)
@@ -89,6 +93,7 @@ def _measured(blocks: Iterator[Waveform], recording_s: float | None, sample_rate
         num_clipped += int(np.count_nonzero(magnitude >= CLIPPED_LEVEL))
         peak = max(peak, float(magnitude.max(initial=0)))
         power += _power(block)
+        loudness.feed(block)
         digest.update((block * 32767).round().astype("<i2").tobytes())
     return Sound(
         duration_s=num_samples / SAMPLE_RATE_HZ,
@@ -96,6 +101,8 @@ def _measured(blocks: Iterator[Waveform], recording_s: float | None, sample_rate
         sample_rate_hz=sample_rate_hz,
         peak=peak,
         clipped_fraction=num_clipped / max(1, num_samples),
+        level_db=loudness.level_db,
+        snr_db=loudness.snr_db,
         bandwidth_hz=_bandwidth_hz(power),
         digest=digest.hexdigest(),
     )

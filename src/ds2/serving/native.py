@@ -38,7 +38,7 @@ class Start:
     phrases: tuple[str | dict[str, Any], ...] = ()  # "text", or {"text": ..., "weight": ...}
     endpoints: bool | dict[str, Any] = True  # or rules that differ from the usual ones
     alternatives: int = 0  # other readings of each segment
-    partials: bool = True
+    partials: bool | Literal["every_step"] = True  # or though the text be the same
     live: bool = True  # False for recordings: they yield to whom speaks
 
     def options(self) -> StreamOptions:
@@ -60,7 +60,8 @@ class Start:
                 for each in self.phrases
             ),
             num_alternatives=self.alternatives,
-            partials=self.partials,
+            partials=bool(self.partials),
+            repeats=self.partials == "every_step",
             is_live=self.live,
         )
 

@@ -24,6 +24,7 @@ from ds2.serving.rates import RateLimit
 from ds2.serving.session import Refused, Session, StreamOptions
 from ds2.streams import Stream, WholeStream
 from ds2.transcript import Transcript
+from ds2.voice import VoiceDetector
 
 __all__ = ["ModelCard", "Refused", "ServeSettings", "Service", "Session", "StreamOptions"]
 
@@ -54,7 +55,10 @@ class Service:
     def __init__(
         self, recognizers: Mapping[str, Recognizer], settings: ServeSettings | None = None
     ) -> None:
-        """recognizers: by the names that clients give; the first is the default."""
+        """recognizers: by the names that clients give; the first is the default.
+
+        Raises InputError if a detector of voices is wanted and not installed.
+        """
         self.settings = settings or ServeSettings()
         self.metrics = Metrics()
         rate = self.settings.requests_per_minute
@@ -64,6 +68,7 @@ class Service:
         )
         self.is_draining = False
         self._recognizers = dict(recognizers)
+        self._detector = VoiceDetector() if self.settings.vad else None
         self._loop: asyncio.AbstractEventLoop | None = None  # which all sessions live on
         self._sessions: dict[Line, Session] = {}
         self._num_opening = 0
@@ -221,6 +226,7 @@ class Service:
         return self._recognizers[name].stream(
             chunk_s=self.settings.chunk_ms / 1000,
             endpoints=options.endpoints if self.models[name].bundle.model.streaming else None,
+            voice=self._detector,
             phrases=options.phrases,
             num_alternatives=options.num_alternatives or None,
         )

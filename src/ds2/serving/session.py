@@ -50,6 +50,7 @@ class StreamOptions:
     phrases: tuple[HotPhrase, ...] = ()  # besides the server's own
     num_alternatives: int = 0  # other readings of each segment
     partials: bool = True
+    repeats: bool = False  # a partial after every step of the model, though its text be the same
     is_live: bool = True  # uploads are not, and yield to what is
 
 
@@ -83,6 +84,7 @@ class Session:
         self._num_final_words = 0
         self._began_s = time.monotonic()
         self._events: deque[Event] = deque()
+        self._partial = Partial("", "")  # the newest of the segment under way
         self._waiters: list[asyncio.Future[None]] = []
         self._error: Refused | None = None
         self._reason: Refused | None = None  # why the server ends it, once its words are out
@@ -206,9 +208,13 @@ class Session:
         """Take what the dispatcher did."""
         if self._is_over:
             return
+        has_moved = update.heard_s > self.heard_s
         self.heard_s = update.heard_s
         for event in update.events:
             self._append(event)
+        is_told = any(isinstance(event, Partial | Final) for event in update.events)
+        if self.options.repeats and has_moved and not is_told:
+            self._append(self._partial)
         if isinstance(update.error, InputError):
             self.fail(Refused(400, str(update.error)))
         elif update.error is not None:
@@ -250,7 +256,9 @@ class Session:
                 return
             if self._events and isinstance(self._events[-1], Partial):
                 self._events.pop()  # stale before anybody has read it
+            self._partial = event
         if isinstance(event, Final):
+            self._partial = Partial("", "")
             self._num_final_words += len(event.transcript.words)
             if self._settings.log_transcripts:
                 self.text = f"{self.text} {event.transcript.text}".strip()

@@ -29,7 +29,7 @@ PATHS = (
 class DataConfig:
     """What is trained on, and how it is cut into minibatches."""
 
-    train: tuple[Path, ...]  # manifests
+    train: tuple[str, ...]  # manifests, or shards: "s3://bucket/train-{00000..00099}.tar"
     dev: tuple[Path, ...]
     noise: tuple[Path, ...] = ()  # manifests of recordings to mix in; their text is not used
     language: Literal["en", "zh"] = "en"
@@ -42,6 +42,10 @@ class DataConfig:
     num_workers: int = 2  # processes that load audio; 0 loads in the training process
     batch_seconds: float = 120.0  # audio of a minibatch, padding included
     max_batch_size: int = 64
+    shuffle_shards: int = 2  # shards: how many a loading process holds and mixes
+    shard_streams: tuple[int, int] | None = (
+        None  # shards: [processes, workers of each] at the start
+    )
 
     def __post_init__(self) -> None:
         for name in ("train", "dev"):
@@ -49,13 +53,15 @@ class DataConfig:
                 raise ValueError(f"{name}: name at least one manifest")
         if self.language == "zh" and self.alphabet == "bigrams":
             raise ValueError("alphabet: bigrams are for English, not for zh")
-        for name in ("min_count", "max_batch_size"):
+        for name in ("min_count", "max_batch_size", "shuffle_shards"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
         if self.num_workers < 0:
             raise ValueError(f"num_workers: must be at least 0, not {self.num_workers}")
         if not 0 <= self.min_duration_s < self.max_duration_s < math.inf:
             raise ValueError("max_duration_s: must be finite and above min_duration_s (0 or more)")
+        if self.shard_streams is not None and min(self.shard_streams) < 1:
+            raise ValueError("shard_streams: must be two numbers of at least 1")
         if not 0 < self.batch_seconds < math.inf:
             raise ValueError(f"batch_seconds: must be above 0, not {self.batch_seconds}")
 
@@ -199,9 +205,13 @@ def _anchor_paths(data: Mapping[str, Any], directory: Path) -> None:
         if isinstance(value, str) and section == "data":
             value = [value]  # one manifest is a list of one
         if isinstance(value, str):
-            table[key] = str(directory / value)
+            table[key] = _anchored(value, directory)
         elif isinstance(value, list):
-            table[key] = [str(directory / v) if isinstance(v, str) else v for v in value]
+            table[key] = [_anchored(v, directory) if isinstance(v, str) else v for v in value]
+
+
+def _anchored(path: str, directory: Path) -> str:
+    return path if "://" in path else str(directory / path)
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:

@@ -4,6 +4,7 @@ import functools
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,20 +86,27 @@ class SpeechDataset(Dataset[Item]):
     def __getitem__(self, key: Key) -> Item:
         """Load one utterance; what is wrong with it is told in the item."""
         epoch, index = key
-        try:
-            return self._load(epoch, index)
-        except InputError as error:
-            where = self._examples[index].utterance.where
-            nothing = np.zeros((0, self._config.features.num_bins), np.float32)
-            return Item(index, nothing, (), f"{where}: {error}")
-
-    def _load(self, epoch: int, index: int) -> Item:
-        example = self._examples[index]
-        utterance = example.utterance
-        waveform = read_audio(
-            utterance.audio_path, offset_s=utterance.offset_s, duration_s=utterance.duration_s
+        utterance = self._examples[index].utterance
+        read = functools.partial(
+            read_audio,
+            utterance.audio_path,
+            offset_s=utterance.offset_s,
+            duration_s=utterance.duration_s,
         )
-        labels = example.labels or ()
+        try:
+            return self.load(epoch, index, read)
+        except InputError as error:
+            return self.failed(index, f"{utterance.where}: {error}")
+
+    def failed(self, index: int, error: str) -> Item:
+        """What stands for an utterance that cannot be loaded."""
+        nothing = np.zeros((0, self._config.features.num_bins), np.float32)
+        return Item(index, nothing, (), error)
+
+    def load(self, epoch: int, index: int, read: Callable[[], Floats]) -> Item:
+        """Make an item of the waveform that `read` gives. Raises InputError."""
+        waveform = read()
+        labels = self._examples[index].labels or ()
         if self._augmenter is None:
             return Item(index, self._features(waveform), labels)
         self._check_fits(waveform, labels)
@@ -152,9 +160,16 @@ def load_batches(
     dataset: SpeechDataset, keys: Iterable[list[Key]], config: RunConfig, device: torch.device
 ) -> DataLoader[Batch]:
     """The minibatches of these keys, in order, loaded ahead by `data.num_workers` processes."""
+    return loader(dataset, keys, config, device)
+
+
+def loader(
+    dataset: Dataset[Any], keys: Iterable[list[Any]], config: RunConfig, device: torch.device
+) -> DataLoader[Batch]:
+    """The same for any dataset of items; its keys go to the processes in turn."""
     num_workers = config.data.num_workers
     return DataLoader(
-        dataset,  # type: ignore[arg-type]  # of items, which collate makes batches of
+        dataset,  # of items, which collate makes batches of
         batch_sampler=keys,
         num_workers=num_workers,
         collate_fn=functools.partial(collate, num_bins=config.features.num_bins),

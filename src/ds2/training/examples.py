@@ -1,11 +1,13 @@
 """From manifests to what is trained on: texts spelt as labels, and what cannot be, listed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 from ds2.alphabet import Alphabet, english_bigrams, english_characters, mandarin_characters
 from ds2.audio import probe_audio
+from ds2.corpora.shards import Place, Shards, is_shards, read_shards
 from ds2.errors import InputError
 from ds2.features import FeatureConfig
 from ds2.manifest import Utterance, read_manifest
@@ -23,6 +25,7 @@ class Example:
     duration_s: float
     text: str
     labels: tuple[int, ...] | None  # None: the text cannot be spelt (only in evaluation)
+    place: Place | None = None  # in a shard; None: in a recording of its own
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,36 @@ class Selection:
         return sum(example.duration_s for example in self.examples) / 3600
 
 
+def read_training_data(
+    sources: Sequence[str], problems: list[str]
+) -> tuple[list[Utterance], Shards | None]:
+    """The utterances to train on, and the shards they are in, if any.
+
+    problems: takes what is wrong with single utterances. Raises InputError.
+    """
+    in_shards = [is_shards(source) for source in sources]
+    if not any(in_shards):
+        return read_utterances(sources, problems), None
+    if not all(in_shards):
+        raise InputError(
+            f"data.train: {sources[in_shards.index(False)]} is a manifest, and others are shards: "
+            "put it into shards, too, with `ds2 corpus shard`"
+        )
+    shards = read_shards(sources, problems)
+    return shards.utterances, shards
+
+
 def read_utterances(
-    manifests: Iterable[Path], problems: list[str] | None = None
+    manifests: Iterable[str | Path], problems: list[str] | None = None
 ) -> list[Utterance]:
     """The utterances of all manifests, in order.
 
     problems: takes what is wrong with single lines; without it, the first raises InputError.
     """
+    manifests = list(manifests)
+    for path in manifests:
+        if is_shards(str(path)):
+            raise InputError(f"{path}: shards are for data.train alone: name a manifest here")
     on_error = None if problems is None else lambda error: problems.append(str(error))
     return [item for path in manifests for item in read_manifest(path, on_error=on_error)]
 
@@ -73,18 +99,23 @@ def select_for_training(
     alphabet: Alphabet,
     config: RunConfig,
     problems: Sequence[str] = (),
+    places: Sequence[Place] | None = None,
 ) -> Selection:
-    """What to train on; `problems` of reading the manifests head the list of what is bad."""
+    """What to train on; `problems` of reading the manifests head the list of what is bad.
+
+    places: of the utterances, if they are in shards.
+    """
     examples, num_short, num_long, bad = [], 0, 0, list(problems)
-    for utterance in utterances:
+    for utterance, place in zip(utterances, places or repeat(None)):  # noqa: B905  # without end
         try:
-            duration_s = duration_of(utterance)
+            duration_s = duration_of(utterance) if place is None else utterance.duration_s or 0.0
             if duration_s < config.data.min_duration_s:
                 num_short += 1
             elif duration_s > config.data.max_duration_s:
                 num_long += 1
             else:
-                examples.append(_trainable(utterance, duration_s, alphabet, config))
+                example = _trainable(utterance, duration_s, alphabet, config)
+                examples.append(replace(example, place=place) if place else example)
         except InputError as error:
             bad.append(str(error))
     return Selection(examples, num_short, num_long, bad)

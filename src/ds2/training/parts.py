@@ -10,25 +10,21 @@ from ds2.alphabet import Alphabet
 from ds2.atomic import atomic_write
 from ds2.errors import InputError
 from ds2.training.augment import Augmenter, NoiseBank
-from ds2.training.checkpoint import (
-    Checkpoint,
-    Progress,
-    restore_optimiser,
-)
+from ds2.training.checkpoint import Checkpoint, Progress, restore_optimiser
 from ds2.training.config import RunConfig
-from ds2.training.dataset import SpeechDataset
 from ds2.training.examples import (
     Example,
     Selection,
     build_alphabet,
+    read_training_data,
     read_utterances,
     refuse_bad,
     select_for_evaluation,
     select_for_training,
 )
+from ds2.training.minibatches import Minibatches, minibatches
 from ds2.training.network import Network
 from ds2.training.optimiser import build_optimiser
-from ds2.training.sampler import SortaGradSampler
 
 BAD = "bad_utterances.txt"
 
@@ -40,8 +36,7 @@ class Data:
     alphabet: Alphabet
     selection: Selection
     dev: list[Example]
-    dataset: SpeechDataset
-    sampler: SortaGradSampler
+    batches: Minibatches
 
 
 @dataclass(frozen=True)
@@ -60,9 +55,10 @@ def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Da
     directory. Raises InputError.
     """
     problems: list[str] = []
-    utterances = read_utterances(config.data.train, problems)
+    utterances, shards = read_training_data(config.data.train, problems)
     alphabet = alphabet or build_alphabet(config.data, utterances)
-    selection = select_for_training(utterances, alphabet, config, problems)
+    places = shards.places if shards else None
+    selection = select_for_training(utterances, alphabet, config, problems, places)
     if selection.bad:
         with atomic_write(run_dir / BAD) as file:
             file.writelines(line + "\n" for line in selection.bad)
@@ -70,15 +66,8 @@ def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Da
     dev = select_for_evaluation(read_utterances(config.data.dev), alphabet, config)
     noise = [utterance.audio_path for utterance in read_utterances(config.data.noise)]
     augmenter = Augmenter(config.augmentation, NoiseBank(noise) if noise else None)
-    sampler = SortaGradSampler(
-        [example.duration_s for example in selection.examples],
-        batch_seconds=config.data.batch_seconds,
-        max_batch_size=config.data.max_batch_size,
-        seed=config.training.seed,
-        sortagrad=config.training.sortagrad,
-    )
-    dataset = SpeechDataset(selection.examples, config, augmenter)
-    return Data(alphabet, selection, dev, dataset, sampler)
+    batches = minibatches(config, selection.examples, shards.urls if shards else None, augmenter)
+    return Data(alphabet, selection, dev, batches)
 
 
 def build_model(

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ds2.atomic import atomic_write
+from ds2.corpora.shards import is_shards
 from ds2.errors import InputError
 from ds2.training.beginning import begin_from
 from ds2.training.checkpoint import Checkpoint, CheckpointDirectory, read_checkpoint
@@ -65,6 +66,7 @@ def train(run_dir: Path, config: RunConfig) -> int | None:
         torch.set_num_threads(config.training.num_threads or torch.get_num_threads())
         display = stack.enter_context(Display(config.training.epochs, quiet=not workers.is_first))
         checkpoint, problems = newest_checkpoint(run_dir, workers)
+        config = _with_streams(config, workers.world_size)
         data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None)
         model = build_model(config, len(data.alphabet), checkpoint, device)
         for problem in problems:
@@ -120,6 +122,15 @@ def _with_threads(config: RunConfig) -> RunConfig:
     """Fix the number of threads: sums in another order differ in the last bits."""
     num_threads = config.training.num_threads or torch.get_num_threads()
     return replace(config, training=replace(config.training, num_threads=num_threads))
+
+
+def _with_streams(config: RunConfig, world_size: int) -> RunConfig:
+    """Fix how many streams of shards there are: the minibatches depend on it."""
+    streams = config.data.shard_streams
+    if (streams and streams[0] >= world_size) or not any(map(is_shards, config.data.train)):
+        return config
+    streams = (world_size, max(1, config.data.num_workers))
+    return replace(config, data=replace(config.data, shard_streams=streams))
 
 
 def _refuse_other_model(old: RunConfig, new: RunConfig, run_dir: Path) -> None:

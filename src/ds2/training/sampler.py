@@ -40,6 +40,13 @@ class SortaGradSampler:
         """The minibatches of one epoch, less the first `skip`."""
         yield from self.batches(epoch)[skip:]
 
+    def keys(
+        self, epoch: int, skip: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[list[tuple[int, int]]]:
+        """One process's share of each minibatch of an epoch, as (epoch, index)."""
+        for batch in self.epoch(epoch, skip=skip):
+            yield [(epoch, index) for index in share(batch, rank, world_size)]
+
     def batches(self, epoch: int) -> list[list[int]]:
         """All minibatches of one epoch, in order: every utterance is in exactly one."""
         if epoch == 0 and self._sortagrad:
@@ -54,19 +61,28 @@ class SortaGradSampler:
         return zlib.crc32(repr(self.batches(epoch)).encode())
 
     def _cut(self, order: np.ndarray) -> list[list[int]]:
-        batches: list[list[int]] = []
-        longest_s = 0.0
-        for index in order.tolist():
-            longest_s = max(longest_s, float(self._durations_s[index]))
-            if not batches or self._is_full(len(batches[-1]), longest_s):
-                batches.append([])
-                longest_s = float(self._durations_s[index])
-            batches[-1].append(index)
-        return batches
+        return cut_batches(
+            order.tolist(), self._durations_s, self._batch_seconds, self._max_batch_size
+        )
 
-    def _is_full(self, batch_size: int, longest_s: float) -> bool:
-        too_long = (batch_size + 1) * longest_s > self._batch_seconds
-        return batch_size == self._max_batch_size or too_long
+
+def cut_batches(
+    order: Sequence[int], durations_s: np.ndarray, batch_seconds: float, max_batch_size: int
+) -> list[list[int]]:
+    """Minibatches of utterances as they come, each as large as the limits allow.
+
+    batch_seconds: of audio with padding; an utterance that is longer is alone.
+    """
+    batches: list[list[int]] = []
+    longest_s = 0.0
+    for index in order:
+        longest_s = max(longest_s, float(durations_s[index]))
+        size = len(batches[-1]) if batches else 0
+        if not batches or size == max_batch_size or (size + 1) * longest_s > batch_seconds:
+            batches.append([])
+            longest_s = float(durations_s[index])
+        batches[-1].append(index)
+    return batches
 
 
 def share(batch: Sequence[int], rank: int, world_size: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The loop of a training run: steps, evaluations and checkpoints, resumable at any moment."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ from ds2.training.checkpoint import (
     write_checkpoint,
 )
 from ds2.training.config import RunConfig
-from ds2.training.dataset import Batch, Key, load_batches
+from ds2.training.dataset import Batch
 from ds2.training.distributed import Workers
 from ds2.training.evaluate import Evaluation, Evaluator
 from ds2.training.journal import Journal
@@ -27,7 +27,6 @@ from ds2.training.optimiser import learning_rate
 from ds2.training.parts import Data, Model
 from ds2.training.progress import Display
 from ds2.training.report import Report
-from ds2.training.sampler import share
 from ds2.training.step import Stepper, StepResult
 from ds2.training.stop import StopRequest
 
@@ -68,7 +67,7 @@ class Trainer:
             config.training.freeze,
         )
         self._begin_epoch()
-        self._batches = self._load(self._remaining_keys())
+        self._batches = self._remaining_batches()
         self._evaluator = Evaluator(data.dev, data.alphabet, config, workers, device)
         progress = self._progress
         if progress.evaluated_step == progress.step > 0:
@@ -104,28 +103,22 @@ class Trainer:
 
     def _begin_epoch(self) -> None:
         """Know the minibatches of the epoch; begin it again if they are no longer the same."""
-        sampler, progress = self._data.sampler, self._progress
-        self._plan = sampler.batches(progress.epoch)
-        order = sampler.checksum(progress.epoch)
+        batches, progress = self._data.batches, self._progress
+        self._plan = batches.plan(progress.epoch)
+        order = batches.checksum(progress.epoch)
         if progress.batch_index and progress.order != order:
             self._display.warn("the minibatches have changed: the epoch is begun again")
             progress = replace(progress, batch_index=0)
         self._progress = replace(progress, order=order)
 
-    def _load(self, keys: Iterator[list[Key]]) -> Iterator[Batch]:
-        return iter(load_batches(self._data.dataset, keys, self._config, self._device))
-
-    def _remaining_keys(self) -> Iterator[list[Key]]:
+    def _remaining_batches(self) -> Iterator[Batch]:
         """This process's share of every minibatch that is left, over all epochs."""
-        skip = self._progress.batch_index
-        for epoch in range(self._progress.epoch, self._training.epochs):
-            yield from self._keys(epoch, skip)
-            skip = 0
+        epochs = range(self._progress.epoch, self._training.epochs)
+        return self._load(epochs, self._progress.batch_index)
 
-    def _keys(self, epoch: int, skip: int = 0) -> Iterator[list[Key]]:
-        for batch in self._data.sampler.epoch(epoch, skip=skip):
-            mine = share(batch, self._workers.rank, self._workers.world_size)
-            yield [(epoch, index) for index in mine]
+    def _load(self, epochs: Iterable[int], skip: int = 0) -> Iterator[Batch]:
+        workers = self._workers
+        return self._data.batches.load(epochs, skip, self._device, workers.rank, workers.world_size)
 
     def _step(self) -> bool:
         """One step of the optimiser; whether some process was asked to stop."""
@@ -212,7 +205,7 @@ class Trainer:
         """Evaluate the mean of the last epochs' weights, and keep it as the best if it is."""
         self._network.load_state_dict(average_weights(self._directory.epochs()))
         # The minibatches of an epoch that never was: batch norm's statistics need some.
-        batches = self._load(self._keys(self._training.epochs))
+        batches = self._load([self._training.epochs])
         torch.manual_seed(self._training.seed)  # of dropout, however the run came here
         renew_statistics(self._network, batches, self._device)
         evaluation = self._evaluator.evaluate(self._network)

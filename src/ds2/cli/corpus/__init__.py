@@ -4,7 +4,17 @@ import argparse
 import importlib
 from collections.abc import Callable
 
-ACTIONS: tuple[str, ...] = ("prepare", "align", "segment", "filter", "transcribe")
+ACTIONS: tuple[str, ...] = (
+    "prepare",
+    "align",
+    "segment",
+    "filter",
+    "split",
+    "stats",
+    "synthesise",
+    "transcribe",
+    "shard",
+)
 """The modules of this package, in the order `ds2 corpus --help` lists them."""
 
 

@@ -1,0 +1,174 @@
+"""Answers to error rates, and all of it to Markdown and plain data."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from accuracy_runs import About, Answer, System
+from ds2.evaluation import Evaluation, Rate, score
+from ds2.manifest import Utterance
+from ds2.normalise import normalise
+
+NOT_SPEECH = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|♪")
+"""What systems write for what is no word: [unk], (music), <sil>."""
+
+SPELLINGS = {"mr": "mister", "mrs": "missus", "dr": "doctor", "ok": "okay"}
+"""Words that corpora spell out and systems abbreviate. British and American stay as they are."""
+
+
+def comparable(text: str, language: str) -> str:
+    """Texts of all systems, and of the test set, in one style."""
+    normalised = normalise(NOT_SPEECH.sub(" ", text), language)
+    if language == "zh":
+        return normalised
+    return " ".join(SPELLINGS.get(word, word) for word in normalised.split())
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One system's computing side by side with the others."""
+
+    cpu_s: float
+    audio_s: float
+    load: float
+
+    @property
+    def real_time_factor(self) -> float:
+        return self.cpu_s / self.audio_s
+
+
+@dataclass(frozen=True)
+class Result:
+    """One system on one test set."""
+
+    system: System
+    about: About
+    set_name: str
+    language: str
+    evaluation: Evaluation
+    peak_bytes: int
+    accuracy_pass_rtf: float
+    timing: Timing | None = None
+
+    @property
+    def name(self) -> str:
+        """As people know it."""
+        names = {"vosk": "Vosk small", "whisper": "Whisper base", "moonshine": "Moonshine tiny"}
+        ours = {"ds2": "ds2, language model", "ds2-greedy": "ds2, greedy"}
+        return {**names, **ours}.get(self.system.kind, self.system.kind)
+
+
+def evaluated(
+    utterances: Sequence[Utterance], answers: Mapping[int, Answer], language: str
+) -> Evaluation:
+    """Error rates of the answers, by line of the manifest, to these utterances."""
+    return Evaluation(
+        tuple(
+            score(
+                utterance,
+                utterance.duration_s or 0.0,
+                comparable(utterance.text or "", language),
+                comparable(answers[utterance.line].text, language),
+                language,
+            )
+            for utterance in utterances
+        )
+    )
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """A table for each test set."""
+    parts = []
+    for set_name in dict.fromkeys(result.set_name for result in results):
+        of_set = [result for result in results if result.set_name == set_name]
+        parts.append(_set_table(set_name, of_set))
+    return "\n\n".join(parts)
+
+
+def _set_table(set_name: str, results: Sequence[Result]) -> str:
+    evaluation = results[0].evaluation
+    language = results[0].language
+    sources = list(evaluation.by_field("source"))
+    sources = sources if len(sources) > 1 else []
+    measure = "WER" if language == "en" else "CER"
+    headings = ["system", "streams", "MB", f"{measure} %"]
+    headings += ["CER %"] * (language == "en") + [f"{measure} % {_readable(s)}" for s in sources]
+    headings += ["RTF", "peak MB"]
+    rows = [_row(result, sources) for result in results]
+    lines = [f"| {' | '.join(cells)} |" for cells in [headings, ["---"] * len(headings), *rows]]
+    hours = evaluation.duration_s / 3600
+    units = "words" if language == "en" else "characters"
+    num_units = evaluation.words.counts.num_reference
+    title = (
+        f"**{set_name}**: {len(evaluation.scored)} utterances, {hours:.2f} h, {num_units} {units}"
+    )
+    return "\n".join([title, "", *lines])
+
+
+def _row(result: Result, sources: Sequence[str]) -> list[str]:
+    evaluation, about = result.evaluation, result.about
+    parts = evaluation.by_field("source")
+    cells = [result.name, "yes" if about.streams else "no", f"{about.model_bytes / 1e6:.1f}"]
+    cells.append(_shown(evaluation.words))
+    if result.language == "en":
+        cells.append(_shown(evaluation.characters))
+    cells += [_shown(parts[source].words) for source in sources]
+    cells.append(f"{result.timing.real_time_factor:.3f}" if result.timing else "")
+    cells.append(f"{result.peak_bytes / 1e6:.0f}")
+    return cells
+
+
+def _shown(rate: Rate) -> str:
+    return f"{100 * rate.rate:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
+def _readable(source: str) -> str:
+    return source.replace("_", " ").replace("commonvoice", "Common Voice")
+
+
+def load_told(results: Sequence[Result]) -> str:
+    """How busy the machine was, which CPU seconds are not free of."""
+    loads = [result.timing.load for result in results if result.timing]
+    if not loads:
+        return ""
+    load = float(np.mean(loads))
+    busy = "a busy machine: compare rows, not absolute values" if load > 1.5 else "a quiet machine"
+    return f"RTF: {busy} (mean load {load:.1f})."
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Plain data; rates are fractions."""
+    evaluation, timing = result.evaluation, result.timing
+    return {
+        "system": result.system.kind,
+        "version": result.about.version,
+        "streams": result.about.streams,
+        "model_bytes": result.about.model_bytes,
+        "set": result.set_name,
+        "language": result.language,
+        "all": _figures(evaluation),
+        "by_source": {name: _figures(part) for name, part in evaluation.by_field("source").items()},
+        "real_time_factor": timing.real_time_factor if timing else None,
+        "timed_audio_s": timing.audio_s if timing else None,
+        "load": timing.load if timing else None,
+        "real_time_factor_of_the_accuracy_pass": result.accuracy_pass_rtf,
+        "load_cpu_s": result.about.load_cpu_s,
+        "peak_bytes": result.peak_bytes,
+    }
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    words, characters, counts = evaluation.words, evaluation.characters, evaluation.words.counts
+    return {
+        "utterances": len(evaluation.scored),
+        "duration_s": evaluation.duration_s,
+        "wer": [words.rate, words.low, words.high],
+        "cer": [characters.rate, characters.low, characters.high],
+        "reference_length": counts.num_reference,
+        "substitutions": counts.num_substitutions,
+        "deletions": counts.num_deletions,
+        "insertions": counts.num_insertions,
+    }

@@ -1,0 +1,251 @@
+"""Many visitors at a server for long, well-behaved and not: does it stay as it was?
+
+    python benchmarks/soak.py data/en-dev/manifest.jsonl -m models/en --minutes 30
+
+A real `ds2 serve` process; visitors come and go over all protocols but sherpa's, a number of them
+at any time. Some leave early, cut the connection, stall, read nothing, send garbage. In the end:
+
+- every visitor that behaved got the text that its recording has alone, through no server;
+- no answer but 503 meant that the server is at fault, and no visitor waited in vain;
+- the log holds no traceback and no error;
+- the memory grew by less than 5% since the first minutes, and no stream or socket is left open;
+- SIGTERM ends the process with status 0.
+
+Exit status 1, and a list, if anything was wrong. Linux only: /proc tells of memory and sockets.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from ds2 import Recognizer, read_audio
+from ds2.endpoint import EndpointRules
+from ds2.events import Final
+from ds2.manifest import read_manifest
+from serve_processes import ServerProcess, ds2_serve, free_port, running
+from soak_visitors import BAD, GOOD, Busy, Recording, Visit
+
+VISIT_S = 180.0
+"""Who is not served by then has waited in vain."""
+SETTLE_S = 300.0
+"""Memory is compared with what it was after so long, or after a third of a shorter run."""
+LOOK_S = 2.0
+MOST_GROWTH = 0.05
+WORTH_JUDGING_S = 120.0
+"""In shorter runs the memory is told, not judged: caches still fill."""
+
+
+@dataclass
+class Findings:
+    """What was seen."""
+
+    visits: Counter[str] = field(default_factory=Counter)
+    num_busy: int = 0
+    wrong: list[str] = field(default_factory=list)
+    memory: list[tuple[float, float]] = field(default_factory=list)  # seconds, MB
+
+
+def main() -> int:
+    """Run, tell, and judge."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("-m", "--model", required=True)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--visitors", type=int, default=12, help="at any time (12)")
+    parser.add_argument("--recordings", type=int, default=60, help="of the manifest (60)")
+    parser.add_argument("--idle-s", type=float, default=10.0, help="the server's time-out (10)")
+    parser.add_argument("--greedy", action="store_true", help="no search")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    recordings = _recordings(args)
+    findings = Findings()
+    with tempfile.TemporaryDirectory() as directory:
+        log = Path(directory) / "log"
+        port = free_port()
+        options = ["--idle-timeout-s", str(args.idle_s), "--max-streams", str(args.visitors)]
+        options += ["--greedy"] if args.greedy else []
+        with running(ds2_serve(args.model, port, *options), port, log) as server:
+            asyncio.run(_soak(server, recordings, findings, args))
+        if server.process.returncode != 0:
+            findings.wrong.append(f"SIGTERM ended it with status {server.process.returncode}")
+        findings.wrong += _faults_in(log.read_text(encoding="utf-8", errors="replace"))
+    _judge_memory(findings, 60 * args.minutes)
+    return _tell(findings, recordings)
+
+
+def _recordings(args: argparse.Namespace) -> list[Recording]:
+    """Some of the manifest's, with what they are transcribed as alone."""
+    recognizer = Recognizer.load(args.model, greedy=args.greedy)
+    utterances = list(read_manifest(args.manifest))
+    random.Random(args.seed).shuffle(utterances)
+    recordings = []
+    for utterance in utterances[: args.recordings]:
+        waveform = read_audio(utterance.audio_path)
+        samples = np.clip(np.rint(waveform * 32768), -32768, 32767).astype("<i2")
+        heard = samples.astype(np.float32) * np.float32(2**-15)
+        stream = recognizer.stream(endpoints=EndpointRules())
+        events = stream.feed(heard)
+        stream.close()
+        events += stream.take_events()
+        segments = [event.transcript.text for event in events if isinstance(event, Final)]
+        text = recognizer.transcribe(heard).text
+        recordings.append(Recording(samples.tobytes(), text, " ".join(filter(None, segments))))
+    return recordings
+
+
+async def _soak(
+    server: ServerProcess,
+    recordings: list[Recording],
+    findings: Findings,
+    args: argparse.Namespace,
+) -> None:
+    begin_s = time.monotonic()
+    end_s = begin_s + 60 * args.minutes
+    watching = asyncio.create_task(_watch(server, findings, begin_s))
+    visitors = [
+        asyncio.create_task(
+            _visitor(server.port, recordings, findings, args.seed + i, end_s, args.idle_s)
+        )
+        for i in range(args.visitors)
+    ]
+    await asyncio.gather(*visitors)
+    await asyncio.sleep(1)
+    watching.cancel()
+    await _look_for_leftovers(server, findings)
+
+
+async def _visitor(
+    port: int,
+    recordings: list[Recording],
+    findings: Findings,
+    seed: int,
+    end_s: float,
+    idle_s: float,
+) -> None:
+    """One visit after the other, good and bad alike."""
+    randomness = random.Random(seed)
+    while time.monotonic() < end_s:
+        behave = randomness.choice(randomness.choice([GOOD, GOOD, BAD]))
+        visit = Visit(port, randomness.choice(recordings), randomness, idle_s)
+        try:
+            async with asyncio.timeout(VISIT_S):
+                await behave(visit)
+            findings.visits[behave.__name__] += 1
+        except Busy:
+            findings.num_busy += 1
+            await asyncio.sleep(randomness.uniform(0, 0.5))
+        except Exception as error:  # whatever it is, it belongs on the list
+            findings.wrong.append(f"{behave.__name__}: {type(error).__name__}: {error}")
+            await asyncio.sleep(0.2)
+
+
+async def _watch(server: ServerProcess, findings: Findings, begin_s: float) -> None:
+    """Memory now and then; a line each minute."""
+    next_line_s = 60.0
+    while True:
+        await asyncio.sleep(LOOK_S)
+        now_s = time.monotonic() - begin_s
+        findings.memory.append((now_s, server.resident_mb()))
+        if now_s >= next_line_s:
+            next_line_s += 60
+            print(
+                f"{now_s / 60:.0f} min: {sum(findings.visits.values())} visits, "
+                f"{len(findings.wrong)} wrong, {findings.memory[-1][1]:.1f} MB",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+async def _look_for_leftovers(server: ServerProcess, findings: Findings) -> None:
+    """Streams and sockets that nobody holds any more."""
+    num_streams, sockets = -1, []
+    for _ in range(40):
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(f"http://127.0.0.1:{server.port}/health")
+        num_streams = answer.json()["streams"]
+        sockets = _connections(server)
+        if num_streams == 0 and not sockets:
+            return
+        await asyncio.sleep(0.25)
+    findings.wrong.append(f"left open: {num_streams} streams, {len(sockets)} connections")
+
+
+def _connections(server: ServerProcess) -> list[str]:
+    """The server's established connections, by /proc."""
+    inodes = set()
+    for entry in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    rows = [line.split() for line in lines]
+    return [row[2] for row in rows if row[9] in inodes and row[3] != "0A"]  # 0A: listens
+
+
+def _faults_in(log: str) -> list[str]:
+    """Lines of the log that tell of an error."""
+    faults = []
+    for line in log.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            faults.append(f"log: {line[:300]}")  # a traceback that was not logged, or a warning
+            continue
+        if record["level"] not in ("info", "debug") or "exception" in record:
+            faults.append(f"log: {line[:2000]}")
+        elif record.get("status", 0) >= 500 and record["status"] != 503:
+            faults.append(f"log: {line[:300]}")
+    return faults
+
+
+def _judge_memory(findings: Findings, seconds: float) -> None:
+    first_mb, last_mb = _memory_at(findings, seconds)
+    growth = last_mb / first_mb - 1
+    if seconds >= WORTH_JUDGING_S and growth > MOST_GROWTH:
+        findings.wrong.append(f"memory: {first_mb:.1f} MB, in the end {last_mb:.1f} MB")
+
+
+def _memory_at(findings: Findings, seconds: float) -> tuple[float, float]:
+    """MB once things have settled, and at the end; medians of a minute, or of a tenth of it."""
+    settled_s, width_s = min(SETTLE_S, seconds / 3), min(60.0, seconds / 10)
+    memory = findings.memory
+    early = [mb for at_s, mb in memory if settled_s <= at_s <= settled_s + width_s]
+    late = [mb for at_s, mb in memory if at_s >= seconds - width_s]
+    fallback = [mb for _, mb in memory] or [float("nan")]
+    return statistics.median(early or fallback), statistics.median(late or fallback)
+
+
+def _tell(findings: Findings, recordings: list[Recording]) -> int:
+    for name, number in sorted(findings.visits.items()):
+        print(f"{number:6d} {name}")
+    print(f"{findings.num_busy:6d} turned away by a full server")
+    at_s = findings.memory[-1][0] if findings.memory else 0.0
+    first_mb, last_mb = _memory_at(findings, at_s)
+    print(
+        f"{len(recordings)} recordings, {sum(map(bool, (r.text for r in recordings)))} with words; "
+        f"memory {first_mb:.1f} MB, in the end {last_mb:.1f} MB"
+    )
+    for kind, number in Counter(findings.wrong).most_common(50):
+        print(f"WRONG, {number} times: {kind}")
+    print("nothing wrong" if not findings.wrong else f"{len(findings.wrong)} things wrong")
+    return 1 if findings.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,369 @@
+"""Visitors of a server: those that behave, whose text is known beforehand, and others."""
+
+import asyncio
+import base64
+import io
+import json
+import random
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+BYTES_PER_S = 32_000  # 16 bits at 16 kHz
+SERVER_FAULT = 1011  # the close code that means: the server is broken
+BUSY = 503
+PLACES = ("/v1/stream", "/vosk", "/sherpa", "/v1/listen", "/v1/realtime")
+RAW = "encoding=linear16&sample_rate=16000"
+TRANSCRIPTION = "conversation.item.input_audio_transcription"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What visitors say, and what they must be told then."""
+
+    samples: bytes  # 16 bits at 16 kHz
+    text: str  # of the whole
+    text_by_segments: str  # with endpoints
+
+
+class Wrong(Exception):
+    """The server did what it must not do."""
+
+
+class Busy(Exception):
+    """All streams are taken, as the server may say at any time."""
+
+
+class TurnedOut(Exception):
+    """The server would have no more of a visitor who does not behave; as it should."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One visitor's time at a server."""
+
+    port: int
+    recording: Recording
+    randomness: random.Random
+    idle_s: float  # the server's time-out
+
+    def pieces(self, most_s: float = 1.0) -> Iterator[bytes]:
+        """The recording, in pieces of any size."""
+        start = 0
+        while start < len(self.recording.samples):
+            size = 1 + self.randomness.randrange(round(BYTES_PER_S * most_s))
+            yield self.recording.samples[start : start + size]
+            start += size
+
+    async def think(self, most_s: float = 0.3) -> None:
+        """Wait for a moment, or for none."""
+        await asyncio.sleep(self.randomness.choice((0.0, self.randomness.uniform(0, most_s))))
+
+    @asynccontextmanager
+    async def connected(
+        self, path: str, *, behaves: bool = True
+    ) -> AsyncIterator[ClientConnection]:
+        """A WebSocket. Raises Busy; Wrong for a server's fault; TurnedOut unless one behaves."""
+        try:
+            url = f"ws://127.0.0.1:{self.port}{path}"
+            async with connect(url, compression=None, max_size=None) as websocket:
+                yield websocket
+        except InvalidStatus as error:
+            status = error.response.status_code
+            if not behaves and status < 500:
+                raise TurnedOut(f"status {status}") from None
+            raise _judged(status, path) from None
+        except ConnectionClosed as error:
+            code = error.rcvd.code if error.rcvd else 1006
+            reason = error.rcvd.reason if error.rcvd else ""
+            if code == 1013:
+                raise Busy from None
+            if not behaves and code != SERVER_FAULT:
+                raise TurnedOut(code) from None
+            raise Wrong(f"{path}: closed with {code} {reason}") from None
+
+    def expect(self, text: str, wanted: str, where: str) -> None:
+        """Raise Wrong unless the text is the one that this recording has alone."""
+        if text != wanted:
+            raise Wrong(f'{where}: "{text}", not "{wanted}"')
+
+
+def _judged(status: int, where: str) -> Exception:
+    return Busy() if status == BUSY else Wrong(f"{where}: status {status}")
+
+
+async def speak(visit: Visit) -> None:
+    """Our own protocol, in any pieces, live or not, with or without endpoints."""
+    ends = visit.randomness.random() < 0.5
+    start = {
+        "type": "start",
+        "endpoints": ends,
+        "live": visit.randomness.random() < 0.7,
+        "partials": visit.randomness.choice([True, False, "every_step"]),
+    }
+    texts: list[str] = []
+    async with visit.connected("/v1/stream") as websocket:
+        await websocket.send(json.dumps(start))
+
+        async def send() -> None:
+            for piece in visit.pieces():
+                await websocket.send(piece)
+                await visit.think()
+            await websocket.send('{"type": "finish"}')
+
+        async with _alongside(send()):
+            async for text in websocket:
+                message = json.loads(text)
+                if message["type"] == "error":
+                    raise _judged(message["status"], f"/v1/stream: {message['message']}")
+                if message["type"] == "final":
+                    texts.append(message["text"])
+    recording = visit.recording
+    visit.expect(_joined(texts), recording.text_by_segments if ends else recording.text, "ours")
+
+
+async def speak_vosk(visit: Visit) -> None:
+    """vosk-server's protocol: one reply to each message."""
+    texts = []
+    async with visit.connected("/vosk") as websocket:
+        await websocket.send('{"config": {"sample_rate": 16000}}')
+        messages: list[str | bytes] = [*visit.pieces(), '{"eof" : 1}']
+        for message in messages:
+            await websocket.send(message)
+            texts.append(json.loads(await websocket.recv()).get("text", ""))
+            await visit.think(0.1)
+    visit.expect(_joined(texts), visit.recording.text_by_segments, "vosk")
+
+
+async def speak_deepgram(visit: Visit) -> None:
+    """Deepgram's, live."""
+    texts = []
+    async with visit.connected(f"/v1/listen?{RAW}&interim_results=true") as websocket:
+
+        async def send() -> None:
+            for piece in visit.pieces():
+                await websocket.send(piece)
+                await visit.think()
+            await websocket.send('{"type": "CloseStream"}')
+
+        async with _alongside(send()):
+            async for text in websocket:
+                message = json.loads(text)
+                if message["type"] == "Results" and message["is_final"]:
+                    texts.append(message["channel"]["alternatives"][0]["transcript"])
+    visit.expect(_joined(texts), visit.recording.text_by_segments, "deepgram")
+
+
+async def speak_realtime(visit: Visit) -> None:
+    """OpenAI's realtime sessions, with a turn that the client ends."""
+    session = {
+        "type": "transcription",
+        "audio": {
+            "input": {"format": {"type": "audio/pcm", "rate": 16000}, "turn_detection": None}
+        },
+    }
+    async with visit.connected("/v1/realtime?intent=transcription") as websocket:
+        await websocket.send(json.dumps({"type": "session.update", "session": session}))
+        for piece in visit.pieces():
+            audio = base64.b64encode(piece).decode()
+            event = {"type": "input_audio_buffer.append", "audio": audio}
+            await websocket.send(json.dumps(event))
+            await visit.think()
+        await websocket.send('{"type": "input_audio_buffer.commit"}')
+        async for text in websocket:
+            message = json.loads(text)
+            if message["type"] == "error":
+                if message["error"].get("code") == "server_overloaded":
+                    raise Busy
+                raise Wrong(f"realtime: {message['error']}")
+            if message["type"] == f"{TRANSCRIPTION}.completed":
+                visit.expect(message["transcript"], visit.recording.text, "realtime")
+                return
+    raise Wrong("realtime: the server closed before the end")
+
+
+async def upload(visit: Visit) -> None:
+    """OpenAI's transcription of a file."""
+    form = visit.randomness.choice(["json", "text", "verbose_json"])
+    status, body = await _post(visit, _wav(visit.recording.samples), {"response_format": form})
+    if status != 200:
+        raise _judged(status, f"upload: {body[:200]}")
+    text = body.rstrip("\n") if form == "text" else json.loads(body)["text"]
+    if form == "verbose_json":  # in segments, which end where the speaker pauses
+        return
+    visit.expect(text, visit.recording.text, f"upload, {form}")
+
+
+async def leave_early(visit: Visit) -> None:
+    """Close politely in the middle, without waiting for anything."""
+    with suppress(TurnedOut):
+        async with visit.connected("/v1/stream", behaves=False) as websocket:
+            await _half(visit, websocket)
+
+
+async def cut(visit: Visit) -> None:
+    """The connection breaks in the middle, be it of a message."""
+    path = visit.randomness.choice(PLACES)
+    with suppress(TurnedOut):
+        async with visit.connected(path, behaves=False) as websocket:
+            await _half(visit, websocket)
+            if visit.randomness.random() < 0.5:
+                with suppress(RuntimeError):  # the server was quicker
+                    websocket.transport.write(b"\x82\xfe\x40\x00half of a message")
+                await visit.think()
+            websocket.transport.abort()
+
+
+async def stall(visit: Visit) -> None:
+    """Say something, then nothing: the server hangs up."""
+    async with asyncio.timeout(3 * visit.idle_s + 20):
+        try:
+            async with visit.connected("/v1/stream", behaves=False) as websocket:
+                await _half(visit, websocket)
+                async for _ in websocket:
+                    pass
+        except TurnedOut as error:
+            if error.args != (1008,):
+                raise Wrong(f"a stalled stream was closed with {error.args[0]}") from None
+        else:
+            raise Wrong("a stalled stream ended as if all were well")
+
+
+async def read_nothing(visit: Visit) -> None:
+    """Say all, and leave what is told unread."""
+    with suppress(TurnedOut):
+        async with visit.connected("/v1/stream", behaves=False) as websocket:
+            await websocket.send('{"type": "start", "partials": "every_step"}')
+            websocket.transport.pause_reading()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    for piece in visit.pieces():
+                        await websocket.send(piece)
+                    await asyncio.sleep(visit.randomness.uniform(0, 3))
+            websocket.transport.abort()
+
+
+async def send_garbage(visit: Visit) -> None:
+    """Anything, to any protocol; the server may refuse, but not break."""
+    path = visit.randomness.choice(PLACES)
+    if path == "/v1/listen" and visit.randomness.random() < 0.5:
+        path = f"{path}?{RAW}"
+    with suppress(TurnedOut):
+        async with visit.connected(path, behaves=False) as websocket:
+            for _ in range(visit.randomness.randrange(1, 8)):
+                await websocket.send(_garbage(visit.randomness))
+                await visit.think(0.1)
+            await websocket.close()
+            if websocket.close_code == SERVER_FAULT:
+                raise Wrong(f"{path}: garbage was answered with {SERVER_FAULT}")
+
+
+async def upload_garbage(visit: Visit) -> None:
+    """A file that is none, or half of one."""
+    whole = _wav(visit.recording.samples)
+    randomness = visit.randomness
+    data = randomness.choice([whole[: randomness.randrange(len(whole))], randomness.randbytes(999)])
+    status, body = await _post(visit, data, {"response_format": randomness.choice(["json", "no"])})
+    if status >= 500 and status != BUSY:
+        raise Wrong(f"upload of garbage: {status} {body[:200]}")
+
+
+async def cut_upload(visit: Visit) -> None:
+    """A request that ends before its body does."""
+    _, writer = await asyncio.open_connection("127.0.0.1", visit.port)
+    head = (
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+        'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'
+    )
+    writer.write(head.encode())
+    await visit.think()
+    writer.transport.abort()
+
+
+GOOD: tuple[Callable[[Visit], Awaitable[None]], ...] = (
+    speak,
+    speak,
+    speak_vosk,
+    speak_deepgram,
+    speak_realtime,
+    upload,
+)
+BAD: tuple[Callable[[Visit], Awaitable[None]], ...] = (
+    leave_early,
+    cut,
+    stall,
+    read_nothing,
+    send_garbage,
+    upload_garbage,
+    cut_upload,
+)
+
+
+async def _half(visit: Visit, websocket: ClientConnection) -> None:
+    """Begin our protocol, and say some of the recording. (To other protocols this is garbage.)"""
+    await websocket.send('{"type": "start"}')
+    for piece in visit.pieces(0.5):
+        if visit.randomness.random() < 0.2:
+            return
+        await websocket.send(piece)
+        await visit.think(0.1)
+
+
+@asynccontextmanager
+async def _alongside(sending: Any) -> AsyncIterator[None]:
+    """Send while the block receives."""
+    task = asyncio.create_task(sending)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, WebSocketException):
+            await task
+
+
+async def _post(visit: Visit, data: bytes, fields: dict[str, str]) -> tuple[int, str]:
+    url = f"http://127.0.0.1:{visit.port}/v1/audio/transcriptions"
+    async with httpx.AsyncClient(timeout=120) as client:
+        files = {"file": ("said.wav", data)}
+        answer = await client.post(url, files=files, data={"model": "whisper-1", **fields})
+    return answer.status_code, answer.text
+
+
+def _wav(samples: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(samples)
+    return buffer.getvalue()
+
+
+def _garbage(randomness: random.Random) -> str | bytes:
+    """Bytes, text, JSON of a wrong shape."""
+    kinds: list[str | bytes] = [
+        randomness.randbytes(randomness.randrange(5000)),
+        b"",
+        "{",
+        "[" * 2000,
+        "null",
+        '{"type": "start", "endpoints": {"pause_s": -1}}',
+        '{"type": "start", "sample_rate_hz": 1e99}',
+        '{"type": "start", "encoding": "f32le"}',
+        '{"type": 7}',
+        '{"config": {"sample_rate": "x"}}',
+        '{"type": "input_audio_buffer.append", "audio": "%%%"}',
+        '{"type": "session.update", "session": 5}',
+        "\u0000\uffff" * 100,
+        randomness.randbytes(200_000),
+    ]
+    return randomness.choice(kinds)
+
+
+def _joined(texts: list[str]) -> str:
+    return " ".join(filter(None, texts))

@@ -1,0 +1,149 @@
+"""`ds2 corpus split`: train, dev and test, with no speaker in two of them."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from ds2.corpora.split import Amount, Kept, SplitRules, Splits
+
+
+def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the action to the command line."""
+    parser = actions.add_parser(
+        "split",
+        help="part manifests into train, dev and test by speaker",
+        description="Part manifests into train.jsonl, dev.jsonl and test.jsonl, so that no "
+        "speaker stands in two of them, and each is as near to the asked amount as speakers "
+        "allow. The same utterances and seed give the same splits, in whatever order they come.",
+    )
+    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    for name in ("dev", "test"):
+        parser.add_argument(
+            f"--{name}", metavar="AMOUNT", help="a share (5%%), hours (2h) or utterances (500)"
+        )
+    parser.add_argument(
+        "--by",
+        action="append",
+        metavar="FIELD",
+        help="what must not stand in two splits: speaker, recording, or any field of the "
+        "manifests; may be repeated (speaker)",
+    )
+    parser.add_argument(
+        "--texts",
+        choices=("shared", "apart", "left-out"),
+        default="shared",
+        help="a text that would stand in two splits: let it (shared), keep all its speakers in "
+        "one split (apart), or leave it out of the larger ones (left-out)",
+    )
+    parser.add_argument(
+        "--balance",
+        action="append",
+        default=[],
+        metavar="FIELD",
+        help="give each split the field's values in the same proportions; may be repeated",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="earlier splits: the speakers that stand there stay where they are",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another split (0)")
+    parser.set_defaults(act=act)
+
+
+def act(args: argparse.Namespace) -> None:
+    """Split, write, and show what became of it."""
+    from ds2.cli.terminal import make_directory
+    from ds2.corpora.split import SPLITS, split
+    from ds2.manifest import read_manifest, write_manifest
+
+    rules = _rules(args)
+    kept = _kept(args.keep) if args.keep else {}
+    utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
+    splits = split(utterances, rules, kept)
+    make_directory(args.output)
+    for name in SPLITS:
+        # An empty manifest would be refused by whoever reads it.
+        if splits.utterances[name]:
+            write_manifest(
+                args.output / f"{name}.jsonl", [i.utterance for i in splits.utterances[name]]
+            )
+    _print_table(splits, rules, args.output)
+
+
+def _rules(args: argparse.Namespace) -> "SplitRules":
+    from ds2.corpora.split import SplitRules
+
+    amounts = {
+        name: _amount(name, text)
+        for name, text in (("dev", args.dev), ("test", args.test))
+        if text is not None
+    }
+    if not amounts:
+        raise InputError("say how much to set aside: --dev 5%, --test 5% or both")
+    try:
+        return SplitRules(
+            amounts, tuple(args.by or ("speaker",)), args.texts, tuple(args.balance), args.seed
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _amount(name: str, text: str) -> "Amount":
+    from ds2.corpora.split import Amount
+
+    try:
+        return Amount.parse(text)
+    except ValueError as error:
+        raise InputError(f"--{name} {error}") from None
+
+
+def _kept(directory: Path) -> "Kept":
+    from ds2.corpora.split import SPLITS
+    from ds2.manifest import read_manifest
+
+    paths = {name: directory / f"{name}.jsonl" for name in SPLITS}
+    kept = {name: read_manifest(path) for name, path in paths.items() if path.exists()}
+    if not kept:
+        raise InputError(f"--keep {directory}: has no train.jsonl, dev.jsonl or test.jsonl")
+    return kept
+
+
+def _print_table(splits: "Splits", rules: "SplitRules", directory: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ds2.corpora.corpus import Corpus, duration_s_of, statistics_of
+    from ds2.corpora.overlap import compare
+    from ds2.corpora.split import SPLITS
+
+    corpora = {
+        name: Corpus(directory / f"{name}.jsonl", items, [])
+        for name, items in splits.utterances.items()
+    }
+    seconds = {name: sum(map(duration_s_of, items)) for name, items in splits.utterances.items()}
+    total_s = sum(seconds.values()) or 1.0
+    table = Table("split", "utterances", "hours", "share", "asked", "speakers", "texts of train")
+    for name in SPLITS:
+        facts = statistics_of(corpora[name])
+        shared = compare(corpora[name], corpora["train"])[0].num_same_text
+        table.add_row(
+            name,
+            f"{facts.num_utterances:,}",
+            f"{seconds[name] / 3600:.2f}",
+            f"{seconds[name] / total_s:.1%}",
+            str(rules.amounts.get(name, "the rest" if name == "train" else "-")),
+            f"{facts.num_speakers:,}",
+            "" if name == "train" else f"{shared:,}",
+        )
+    Console(highlight=False).print(table)
+    if splits.left_out:
+        left_s = sum(map(duration_s_of, splits.left_out))
+        print(
+            f"left out for their texts: {len(splits.left_out):,} utterances, {left_s / 3600:.2f} h"
+        )

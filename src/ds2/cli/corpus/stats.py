@@ -1,0 +1,201 @@
+"""`ds2 corpus stats`: what a corpus holds, and how it sounds."""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ds2.cli.corpus.work import told
+from ds2.cli.terminal import positive
+from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from ds2.corpora.corpus import CheckOptions, Item
+    from ds2.corpora.problem import Problem
+    from ds2.corpora.stats import Description, Part
+
+HEARD = 1000
+"""Clips that are listened to unless more are asked for: enough for any percentile shown."""
+
+MAX_ROWS = 40
+"""Groups in the terminal's table; --json and the page have all."""
+
+MAX_PROBLEMS = 10
+"""Recordings named that cannot be read."""
+
+
+def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the action to the command line."""
+    parser = actions.add_parser(
+        "stats",
+        help="describe a corpus: hours, speakers, texts, levels, noise; with plots",
+        description="Describe manifests: hours, durations, speakers, words, characters; and of a "
+        "sample of the recordings the levels, clipping, noise and bandwidth. Prints a table; -o "
+        "writes a page with plots.",
+    )
+    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="a page (.html) or a picture (.png, .svg)"
+    )
+    parser.add_argument(
+        "--by",
+        metavar="FIELD",
+        help="also describe groups: source, speaker, language, manifest, or any other field",
+    )
+    parser.add_argument(
+        "--sound",
+        default=str(HEARD),
+        metavar="N",
+        help=f"listen to so many clips, drawn at random; all, or 0 for none ({HEARD:,})",
+    )
+    parser.add_argument("-m", "--model", metavar="MODEL", help="take the alphabet from a bundle")
+    parser.add_argument("--language", choices=("en", "zh"), help="of the texts (by utterance)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="threads that read (all cores)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON instead")
+    parser.set_defaults(act=act)
+
+
+def act(args: argparse.Namespace) -> int:
+    """Describe; 2 if recordings cannot be read."""
+    from ds2.corpora.stats import Part, describe
+
+    _check_output(args.output)
+    options = _options(args)
+    name = ", ".join(map(str, args.manifests))
+    items, problems, groups = _read(args, options)
+    whole = Part(name, items)
+    description = describe(whole, options.alphabet)
+    described = [describe(group, options.alphabet) for group in groups]
+    if args.output is not None:
+        _write(args.output, description, described, groups or [whole], args.by)
+    if args.json:
+        result = {**asdict(description), "by": args.by, "groups": list(map(asdict, described))}
+        print(json.dumps(result, ensure_ascii=False, indent=1))
+    else:
+        _print_tables(description, described, args.by)
+    if args.output is not None and not args.json:
+        print(f"wrote {args.output}")
+    return _told(problems)
+
+
+def _check_output(output: Path | None) -> None:
+    from ds2.tuning.picture import FORMS, import_figure
+
+    if output is None:
+        return
+    if output.suffix.lstrip(".").lower() not in (*FORMS, "html"):
+        raise InputError(f"-o {output}: name a .html page, or a .png, .svg or .pdf picture")
+    if not output.parent.is_dir():
+        raise InputError(f"-o {output}: there is no directory {output.parent}")
+    import_figure()
+
+
+def _options(args: argparse.Namespace) -> "CheckOptions":
+    from ds2.bundle import find_bundle, load_bundle
+    from ds2.corpora.corpus import CheckOptions
+
+    alphabet = load_bundle(find_bundle(args.model)).alphabet if args.model else None
+    if alphabet and args.language not in (None, alphabet.language):
+        raise InputError(f"--language {args.language}: the model is for {alphabet.language}")
+    return CheckOptions(
+        language=args.language, alphabet=alphabet, num_threads=args.jobs or os.cpu_count() or 1
+    )
+
+
+def _num_heard(text: str) -> int | None:
+    """How many clips to listen to; None: all."""
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise InputError(f"--sound {text}: it must be a number of clips, 0 for none, or all")
+    return int(text)
+
+
+def _read(
+    args: argparse.Namespace, options: "CheckOptions"
+) -> "tuple[list[Item], list[Problem], list[Part]]":
+    """All utterances, what cannot be read of them, and their groups."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ds2.corpora.stats import groups_by, heard_items
+    from ds2.manifest import read_manifest
+
+    num_heard = _num_heard(args.sound)
+    utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
+    total = len(utterances) if num_heard is None else min(num_heard, len(utterances))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("listening", total=total)
+        items, problems = heard_items(
+            utterances, options, num_heard, lambda: progress.advance(task)
+        )
+    if not items:
+        raise InputError(f"{problems[0].where}: {problems[0].message}")
+    if args.by is None:
+        return items, problems, []
+    groups = groups_by(items, args.by)
+    if [group.name for group in groups] == ["(none)"]:
+        there = sorted({key for item in items for key in item.utterance.extra})
+        known = ", ".join(("speaker", "language", "manifest", "recording", *there))
+        raise InputError(f"--by {args.by}: no utterance has it (there is {known})")
+    return items, problems, groups
+
+
+def _write(
+    output: Path,
+    description: "Description",
+    described: "list[Description]",
+    parts: "list[Part]",
+    by: str | None,
+) -> None:
+    from ds2.atomic import atomic_write
+    from ds2.corpora.stats_page import stats_html
+    from ds2.corpora.stats_picture import draw_stats
+
+    form = output.suffix.lstrip(".").lower()
+    if form == "html":
+        with atomic_write(output) as file:
+            file.write(stats_html(description, described, parts, by))
+        return
+    figure = draw_stats(parts)
+    with atomic_write(output, "wb") as file:
+        figure.savefig(file, format=form, dpi=130, facecolor="white")
+
+
+def _print_tables(
+    description: "Description", described: "list[Description]", by: str | None
+) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    from ds2.corpora.stats_page import GROUP_COLUMNS, rows_of
+
+    console = Console(highlight=False)
+    table = Table("")
+    table.add_column(Text(description.name), overflow="fold")
+    for name, value in rows_of(description):
+        table.add_row(name, Text(value))
+    console.print(table)
+    if by is None:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(escape(by), overflow="fold")
+    for heading, _ in GROUP_COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in described[:MAX_ROWS]:
+        table.add_row(Text(each.name), *(cell(each) for _, cell in GROUP_COLUMNS))
+    console.print(table)
+    if len(described) > MAX_ROWS:
+        console.print(f"and {len(described) - MAX_ROWS:,} more: --json and -o page.html have all")
+
+
+def _told(problems: "list[Problem]") -> int:
+    shown = [f"{problem.where}: {problem.message}" for problem in problems[:MAX_PROBLEMS]]
+    if len(problems) > len(shown):
+        shown.append(f"and {len(problems) - len(shown):,} more recordings that cannot be read")
+    return told(shown)

@@ -1,0 +1,70 @@
+"""Some of many weights, at random, whose sum comes near a target."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+FEWEST = 10  # weights that a choice is made of, where there are so many small ones
+ROOM = 2  # so many times the target is in the pool, so that a choice is one of many
+MAX_MOVES = 100  # that better the first choice
+
+
+def choose(weights: Sequence[int], target: float, most: int) -> list[int]:
+    """Indices of some weights whose sum is near the target, sorted; at most so many.
+
+    The order of the weights is taken for random: what comes first is chosen first, as far as it
+    fits. Small weights come before large ones, so that the choice is of ten or more where that
+    can be: a test set of one speaker tests one speaker. Then single weights are added, taken out
+    or exchanged while that brings the sum nearer.
+    """
+    if target <= 0 or most <= 0:
+        return []
+    pool = _pool(weights, target)
+    chosen: list[int] = []
+    gap = target
+    for index in pool:
+        if weights[index] <= gap and len(chosen) < most:
+            chosen.append(index)
+            gap -= weights[index]
+    for _ in range(MAX_MOVES):
+        move = _best_move(weights, pool, chosen, gap, most)
+        if move is None:
+            break
+        out, into = move
+        if out is not None:
+            chosen.remove(out)
+            gap += weights[out]
+        if into is not None:
+            chosen.append(into)
+            gap -= weights[into]
+    return sorted(chosen)
+
+
+def _pool(weights: Sequence[int], target: float) -> list[int]:
+    """Indices of the weights to choose from: no larger than need be."""
+    limit = target / FEWEST
+    while True:
+        pool = [index for index, weight in enumerate(weights) if weight <= limit]
+        if len(pool) == len(weights) or sum(weights[i] for i in pool) >= ROOM * target:
+            return pool
+        limit *= 2
+
+
+def _best_move(
+    weights: Sequence[int], pool: Sequence[int], chosen: Sequence[int], gap: float, most: int
+) -> tuple[int | None, int | None] | None:
+    """What to take out and what to put in, so that the sum comes nearest; None to leave it."""
+    inside = set(chosen)
+    outside = sorted((weights[index], index) for index in pool if index not in inside)
+    best, best_gap = None, abs(gap)
+    outs: list[int | None] = [*sorted(chosen)]
+    if len(chosen) < most:
+        outs.append(None)
+    for out in outs:
+        room = gap + (0 if out is None else weights[out])
+        place = bisect_left(outside, (room, -1))
+        entries = [None, *(entry for entry in outside[max(0, place - 1) : place + 1])]
+        for entry in entries:
+            left = abs(room - (entry[0] if entry else 0))
+            if left < best_gap:
+                best, best_gap = (out, entry[1] if entry else None), left
+    return best

@@ -1,0 +1,150 @@
+"""Files on disk or behind an address (s3://, gs://, https://), read from front to back."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from ds2.errors import InputError
+
+NUM_ATTEMPTS = 5
+FIRST_WAIT_S = 0.5  # before the second attempt; doubled before each further one
+BLOCK_BYTES = 4 << 20  # fetched at once from behind an address
+LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""Errors that another attempt does not mend."""
+
+T = TypeVar("T")
+
+
+class SequentialReader:
+    """A file from some byte on to its end; a connection that is lost is taken up again.
+
+    It is opened at the first `read`. Other errors than a passing one raise InputError.
+    """
+
+    def __init__(self, url: str, offset: int = 0) -> None:
+        self._url = url
+        self._position = offset
+        self._file: Any = None
+
+    def __enter__(self) -> "SequentialReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes; fewer only at the file's end."""
+        pieces = []
+        while size > 0 and (piece := persistently(partial(self._piece, size), self._url)):
+            pieces.append(piece)
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Let the file go."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _piece(self, size: int) -> bytes:
+        try:
+            if self._file is None:
+                self._file = _opened(self._url)
+                _go_to(self._file, self._position)
+            piece: bytes = self._file.read(size)
+            if not piece and self._position < (getattr(self._file, "size", None) or 0):
+                raise OSError("the connection ended before the file")
+        except Exception:
+            self._file = None  # whatever state it is in
+            raise
+        self._position += len(piece)
+        return piece
+
+
+def read_whole(url: str) -> bytes:
+    """All bytes of a file. Raises InputError."""
+
+    def read() -> bytes:
+        with _opened(url) as file:
+            contents: bytes = file.read()
+            return contents
+
+    return persistently(read, url)
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file. Raises InputError if that cannot be found out."""
+    if not is_remote(url):
+        return Path(url).is_file()
+
+    def look() -> bool:
+        filesystem, path = _filesystem(url)
+        return bool(filesystem.isfile(path))
+
+    return persistently(look, url)
+
+
+def is_remote(url: str) -> bool:
+    """Whether this is an address, no path on disk."""
+    return "://" in url
+
+
+def persistently(act: Callable[[], T], url: str) -> T:
+    """What `act` gives, tried again after a passing error. Raises InputError that names the file.
+
+    Storage libraries raise errors of many kinds, so all count as passing that are not known to
+    last. A file on disk is tried once.
+    """
+    num_attempts = NUM_ATTEMPTS if is_remote(url) else 1
+    for attempt in range(1, num_attempts + 1):
+        try:
+            return act()
+        except InputError:
+            raise
+        except LASTING as error:
+            raise InputError(f"{url}: {_reason(error)}") from None
+        except Exception as error:
+            if attempt == num_attempts:
+                tried = f" ({attempt} attempts)" if attempt > 1 else ""
+                raise InputError(f"{url}: cannot be read: {_reason(error)}{tried}") from None
+        time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1))
+    raise AssertionError("unreachable")
+
+
+def _opened(url: str) -> BinaryIO:
+    if not is_remote(url):
+        return Path(url).open("rb")
+    filesystem, path = _filesystem(url)
+    file: BinaryIO = filesystem.open(path, "rb", block_size=BLOCK_BYTES)
+    return file
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    try:
+        import fsspec  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        raise InputError(f"{url}: reading addresses needs fsspec: pip install fsspec") from None
+    try:
+        found: tuple[Any, str] = fsspec.core.url_to_fs(url)
+    except ImportError as error:  # such as s3fs; its message says what to install
+        raise InputError(f"{url}: {_reason(error)}") from None
+    except ValueError as error:
+        raise InputError(f"{url}: no such kind of address: {_reason(error)}") from None
+    return found
+
+
+def _go_to(file: Any, position: int) -> None:
+    if position and file.seekable():
+        file.seek(position)
+        return
+    while position > 0:  # a server that sends only whole files
+        position -= len(file.read(min(position, BLOCK_BYTES)) or b" " * position)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())

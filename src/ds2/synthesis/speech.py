@@ -1,0 +1,255 @@
+"""Texts to clips and utterances: who says which, how, and what is kept of an earlier run."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.atomic import atomic_write
+from ds2.audio import probe_audio, write_wav
+from ds2.corpora.corpus import CheckOptions, language_of
+from ds2.corpora.sound import SILENT_PEAK
+from ds2.encoding import encode_flac, encode_opus
+from ds2.errors import InputError
+from ds2.manifest import read_manifest
+from ds2.normalise import normalise
+from ds2.resampling import Waveform, resampled
+from ds2.synthesis.engine import Engine, reason_of
+from ds2.utterance import Utterance, numbered_lines
+
+AudioFormat: TypeAlias = Literal["flac", "opus", "wav"]
+
+Range: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SpeechRules:
+    """Who speaks, and how."""
+
+    engine: str  # as it was asked for: part of what a clip is named after
+    voices: tuple[str, ...]
+    speed: Range = (1.0, 1.0)  # 1 is the voice's own
+    pitch: Range = (1.0, 1.0)
+    takes: int = 1  # of each text
+    seed: int = 0
+    audio_format: AudioFormat = "flac"
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in (("speed", self.speed), ("pitch", self.pitch)):
+            if not 0.25 <= low <= high <= 4:
+                raise ValueError(f"{name}: {low:g}:{high:g}: it must rise, from 0.25 to 4 at most")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A text, and how it is to be said."""
+
+    line: Utterance  # the line of the text: its place, text and language
+    voice: str
+    speed: float
+    pitch: float
+    seed: int  # for the engine
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What became of a job."""
+
+    utterance: Utterance | None  # None: there is an error
+    error: str = ""
+    was_there: bool = False  # the clip is an earlier run's
+
+
+def read_lines(path: Path) -> list[Utterance]:
+    """The lines of a text file, or the texts of a manifest. Raises InputError."""
+    if path.is_dir() or path.suffix in (".csv", ".jsonl", ".json"):
+        return read_manifest(path)
+    lines = list(numbered_lines(path))
+    if lines and lines[0][1].startswith("{"):
+        return read_manifest(path)
+    if not lines:
+        raise InputError(f"{path}: holds no text")
+    return [
+        Utterance(path.absolute(), text=line.strip(), source_file=path, line=number)
+        for number, line in lines
+    ]
+
+
+def styled(line: Utterance, language: str | None, *, raw_text: bool) -> Utterance:
+    """The line with its language, and its text as it is to be said and written."""
+    found = language_of(line, CheckOptions(language=language))
+    text = (line.text or "").strip()
+    return replace(line, language=found, text=text if raw_text else normalise(text, found))
+
+
+def chosen_voices(engine: Engine, patterns: Sequence[str]) -> list[str]:
+    """The engine's voices that a pattern (* and ?) fits, sorted. Raises InputError."""
+    there = engine.voices()
+    if not patterns:
+        if len(there) == 1:
+            return there
+        example = there[0] if there else "NAME"
+        listed = "; --list-voices shows them" if there else ""
+        count = f"{len(there):,} " if there else ""
+        raise InputError(
+            f"--voices: say which of the {count}voices of {engine.name}, such as {example}{listed}"
+        )
+    if not there:
+        return sorted(set(patterns))
+    for pattern in patterns:
+        if not any(fnmatchcase(voice, pattern) for voice in there):
+            raise InputError(
+                f"--voices {pattern}: {engine.name} has no such voice; --list-voices shows all"
+            )
+    return sorted({v for v in there if any(fnmatchcase(v, pattern) for pattern in patterns)})
+
+
+def jobs_of(lines: Sequence[Utterance], rules: SpeechRules) -> list[Job]:
+    """All that is to be said: a function of the seed and each line's text, not of other lines.
+
+    A text that stands there again is said again, by another voice.
+    """
+    times: Counter[str] = Counter()
+    jobs = []
+    for line in lines:
+        text = line.text or ""
+        for _ in range(rules.takes):
+            jobs.append(_job(line, text, times[text], rules))
+            times[text] += 1
+    return jobs
+
+
+def _job(line: Utterance, text: str, take: int, rules: SpeechRules) -> Job:
+    voices = rules.voices
+    # A walk over all voices, so that the takes of a text have voices of their own.
+    first = int(_draw(rules.seed, text, "voice") * len(voices))
+    step = 1 + int(_draw(rules.seed, text, "step") * len(voices))
+    while math.gcd(step, len(voices)) != 1:
+        step += 1
+    # By ratios: as often a tenth slower as a tenth faster.
+    speed, pitch = (
+        round(low * (high / low) ** _draw(rules.seed, text, take, name), 3)
+        for name, (low, high) in (("speed", rules.speed), ("pitch", rules.pitch))
+    )
+    seed = int(_draw(rules.seed, text, take, "engine") * 2**31)
+    return Job(line, voices[(first + take * step) % len(voices)], speed, pitch, seed)
+
+
+def _draw(*facts: object) -> float:
+    """A number in [0, 1), evenly spread over whatever facts there are."""
+    digest = blake2b(repr(facts).encode(errors="surrogatepass"), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48
+
+
+def speak_all(
+    jobs: Sequence[Job],
+    engine: Engine,
+    rules: SpeechRules,
+    directory: Path,
+    num_threads: int = 1,
+    on_done: Callable[[], object] = lambda: None,
+) -> list[Spoken]:
+    """Do the jobs, in order; a clip that is there already is kept.
+
+    directory: for the clips, each in a folder by the beginning of its name.
+    """
+    results: list[Spoken] = []
+    with ThreadPoolExecutor(num_threads) as pool:
+        # Piece by piece, so that an interrupt does not wait for all.
+        for start in range(0, len(jobs), 8 * num_threads):
+            piece = jobs[start : start + 8 * num_threads]
+            for spoken in pool.map(lambda job: _spoken(job, engine, rules, directory), piece):
+                results.append(spoken)
+                on_done()
+    return results
+
+
+def _spoken(job: Job, engine: Engine, rules: SpeechRules, directory: Path) -> Spoken:
+    path = directory.absolute() / _clip_name(job, rules)
+    try:
+        duration_s = _duration_s(path)
+        was_there = duration_s is not None
+        if duration_s is None:
+            _write_clip(path, _speech(job, engine), rules.audio_format)
+            duration_s = _duration_s(path)
+    except InputError as error:
+        return Spoken(None, f"{job.line.where}: {error}")
+    how: dict[str, Any] = {"synthetic": True, "engine": engine.name, "voice": job.voice}
+    how |= {name: getattr(job, name) for name in ("speed", "pitch") if name in engine.varies}
+    utterance = Utterance(
+        audio_path=path,
+        duration_s=duration_s,
+        text=job.line.text,
+        speaker=f"{engine.name}_{job.voice}",
+        language=job.line.language,
+        extra={**how, "seed": rules.seed},
+    )
+    return Spoken(utterance, was_there=was_there)
+
+
+def _clip_name(job: Job, rules: SpeechRules) -> str:
+    """A name that differs wherever the sound may."""
+    facts = (rules.engine, job.voice, job.speed, job.pitch, job.seed, job.line.text)
+    name = blake2b(repr(facts).encode(errors="surrogatepass"), digest_size=10).hexdigest()
+    return f"{name[:2]}/{name}.{rules.audio_format}"
+
+
+def _duration_s(path: Path) -> float | None:
+    """Of a clip; None if there is none that can be read."""
+    if not path.exists():
+        return None
+    try:
+        return probe_audio(path).duration_s
+    except InputError:
+        return None
+
+
+def _speech(job: Job, engine: Engine) -> Waveform:
+    """What the engine says, at 16 kHz. Raises InputError, whatever the engine raises."""
+    text = job.line.text or ""
+    if not text:
+        raise InputError("nothing of it is spoken")
+    try:
+        speech = engine.speak(text, job.voice, speed=job.speed, pitch=job.pitch, seed=job.seed)
+        return _waveform(*speech)
+    except InputError as error:
+        raise InputError(f"{engine.name}, voice {job.voice}: {error}") from None
+    except Exception as error:  # whatever somebody's engine raises
+        reason = f"{engine.name}, voice {job.voice}: {reason_of(error)}"
+        raise InputError(reason) from None
+
+
+def _waveform(speech: NDArray[Any], sample_rate_hz: int) -> Waveform:
+    """What an engine gave, as (N,) float32 at 16 kHz. Raises InputError."""
+    speech = np.squeeze(np.asarray(speech))
+    if speech.dtype == np.int16:
+        speech = speech / np.float32(32768)
+    if speech.ndim != 1 or speech.dtype.kind != "f":
+        kind = f"{speech.dtype} of shape {speech.shape}"
+        raise InputError(f"gives {kind}, where a waveform (N,), float or int16, is due")
+    peak = float(np.max(np.abs(speech), initial=0))
+    if not math.isfinite(peak):
+        raise InputError("gives a waveform with numbers that are none")
+    if peak < SILENT_PEAK:
+        raise InputError("gives silence")
+    if peak > 1:
+        speech = speech / peak
+    pieces = resampled([speech.astype(np.float32)], int(sample_rate_hz))
+    return np.concatenate(list(pieces))
+
+
+def _write_clip(path: Path, waveform: Waveform, audio_format: AudioFormat) -> None:
+    if audio_format == "wav":
+        write_wav(path, waveform)
+        return
+    encode = encode_flac if audio_format == "flac" else encode_opus
+    with atomic_write(path, "wb") as file:
+        file.write(encode(waveform))

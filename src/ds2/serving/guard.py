@@ -57,9 +57,12 @@ class Guard:
             await _refuse(refused, scope, receive, watched_send)
             self._log(scope, told, start_s)
             return
-        idle = _IdleWatch(self._service, receive, send) if is_socket else None
+        idle = _IdleWatch(self._service, receive, watched_send) if is_socket else None
         try:
-            await self._app(scope, idle.receive if idle else self._sized(receive), watched_send)
+            if idle:
+                await self._app(scope, idle.receive, idle.send)
+            else:
+                await self._app(scope, self._sized(receive), watched_send)
         except WebSocketDisconnect:
             pass  # while something was sent to it
         except Exception:
@@ -159,8 +162,9 @@ class Guard:
 
 
 class _IdleWatch:
-    """Closes a WebSocket whose client sends nothing for long, while somebody waits for it.
+    """Closes a WebSocket on which nothing passes for long, while somebody waits for its client.
 
+    What the server sends counts, too: a client that waits for its last words has no more to say.
     One timer for a connection, not one for a message: messages are many.
     """
 
@@ -180,6 +184,12 @@ class _IdleWatch:
         message = await self._receive()
         self._since_s = None
         return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message."""
+        if self._since_s is not None:
+            self._since_s = self._loop.time()
+        await self._send(message)
 
     def stop(self) -> None:
         """The connection is over."""

@@ -90,7 +90,7 @@ def _run(args: argparse.Namespace, wav_dir: Path) -> None:
         test = _drawn(test_set(path, wav_dir), args)
         hearing = [system for system in systems if system.hears(test.language)]
         kept = wav_dir if args.check else args.kept
-        of_set = [_judged(system, test, kept, args.again) for system in hearing]
+        of_set = [_judged(system, test, kept, args) for system in hearing]
         results += _timed(of_set, test, args.timed) if args.timed else of_set
     print(markdown(results))
     print(f"\n{load_told(results)}")
@@ -128,12 +128,13 @@ def _shuffled(utterances: Sequence[Utterance], seed: int) -> list[Utterance]:
     return shuffled
 
 
-def _judged(system: System, test: TestSet, kept: Path, again: bool) -> Result:
+def _judged(system: System, test: TestSet, kept: Path, args: argparse.Namespace) -> Result:
     """One system's answers to one set, those that are not kept yet by asking."""
     answers = Answers(kept, system, test)
-    if again:
+    if args.again:
         answers.forget()
-    missing = [each for each in test.utterances if each.line not in answers.by_line]
+    in_order = _shuffled(test.utterances, args.seed)  # what is stopped leaves a sample
+    missing = [each for each in in_order if each.line not in answers.by_line]
     if missing or answers.about is None:
         with running(system, test.language) as process:
             answers.keep_about(process.about)

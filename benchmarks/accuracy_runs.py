@@ -177,7 +177,8 @@ class Answers:
             if "version" in fields:
                 self.about = About(**fields)
             else:
-                self.by_line[fields.pop("line")] = Answer(**fields)
+                number = fields.pop("line")
+                self.by_line[number] = Answer(**fields)
 
     def forget(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
-import sys
 from collections import deque
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
@@ -19,7 +17,7 @@ from ds2.serving.board import Note, together
 from ds2.serving.config import ServeSettings
 from ds2.serving.logs import log_to_stderr
 from ds2.serving.metrics import CONTENT_TYPE
-from ds2.serving.server import SWITCH_S, Load
+from ds2.serving.server import Load, begun
 from ds2.serving.service import Service
 
 BEAT_S = 1.0
@@ -94,13 +92,7 @@ class Replica:
 
     def _begin(self) -> Service:
         log_to_stderr()
-        recognizers = self._load()
-        for recognizer in recognizers.values():
-            recognizer.warm_up(self._settings.chunk_ms / 1000)
-        sys.setswitchinterval(SWITCH_S)
-        gc.collect()
-        gc.freeze()  # what is loaded stays: collections need not look at it
-        return Service(recognizers, self._settings)
+        return begun(self._load, self._settings)
 
     async def _tell(self, service: Service) -> None:
         """Pin a note at every beat, until the board says that it is time to drain."""

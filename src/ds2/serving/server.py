@@ -58,15 +58,20 @@ def serve(load: Load, settings: ServeSettings) -> None:
 
 def _work(load: Load, settings: ServeSettings, sockets: Sequence[socket.socket]) -> None:
     """One process: load, warm up, serve."""
+    factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(run_service(begun(load, settings), sockets))
+
+
+def begun(load: Load, settings: ServeSettings) -> Service:
+    """The service of this process, which is made ready to do nothing else."""
     recognizers = load()
     for recognizer in recognizers.values():
         recognizer.warm_up(settings.chunk_ms / 1000)
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # what is loaded stays: collections need not look at it
-    factory = uvicorn.Config("", log_config=None).get_loop_factory()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(run_service(Service(recognizers, settings), sockets))
+    return Service(recognizers, settings)
 
 
 async def run_service(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ds2.cli import main
@@ -168,6 +168,7 @@ def test_hours_and_numbers_of_utterances_can_be_asked_for() -> None:
     }
 
 
+@example(weights=[3], target=5e-324, most=3)
 @given(st.lists(st.integers(0, 50), max_size=9), st.floats(0, 100), st.integers(0, 9))
 @settings(deadline=None)
 def test_a_choice_is_of_different_weights_and_not_too_many(

@@ -41,7 +41,7 @@ def choose(weights: Sequence[int], target: float, most: int) -> list[int]:
 
 def _pool(weights: Sequence[int], target: float) -> list[int]:
     """Indices of the weights to choose from: no larger than need be."""
-    limit = target / FEWEST
+    limit = max(1.0, target / FEWEST)  # weights are whole numbers
     while True:
         pool = [index for index, weight in enumerate(weights) if weight <= limit]
         if len(pool) == len(weights) or sum(weights[i] for i in pool) >= ROOM * target:

@@ -7,9 +7,9 @@
 Each peer runs under its own Python (PY), which has its package, with the model in DIR; ours needs
 none of them. All hear the same 16 kHz WAV files, decoded once; all texts, and the references, go
 through the same normalisation (see docs/results.md). Answers are kept, by model and test set, so
-that a run that is stopped goes on; --again asks anew. Then the first --timed utterances of each
-set are recognised once more, by all systems turn about, for the real-time factor: CPU seconds per
-second of audio. One process at a time, one thread. Linux only.
+that a run that is stopped goes on. Then some utterances of each set (--timed) are recognised once
+more, by all systems turn about, for the real-time factor: CPU seconds per second of audio. One
+process at a time computes, with one thread. Linux only.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from accuracy_systems import SYSTEMS
 from accuracy_table import Result, Timing, as_json, evaluated, load_told, markdown
 from ds2.atomic import atomic_write
 from ds2.bundle import find_bundle, load_bundle
-from ds2.cli.terminal import tracked
+from ds2.cli.terminal import positive, tracked
 from ds2.errors import InputError
 from ds2.manifest import Utterance
 
@@ -58,10 +58,22 @@ def _arguments() -> argparse.Namespace:
         metavar="NAME[.LANGUAGE]=PYTHON:MODEL_DIR",
         help="vosk, whisper, moonshine or pocketsphinx (its model is in its package)",
     )
-    parser.add_argument("--sample", type=int, help="utterances of each set, drawn by the seed")
+    parser.add_argument(
+        "--sample",
+        action="append",
+        default=[],
+        type=_sample,
+        metavar="SET=N",
+        help="take N utterances of a large set, named as its directory, drawn by the seed",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--timed", type=int, default=30, help="utterances of each set (30)")
-    parser.add_argument("--again", action="store_true", help="ask anew what is kept")
+    parser.add_argument("--timed", type=int, default=20, help="utterances of each set (20)")
+    parser.add_argument(
+        "--again",
+        nargs="*",
+        metavar="SYSTEM",
+        help="ask anew, though answers are kept: these systems (ds2, ds2-greedy, vosk...), or all",
+    )
     parser.add_argument("--check", action="store_true", help="2 utterances each, nothing kept")
     parser.add_argument("--kept", type=Path, default=Path("out/accuracy"), help="answers' folder")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
@@ -83,17 +95,26 @@ def _peer(option: str) -> System:
     return System(kind, python, model_dir, language)
 
 
+def _sample(option: str) -> tuple[str, int]:
+    """en-test=500, as a name and a number."""
+    name, _, size = option.partition("=")
+    return name, positive(size)
+
+
 def _run(args: argparse.Namespace, wav_dir: Path) -> None:
     systems = [*_ours(args.model), *args.peer]
     results: list[Result] = []
     for path in args.manifests:
         test = _drawn(test_set(path, wav_dir), args)
         hearing = [system for system in systems if system.hears(test.language)]
+        if not hearing:
+            raise InputError(f"{path}: nothing to compare: name a model for it with -m or --peer")
         kept = wav_dir if args.check else args.kept
         of_set = [_judged(system, test, kept, args) for system in hearing]
         results += _timed(of_set, test, args.timed) if args.timed else of_set
     print(markdown(results))
-    print(f"\n{load_told(results)}")
+    if args.timed:
+        print(f"\n{load_told(results)}")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(args.json) as file:
@@ -114,7 +135,7 @@ def _ours(models: Sequence[str]) -> list[System]:
 
 def _drawn(test: TestSet, args: argparse.Namespace) -> TestSet:
     """The utterances asked for: all of a set, or a sample, in the manifest's order."""
-    size = 2 if args.check else args.sample
+    size = 2 if args.check else dict(args.sample).get(test.name)
     if size is None or size >= len(test.utterances):
         return test
     drawn = _shuffled(test.utterances, args.seed)[:size]
@@ -131,7 +152,7 @@ def _shuffled(utterances: Sequence[Utterance], seed: int) -> list[Utterance]:
 def _judged(system: System, test: TestSet, kept: Path, args: argparse.Namespace) -> Result:
     """One system's answers to one set, those that are not kept yet by asking."""
     answers = Answers(kept, system, test)
-    if args.again:
+    if args.again is not None and (not args.again or system.kind in args.again):
         answers.forget()
     in_order = _shuffled(test.utterances, args.seed)  # what is stopped leaves a sample
     missing = [each for each in in_order if each.line not in answers.by_line]

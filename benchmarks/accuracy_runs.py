@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from ds2.atomic import atomic_write
 from ds2.audio import read_audio, write_wav
 from ds2.errors import InputError
 from ds2.manifest import Utterance, read_manifest
@@ -168,12 +169,13 @@ class Answers:
         self.path = directory / f"{test.name}-{test.key}-{system.key}.jsonl"
         self.about: About | None = None
         self.by_line: dict[int, Answer] = {}  # of the manifest
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        for line in lines:
-            try:
-                fields = json.loads(line)
-            except json.JSONDecodeError:  # the last, cut short
-                continue
+        kept = self.path.read_text() if self.path.exists() else ""
+        whole, _, cut_short = kept.rpartition("\n")
+        if cut_short:
+            with atomic_write(self.path) as file:
+                file.write(whole + "\n")
+        for line in whole.splitlines():
+            fields = json.loads(line)
             if "version" in fields:
                 self.about = About(**fields)
             else:

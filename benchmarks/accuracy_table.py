@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ def comparable(text: str, language: str) -> str:
     if language == "zh":
         return normalised
     return " ".join(SPELLINGS.get(word, word) for word in normalised.split())
+
+
+NAMES = {
+    "common_voice_en": "Common Voice",
+    "commonvoice_zhCN": "Common Voice",
+    "aishell1_sample": "AISHELL-1",
+}
+"""Sources of the packs' manifests, for people."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,13 @@ class Result:
 
     @property
     def name(self) -> str:
-        """As people know it."""
-        names = {"vosk": "Vosk small", "whisper": "Whisper base", "moonshine": "Moonshine tiny"}
-        ours = {"ds2": "ds2, language model", "ds2-greedy": "ds2, greedy"}
-        return {**names, **ours}.get(self.system.kind, self.system.kind)
+        """As people know it, with the name of its model's directory."""
+        if self.system.is_ours:
+            decoding = "language model" if self.system.kind == "ds2" else "greedy"
+            return f"ds2 {Path(self.system.model_dir).name}, {decoding}"
+        names = {"vosk": "Vosk", "whisper": "Whisper", "moonshine": "Moonshine"}
+        kind = names.get(self.system.kind, self.system.kind)
+        return f"{kind} {Path(self.system.model_dir).name}".strip()
 
 
 def evaluated(
@@ -95,7 +107,7 @@ def _set_table(set_name: str, results: Sequence[Result]) -> str:
     sources = sources if len(sources) > 1 else []
     measure = "WER" if language == "en" else "CER"
     headings = ["system", "streams", "MB", f"{measure} %"]
-    headings += ["CER %"] * (language == "en") + [f"{measure} % {_readable(s)}" for s in sources]
+    headings += ["CER %"] * (language == "en") + [f"{measure} % {NAMES.get(s, s)}" for s in sources]
     headings += ["RTF", "peak MB"]
     rows = [_row(result, sources) for result in results]
     lines = [f"| {' | '.join(cells)} |" for cells in [headings, ["---"] * len(headings), *rows]]
@@ -125,16 +137,9 @@ def _shown(rate: Rate) -> str:
     return f"{100 * rate.rate:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
-def _readable(source: str) -> str:
-    return source.replace("_", " ").replace("commonvoice", "Common Voice")
-
-
 def load_told(results: Sequence[Result]) -> str:
     """How busy the machine was, which CPU seconds are not free of."""
-    loads = [result.timing.load for result in results if result.timing]
-    if not loads:
-        return ""
-    load = float(np.mean(loads))
+    load = float(np.mean([result.timing.load for result in results if result.timing]))
     busy = "a busy machine: compare rows, not absolute values" if load > 1.5 else "a quiet machine"
     return f"RTF: {busy} (mean load {load:.1f})."
 

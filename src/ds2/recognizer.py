@@ -109,7 +109,7 @@ class Recognizer:
             self.bundle,
             self._decoders(phrases, num_alternatives),
             rules=endpoints,
-            voice=voice.stream() if voice and endpoints else None,
+            voice=voice.stream(endpoints.voice_threshold) if voice and endpoints else None,
             num_alternatives=self._num_alternatives(num_alternatives),
         )
         return self._stream(segments, chunk_s)

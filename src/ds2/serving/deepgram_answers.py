@@ -146,8 +146,10 @@ def refusal(refused: Refused, request_id: str) -> Response:
     code = ERROR_CODES.get(refused.status, "INTERNAL_SERVER_ERROR")
     body = {"err_code": code, "err_msg": refused.message, "request_id": request_id}
     # Clients see no body of a handshake that failed: they look at these.
-    plain = refused.message.encode("ascii", "replace").decode()
-    headers = {"dg-request-id": request_id, "dg-error": " ".join(plain.split())}
+    plain = "".join(
+        each if " " <= each <= "~" else "?" for each in " ".join(refused.message.split())
+    )
+    headers = {"dg-request-id": request_id, "dg-error": plain}
     return JSONResponse(body, refused.status, headers)
 
 

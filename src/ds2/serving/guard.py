@@ -124,7 +124,7 @@ class Guard:
         allowed = self._service.settings.allowed_origins
         if "*" in allowed or origin in allowed:
             return
-        if urlsplit(origin).netloc != _header(scope, b"host"):
+        if _host_of(origin) != _header(scope, b"host"):
             self._service.metrics.refused.labels("origin").inc()
             raise Refused(403, f"pages of {origin[:200]} may not connect: see --allow-origin")
 
@@ -221,6 +221,14 @@ def _header(scope: Scope, name: bytes) -> str:
     return str(found[0].decode("latin-1")) if found else ""
 
 
+def _host_of(origin: str) -> str | None:
+    """The host and port of an origin; None where it has none that could be."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the error; a WebSocket's handshake too, where the server can."""
     response = error_response(refused.status, refused.message, refused.param)
@@ -229,6 +237,7 @@ async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) 
     elif "websocket.http.response" in scope.get("extensions", {}):
         await receive()  # websocket.connect
         await response({**scope, "type": "websocket"}, receive, send)
+        await asyncio.sleep(0)  # until it is gone: uvicorn logs an error for who returns sooner
     else:
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": refused.message})

@@ -14,6 +14,7 @@ from ds2.ctc.phrases import HotPhrase
 from ds2.endpoint import EndpointRules
 from ds2.errors import InputError
 from ds2.events import Endpoint, Event, Final, Partial, SpeechStart
+from ds2.serving import sockets
 from ds2.serving.samples import Encoding, Samples
 from ds2.serving.service import Refused, Service, Session, StreamOptions
 from ds2.settings import settings_from
@@ -135,13 +136,7 @@ async def _message(websocket: WebSocket) -> bytes | dict[str, Any]:
         raise WebSocketDisconnect(message.get("code", 1005))
     if (data := message.get("bytes")) is not None:
         return bytes(data)
-    try:
-        parsed = json.loads(message["text"])
-    except (ValueError, RecursionError):
-        raise Refused(400, "a text message must be JSON") from None
-    if not isinstance(parsed, dict):
-        raise Refused(400, "a text message must be a JSON object")
-    return parsed
+    return sockets.object_in(message["text"])
 
 
 def _start_of(message: bytes | dict[str, Any]) -> Start:
@@ -211,4 +206,5 @@ async def _tell(websocket: WebSocket, refused: Refused) -> None:
 
 
 async def _send(websocket: WebSocket, message: Mapping[str, Any]) -> None:
-    await websocket.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    await sockets.send_text(websocket, text)

@@ -1,6 +1,5 @@
 """The form that OpenAI's clients send with a recording, read and checked."""
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ds2.errors import InputError
+from ds2.serving.given_json import json_in
 from ds2.serving.openai_request import TurnDetection, turn_detection
 from ds2.serving.service import Refused
 from ds2.transcript import LineShape
@@ -183,7 +183,7 @@ def _chunking(form: FormData) -> Literal["auto"] | TurnDetection | None:
         return "auto"
     if value is not None:
         try:
-            keys = json.loads(value)
+            keys = json_in(value)
         except ValueError:
             keys = {}
     if not isinstance(keys, Mapping) or keys.get("type") != "server_vad":

@@ -111,14 +111,16 @@ def _spelt(phrase: HotPhrase, alphabet: Alphabet) -> str:
 class TurnDetection:
     """When a turn begins and when it ends; OpenAI's names and defaults."""
 
-    threshold: float = 0.5  # from which probability on a sound is speech
+    threshold: float = 0.5  # from which probability on a sound is speech: for a server with --vad
     prefix_padding_ms: int = 300  # what a turn holds before its speech
     silence_duration_ms: int = 500  # that ends a turn
 
     @property
     def rules(self) -> EndpointRules:
         """Where segments end, so that turns do."""
-        return EndpointRules(pause_s=self.silence_duration_ms / 1000)
+        return EndpointRules(
+            pause_s=self.silence_duration_ms / 1000, voice_threshold=self.threshold
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As clients are told it."""
@@ -137,7 +139,7 @@ def turn_detection(data: Mapping[str, Any], where: str) -> TurnDetection:
     kind = data.get("type", "server_vad")
     if kind == "semantic_vad":
         eagerness = data.get("eagerness") or "auto"
-        if eagerness not in _PATIENCE_MS:
+        if not isinstance(eagerness, str) or eagerness not in _PATIENCE_MS:
             told = f"eagerness: must be one of {', '.join(_PATIENCE_MS)}"
             raise Refused(400, told, f"{where}.eagerness")
         return TurnDetection(silence_duration_ms=_PATIENCE_MS[eagerness])

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import json
 import logging
 import secrets
 from collections.abc import Mapping
@@ -15,7 +14,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ds2.serving import sockets
 from ds2.serving.client_secrets import ClientSecrets
+from ds2.serving.given_json import json_in
 from ds2.serving.openai_answers import error_body
 from ds2.serving.realtime_keys import create_client_secret, session_by_key
 from ds2.serving.realtime_settings import (
@@ -31,8 +32,6 @@ from ds2.serving.service import Refused, Service, Session, StreamOptions
 
 FEED_S = 1.0
 """A message may hold more audio than may wait for the model: it is fed by the second."""
-
-LONGEST_REASON = 123  # bytes that a WebSocket may be closed with
 
 _BETA_HEADER, _BETA_SUBPROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
 _TOO_BUSY, _NOT_ALLOWED, _BROKEN = 1013, 1008, 1011  # why a WebSocket is closed
@@ -256,7 +255,7 @@ class _Connection:
 
     async def _write(self, message: Message) -> None:
         named = {"event_id": f"event_{secrets.token_hex(12)}", **message}
-        await self._websocket.send_text(json.dumps(named, ensure_ascii=False))
+        await sockets.send(self._websocket, named)
 
     async def _close_for(self, error: Refused, event_id: str | None = None) -> None:
         """Tell the client why, and hang up; once, though both tasks may have a reason."""
@@ -265,8 +264,9 @@ class _Connection:
         self._is_closed = True
         code = _TOO_BUSY if error.status in (429, 503) else _NOT_ALLOWED
         await self._write(_error(error, event_id))
-        reason = error.message.encode()[:LONGEST_REASON].decode(errors="ignore")
-        await self._websocket.close(_BROKEN if error.status == 500 else code, reason)
+        await sockets.close(
+            self._websocket, _BROKEN if error.status == 500 else code, error.message
+        )
 
 
 def _parsed(text: str | None) -> Mapping[str, Any]:
@@ -274,8 +274,8 @@ def _parsed(text: str | None) -> Mapping[str, Any]:
     if text is None:
         raise Refused(400, "send JSON as text: audio comes as base64 in it")
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = json_in(text)
+    except ValueError:
         raise Refused(400, "this is no JSON") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise Refused(400, "type: a message must be an object with a type", "type")

@@ -1,15 +1,15 @@
 """Short-lived keys for live sessions, by HTTP: OpenAI's client secrets, and the beta's sessions."""
 
 import asyncio
-import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
 from ds2.serving.client_secrets import LIFETIME_S, LONGEST_S, SHORTEST_S, ClientSecrets
+from ds2.serving.given_json import json_in
 from ds2.serving.keys import keys_in
 from ds2.serving.openai_answers import error_response
 from ds2.serving.realtime_settings import SessionSettings, session_body, stream_options, updated
@@ -46,6 +46,8 @@ async def create_client_secret(
             raise Refused(400, f"session: {error}", "session") from None
     except Refused as error:
         return error_response(error.status, error.message, error.param)
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody reads it
     told = session_body(service, settings, f"sess_{secrets.token_hex(12)}", flat=flat)
     secret = {"value": value, "expires_at": expires_at}
     return JSONResponse({**told, "client_secret": secret} if flat else {**secret, "session": told})
@@ -59,8 +61,8 @@ async def _json_body(request: Request) -> Mapping[str, Any]:
         if len(data) > LARGEST_BODY:
             raise Refused(413, f"the body is larger than {LARGEST_BODY} bytes")
     try:
-        body = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
+        body = json_in(data or b"{}")
+    except ValueError:
         raise Refused(400, "the body is no JSON") from None
     if not isinstance(body, dict):
         raise Refused(400, "the body must be a JSON object")

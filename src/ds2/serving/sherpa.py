@@ -129,7 +129,7 @@ async def _serve_live(
     if samples.has_rest:
         await sockets.close(websocket, sockets.INVALID, sockets.SPLIT_SAMPLE)
         return
-    await websocket.send_text("Done!")
+    await sockets.send_text(websocket, "Done!")
     await sockets.close(websocket)
 
 

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ds2.serving.given_json import json_in
 from ds2.serving.service import Refused, Session
 
 NORMAL, INVALID, POLICY_VIOLATION, TOO_BIG, FAILED, TRY_AGAIN_LATER = (
@@ -31,7 +32,18 @@ async def receive(websocket: WebSocket) -> bytes | str:
 
 async def send(websocket: WebSocket, message: dict[str, Any]) -> None:
     """Send JSON. Raises WebSocketDisconnect."""
-    await websocket.send_text(json.dumps(message, ensure_ascii=False))
+    await send_text(websocket, json.dumps(message, ensure_ascii=False))
+
+
+async def send_text(websocket: WebSocket, text: str) -> None:
+    """Send a text. Raises WebSocketDisconnect, also where the server itself has hung up.
+
+    It does so, and tells nobody else, when a message is too large and when nothing comes for long.
+    """
+    try:
+        await websocket.send_text(text)
+    except RuntimeError:
+        raise WebSocketDisconnect(1006) from None
 
 
 async def close(websocket: WebSocket, code: int = NORMAL, reason: str = "") -> None:
@@ -45,6 +57,7 @@ async def deny(websocket: WebSocket, response: Response) -> None:
     """Answer a handshake as HTTP does; where the server cannot, close."""
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(response)
+        await asyncio.sleep(0)  # until it is gone: uvicorn logs an error for who returns sooner
     else:
         await close(websocket, POLICY_VIOLATION)
 
@@ -52,8 +65,8 @@ async def deny(websocket: WebSocket, response: Response) -> None:
 def object_in(text: str | bytes) -> dict[str, Any]:
     """A JSON object. Raises Refused."""
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):  # an unfinished one, or one nested a thousand deep
+        parsed = json_in(text)
+    except ValueError:
         raise Refused(400, "a text message must be JSON") from None
     if not isinstance(parsed, dict):
         raise Refused(400, "a text message must be a JSON object")

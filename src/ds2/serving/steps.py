@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ds2.acoustic import UNKNOWN_LENGTH, gather_state, scatter_state
 from ds2.streams import Stream
+from ds2.voice import listen
 
 
 def frames_of_step(streams: Sequence[Stream], max_frames: int) -> int:
@@ -39,6 +40,7 @@ def step(streams: Sequence[Stream], num_frames: int) -> NDArray[np.float32]:
     The rows of the states are copied: as views of the batch, an idle stream's would keep all of
     it. That, and putting the batch together, takes less than a hundredth of the step's time.
     """
+    listen([voice for stream in streams if (voice := stream.segments.voice)])
     frames = np.stack([stream.take_frames(num_frames) for stream in streams])
     lengths = np.array([stream.length for stream in streams], np.int64)
     state = gather_state([stream.state for stream in streams])

@@ -42,6 +42,49 @@ def test_build_writes_a_model_and_says_what_it_is(
     assert NgramModel.load(arpa).counts == model.counts
 
 
+def test_sentences_that_are_held_out_are_not_learnt_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, dev, output = tmp_path / "text.txt", tmp_path / "dev.jsonl", tmp_path / "lm.bin"
+    source.write_text(GENESIS + "Xylophones, yes!\n")
+    line = {"audio_filepath": "a.wav", "duration": 1.0, "text": "xylophones yes"}
+    dev.write_text(json.dumps(line))
+    ds2("build", source, "-o", output, "--order", 2)
+    assert "xylophones" in NgramModel.load(output).vocabulary
+    capsys.readouterr()
+    ds2("build", source, "-o", output, "--order", 2, "--held-out", dev)
+    assert f"1 lines left out that stand in {dev}" in capsys.readouterr().out
+    assert "xylophones" not in NgramModel.load(output).vocabulary
+
+
+def test_spaces_do_not_hide_a_sentence_that_is_held_out(tmp_path: Path) -> None:
+    source, dev, output = tmp_path / "poem.txt", tmp_path / "dev.txt", tmp_path / "lm.bin"
+    lines = POEM.split("\n")
+    source.write_text(POEM, encoding="utf-8")
+    dev.write_text(" ".join(lines[0]), encoding="utf-8")
+    build = ("build", source, "-o", output, "--language", "zh", "--order", 2)
+    ds2(*build, "--discount-fallback", "--held-out", dev)
+    assert not set(lines[0]) - set("".join(lines[1:])) & set(NgramModel.load(output).vocabulary)
+
+
+def test_a_manifest_is_a_text(tmp_path: Path) -> None:
+    manifest, text = tmp_path / "train.jsonl", tmp_path / "train.txt"
+    text.write_text(GENESIS)
+    lines = ({"audio_filepath": "a.wav", "text": line} for line in GENESIS.strip().split("\n"))
+    manifest.write_text("\n".join(map(json.dumps, lines)))
+    for source in (manifest, text):
+        ds2("build", source, "-o", source.with_suffix(".bin"), "--order", 3)
+    assert manifest.with_suffix(".bin").read_bytes() == text.with_suffix(".bin").read_bytes()
+
+
+def test_the_line_of_a_mark_is_right_beside_lines_held_out(tmp_path: Path) -> None:
+    source, dev = tmp_path / "text.txt", tmp_path / "dev.txt"
+    source.write_text("a dog\na cat\nan <unk>\n")
+    dev.write_text("a dog\n")
+    with pytest.raises(InputError, match=r"text\.txt:3: holds the word <unk>"):
+        ds2("build", source, "-o", tmp_path / "lm.bin", "--no-normalise", "--held-out", dev)
+
+
 def test_mandarin_is_built_of_characters(tmp_path: Path) -> None:
     source, output = tmp_path / "poem.txt", tmp_path / "lm.bin"
     source.write_text(POEM, encoding="utf-8")

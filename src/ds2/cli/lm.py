@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,12 @@ def _add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         description="Estimate a model by interpolated modified Kneser-Ney smoothing, as KenLM's "
         "lmplz does, from texts of one sentence a line.",
     )
-    parser.add_argument("texts", nargs="+", metavar="TEXT", help="UTF-8, plain or .gz; - for stdin")
+    parser.add_argument(
+        "texts",
+        nargs="+",
+        metavar="TEXT",
+        help="UTF-8, plain or .gz; - for stdin; of a manifest (.jsonl) the texts",
+    )
     _add_output(parser)
     parser.add_argument("--order", type=int, default=5, metavar="N", help="longest n-grams (5)")
     parser.add_argument(
@@ -72,6 +77,13 @@ def _add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--unit",
         choices=("word", "character"),
         help="what the model calls a word (word for en, character for zh)",
+    )
+    parser.add_argument(
+        "--held-out",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="texts or manifests whose sentences are left out: what the model will be judged on",
     )
     parser.add_argument(
         "--prune",
@@ -148,6 +160,7 @@ def _build(args: argparse.Namespace) -> None:
             config,
             unit=args.unit or ("word" if args.language == "en" else "character"),
             language=None if args.no_normalise else args.language,
+            held_out=args.held_out,
             skip_blank=args.skip_blank_lines,
             exact=args.exact,
             arpa=args.arpa,
@@ -161,10 +174,10 @@ def _build(args: argparse.Namespace) -> None:
             "of no words: --skip-blank-lines leaves them out",
             file=sys.stderr,
         )
-    _print_built(args.output, built)
+    _print_built(args.output, built, args.held_out)
 
 
-def _print_built(path: Path, built: "Built") -> None:
+def _print_built(path: Path, built: "Built", held_out: Sequence[str]) -> None:
     from rich.console import Console
 
     table = new_table("order", "n-grams", "pruned", "D1", "D2", "D3+")
@@ -173,15 +186,11 @@ def _print_built(path: Path, built: "Built") -> None:
     ):
         shown = (f"{discount:.4f}" for discount in discounts)
         table.add_row(str(order), f"{count:,}", f"{unpruned - count:,}", *shown)
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{path}: {megabytes(path.stat().st_size)}, from {built.num_words:,} words in "
-        f"{built.num_sentences:,} sentences",
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
-    )
+    Console().print(table)
+    if held_out:
+        print(f"{built.num_held_out:,} lines left out that stand in {', '.join(held_out)}")
+    size = megabytes(path.stat().st_size)
+    print(f"{path}: {size}, from {built.num_words:,} words in {built.num_sentences:,} sentences")
 
 
 def _add_convert(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

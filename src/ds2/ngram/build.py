@@ -13,7 +13,7 @@ from ds2.errors import InputError
 from ds2.ngram.arpa import write_arpa
 from ds2.ngram.binary import ModelFacts
 from ds2.ngram.columns import DEFAULT_MEMORY, Workspace
-from ds2.ngram.corpus import Report, Unit, new_numbering, read_sentences
+from ds2.ngram.corpus import HeldOut, Report, Unit, new_numbering, read_lines, read_sentences
 from ds2.ngram.counts import NgramCounter
 from ds2.ngram.estimate import EstimateConfig, estimate
 from ds2.ngram.writing import save_model
@@ -26,6 +26,7 @@ class Built:
 
     num_sentences: int
     num_blank: int  # sentences without words among these
+    num_held_out: int  # lines that were left out
     num_words: int
     counts: tuple[int, ...]  # n-grams of each order
     counts_unpruned: tuple[int, ...]
@@ -39,6 +40,7 @@ def build_model(
     *,
     unit: Unit,
     language: Literal["en", "zh"] | None = None,
+    held_out: Sequence[str | Path] = (),
     skip_blank: bool = False,
     exact: bool = False,
     arpa: Path | None = None,
@@ -47,8 +49,10 @@ def build_model(
 ) -> Built:
     """Estimate a model and write it.
 
-    sources: texts of one sentence a line: files, plain or .gz, or "-" for standard input.
+    sources: texts of one sentence a line: files, plain or .gz, or "-" for standard input; or
+        manifests, of which the texts count.
     language: whose normaliser every line goes through; None takes the text as it is.
+    held_out: texts or manifests whose sentences are left out wherever they stand in the sources.
     skip_blank: leave out lines without words, which otherwise are sentences, as for lmplz.
     exact: keep float32, which takes up to half as much space again.
     arpa: where to write the model as text too, with exact numbers.
@@ -58,11 +62,17 @@ def build_model(
     """
     report = report or _silent
     normaliser = None if language is None else partial(normalise, language=language)
+    away = HeldOut(read_lines(held_out, normaliser)) if held_out else None
     with Workspace(memory) as workspace:
         numbering = new_numbering(unit)
         counter = NgramCounter(config.order, workspace)
         for tokens in read_sentences(
-            sources, numbering, normaliser=normaliser, skip_blank=skip_blank, report=report
+            sources,
+            numbering,
+            normaliser=normaliser,
+            held_out=away,
+            skip_blank=skip_blank,
+            report=report,
         ):
             counter.add(tokens)
         if counter.num_words == 0:
@@ -73,6 +83,7 @@ def build_model(
         built = Built(
             counter.num_sentences,
             counter.num_blank,
+            away.num_met if away is not None else 0,
             counter.num_words,
             tuple(level.num_kept(workspace) for level in levels),
             tuple(map(len, levels)),

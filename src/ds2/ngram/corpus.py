@@ -6,7 +6,7 @@ import itertools
 import sys
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ds2.errors import InputError
+from ds2.manifest import read_manifest
 
 Unit = Literal["word", "character"]
 Tokens = npt.NDArray[np.int32]
@@ -28,6 +29,26 @@ STANDARD_INPUT = "-"
 BLOCK_BYTES = 1 << 20
 _NEW, _SPACE = -1, -2
 _LAST_SPACE = 0x3000  # Unicode has no white space beyond the ideographic one
+
+
+class HeldOut:
+    """Sentences that a model must not have seen: those it will be judged on. Spaces count not."""
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self._keys = frozenset(map(_without_spaces, sentences)) - {""}
+        self.num_met = 0
+        """Lines that have been left out."""
+
+    def without(self, lines: Iterable[str]) -> list[str]:
+        """The lines that are none of them."""
+        given = list(lines)
+        left = [line for line in given if _without_spaces(line) not in self._keys]
+        self.num_met += len(given) - len(left)
+        return left
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.split())
 
 
 class Numbering(Protocol):
@@ -91,13 +112,16 @@ def read_sentences(
     numbering: Numbering,
     *,
     normaliser: Callable[[str], str] | None = None,
+    held_out: HeldOut | None = None,
     skip_blank: bool = False,
     report: Report | None = None,
 ) -> Iterator[Tokens]:
     """The sentences of texts, one a line, as ids: BEGIN, words, END, BEGIN, words, ...
 
-    sources: UTF-8 files, plain or .gz, or "-" for standard input.
+    sources: UTF-8 files, plain or .gz, or "-" for standard input; or manifests (.jsonl, .jsonl.gz,
+        directories), of which the texts count.
     normaliser: is applied to every line; None takes the text as it is.
+    held_out: lines to leave out, normalised too.
     skip_blank: leaves out lines without words, which otherwise are sentences of no words.
 
     Raises InputError, with file and line, for what cannot be read, is not UTF-8, or uses one of
@@ -107,12 +131,17 @@ def read_sentences(
         if report is not None:
             report("reading text", fraction)
         text = _decoded(block, source, first_line)
-        if normaliser is not None:
-            lines = map(normaliser, text.removesuffix("\n").split("\n"))
-            block = ("\n".join(lines) + "\n").encode()
+        if normaliser is not None or held_out is not None:
+            lines: Iterable[str] = text.removesuffix("\n").split("\n")
+            lines = lines if normaliser is None else map(normaliser, lines)
+            block = "".join(
+                f"{line}\n" for line in (lines if held_out is None else held_out.without(lines))
+            ).encode()
+        if not block:
+            continue
         tokens = numbering.tokens(block)
         if np.count_nonzero(tokens <= END) != 2 * block.count(b"\n"):
-            raise _mark_error(block, source, first_line)
+            raise _mark_error(text.encode(), source, first_line)
         if skip_blank:
             blank = np.flatnonzero((tokens[:-1] == BEGIN) & (tokens[1:] == END))
             tokens = np.delete(tokens, np.concatenate([blank, blank + 1]))
@@ -166,6 +195,10 @@ def _open(source: str | Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
         yield sys.stdin.buffer, None
         return
     path = Path(source)
+    if path.is_dir() or path.name.endswith((".jsonl", ".jsonl.gz")):
+        texts = (" ".join((utterance.text or "").split()) for utterance in read_manifest(path))
+        yield io.BytesIO("".join(f"{text}\n" for text in texts if text).encode()), None
+        return
     try:
         with path.open("rb") as raw:
             if path.suffix == ".gz":
@@ -192,8 +225,8 @@ def _decoded(block: bytes, source: str, first_line: int) -> str:
         ) from None
 
 
-def _mark_error(block: bytes, source: str, first_line: int) -> InputError:
-    for number, line in enumerate(block.split(b"\n"), first_line):
+def _mark_error(lines: bytes, source: str, first_line: int) -> InputError:
+    for number, line in enumerate(lines.split(b"\n"), first_line):
         for mark in MARKS:
             if mark.encode() in line.split():
                 return InputError(

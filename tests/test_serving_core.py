@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -311,6 +312,20 @@ def test_bodies_that_do_not_tell_their_size_have_one_too(at: str) -> None:
     )
     assert answer.status_code == 413
     assert "larger than 50000 bytes" in answer.json()["error"]["message"]
+
+
+def test_bodies_that_stop_coming_are_not_waited_for(recognizer: Recognizer) -> None:
+    head = (
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    )
+    with listening({"tiny": recognizer}, ServeSettings(idle_timeout_s=0.2)) as at:
+        host, port = at.split(":")
+        with socket.create_connection((host, int(port)), timeout=20.0) as client:
+            client.sendall(head.encode())
+            answer = client.makefile("rb").read().decode()
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert "nothing of the request came for 0.2 s" in answer
 
 
 async def in_step(service: Service) -> list[bool]:

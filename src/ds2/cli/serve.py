@@ -79,7 +79,7 @@ def _add_work(group: "argparse._ArgumentGroup") -> None:
 def _add_limits(group: "argparse._ArgumentGroup") -> None:
     _add(group, "max-streams", positive, "N", "most at once in a process, uploads too (64)")
     _add(group, "max-buffer-s", float, "S", "audio of a stream that waits, before it is held (8)")
-    _add(group, "idle-timeout-s", float, "S", "closes WebSockets that send nothing (60)")
+    _add(group, "idle-timeout-s", float, "S", "ends connections and uploads that send nothing (60)")
     _add(group, "max-message-bytes", positive, "N", "of a WebSocket message (1048576)")
     _add(group, "max-upload-bytes", positive, "N", "of a request (209715200)")
     _add(group, "max-upload-s", float, "S", "audio in an upload (14400)")

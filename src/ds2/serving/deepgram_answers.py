@@ -15,6 +15,7 @@ ERROR_CODES = {
     400: "Bad Request",
     401: "INVALID_AUTH",
     404: "Bad Request",
+    408: "REQUEST_TIMEOUT",
     413: "PAYLOAD_TOO_LARGE",
     429: "TOO_MANY_REQUESTS",
     503: "SERVICE_UNAVAILABLE",

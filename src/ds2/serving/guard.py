@@ -62,7 +62,7 @@ class Guard:
             if idle:
                 await self._app(scope, idle.receive, idle.send)
             else:
-                await self._app(scope, self._sized(receive), watched_send)
+                await self._app(scope, self._bounded(receive), watched_send)
         except WebSocketDisconnect:
             pass  # while something was sent to it
         except Exception:
@@ -128,19 +128,28 @@ class Guard:
             self._service.metrics.refused.labels("origin").inc()
             raise Refused(403, f"pages of {origin[:200]} may not connect: see --allow-origin")
 
-    def _sized(self, receive: Receive) -> Receive:
-        """Raises Refused when a body grows larger than its sender had to tell, or did not tell."""
-        num_bytes = 0
+    def _bounded(self, receive: Receive) -> Receive:
+        """Raises Refused when a body is too large, whatever its sender told, or stops coming."""
+        num_bytes, is_whole = 0, False
+        limit_s = self._service.settings.idle_timeout_s
 
-        async def sized() -> Message:
-            nonlocal num_bytes
-            message = await receive()
+        async def bounded() -> Message:
+            nonlocal num_bytes, is_whole
+            if is_whole:
+                return await receive()  # tells when the client goes away
+            try:
+                message = await asyncio.wait_for(receive(), limit_s)
+            except TimeoutError:
+                self._service.metrics.refused.labels("idle").inc()
+                told = f"nothing of the request came for {limit_s:g} s: send it without pauses"
+                raise Refused(408, told) from None
+            is_whole = not message.get("more_body", False)
             num_bytes += len(message.get("body", b""))
             if num_bytes > self._service.settings.max_upload_bytes:
                 raise self._too_large()
             return message
 
-        return sized
+        return bounded
 
     def _too_large(self) -> Refused:
         self._service.metrics.refused.labels("size").inc()

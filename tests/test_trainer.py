@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from ds2.alphabet import Alphabet, english_bigrams, english_characters
 from ds2.cli import main
@@ -29,7 +30,7 @@ from ds2.training.journal import Journal
 from ds2.training.network import Network
 from ds2.training.optimiser import build_optimiser, learning_rate, rescale_gradient
 from ds2.training.parts import freeze
-from ds2.training.run import prepare_run_directory, train
+from ds2.training.run import LOCK, prepare_run_directory, train
 from ds2.training.step import Stepper
 from tones import QUICKSTART, random_texts, tone_config, tone_settings, write_tones
 
@@ -121,6 +122,20 @@ def test_a_new_run_refuses_the_place_of_an_old_one_and_an_old_one_another_networ
     _, longer = prepare_run_directory(run_dir, None, ["training.epochs=2"])
     train(run_dir, longer)
     assert [line["epoch"] for line in metrics(run_dir, "dev")] == [1, 2]
+
+
+def test_two_processes_do_not_train_in_one_directory(tmp_path: Path) -> None:
+    train_manifest, dev = tones(tmp_path, 2, 1)
+    run_dir = tmp_path / "run"
+    config = tone_config(train_manifest, dev, training__epochs=1)
+    with FileLock(run_dir / LOCK), pytest.raises(InputError, match="another process trains there"):
+        train(run_dir, config)
+    assert not (run_dir / "config.toml").exists()
+    train(run_dir, config)
+    before = (run_dir / "metrics.jsonl").read_bytes()
+    with FileLock(run_dir / LOCK), pytest.raises(InputError, match="another process trains there"):
+        train(run_dir, config)
+    assert (run_dir / "metrics.jsonl").read_bytes() == before
 
 
 def test_a_run_whose_minibatches_change_begins_its_epoch_again(tmp_path: Path) -> None:

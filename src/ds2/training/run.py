@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from ds2.atomic import atomic_write
 from ds2.corpora.shards import is_shards
@@ -20,6 +21,8 @@ from ds2.training.stop import StopRequest
 from ds2.training.trainer import CHECKPOINTS, Trainer
 
 CONFIG = "config.toml"
+LOCK = ".lock"
+"""Held by the process that trains; the system lets go of it when that ends, however it ends."""
 
 
 def prepare_run_directory(
@@ -65,6 +68,9 @@ def train(run_dir: Path, config: RunConfig) -> int | None:
         workers, device = stack.enter_context(started_workers(config.training.device))
         torch.set_num_threads(config.training.num_threads or torch.get_num_threads())
         display = stack.enter_context(Display(config.training.epochs, quiet=not workers.is_first))
+        is_old = workers.from_first((run_dir / CONFIG).exists())
+        if is_old:
+            _lock(run_dir, workers, stack)
         checkpoint, problems = newest_checkpoint(run_dir, workers)
         config = _with_streams(config, workers.world_size)
         data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None)
@@ -75,6 +81,8 @@ def train(run_dir: Path, config: RunConfig) -> int | None:
         if checkpoint is None and config.training.init_from:
             display.say(begin_from(model.network, data.alphabet, config.training.init_from))
         workers.share_weights(model.network)
+        if not is_old:
+            _lock(run_dir, workers, stack)
         if workers.is_first:  # from here on it is a run that one can go on with
             write_config(run_dir, config)
         stop = stack.enter_context(StopRequest().listening())
@@ -89,6 +97,19 @@ def train(run_dir: Path, config: RunConfig) -> int | None:
         finally:
             trainer.close()
         return stop.signal
+
+
+def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
+    """Keep other runs out of the directory until the stack is left. Raises InputError."""
+    is_ours = True
+    if workers.is_first:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            stack.enter_context(FileLock(run_dir / LOCK, blocking=False))
+        except Timeout:
+            is_ours = False
+    if not workers.from_first(is_ours):
+        raise InputError(f"{run_dir}: another process trains there: wait for it, or stop it")
 
 
 def _introduce(

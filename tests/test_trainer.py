@@ -261,7 +261,9 @@ def test_accumulated_minibatches_step_as_their_mean() -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_fine_tuning_takes_all_weights_or_all_but_the_output_layer(tmp_path: Path) -> None:
+def test_fine_tuning_takes_all_weights_but_those_of_labels_that_are_new(
+    tmp_path: Path,
+) -> None:
     train_manifest, dev = tones(tmp_path, 2, 1)
     config = tone_config(train_manifest, dev, training__epochs=1)
     train(tmp_path / "old", config)
@@ -273,16 +275,25 @@ def test_fine_tuning_takes_all_weights_or_all_but_the_output_layer(tmp_path: Pat
     )
     assert all(torch.equal(v, old.network[n]) for n, v in network.state_dict().items())
 
-    alphabet: Alphabet = english_bigrams()
+    alphabet = Alphabet("characters", "en", ("b", "é", "a"))
     network = Network(config.network, len(alphabet))
     before = weights(network)
-    assert "but the output layer's" in begin_from(network, alphabet, tmp_path / "old")
-    assert not {n for n in changed(before, network) if n.startswith("output")}
+    assert "for 3 of 4 labels" in begin_from(network, alphabet, tmp_path / "old")
     assert torch.equal(network.recurrent[0].input_weight, old.network["recurrent.0.input_weight"])
+    for part in ("output.weight", "output.bias"):
+        blank, a, b = old.network[part][:3]
+        assert torch.equal(network.state_dict()[part], torch.stack([blank, b, before[part][2], a]))
 
-    other = Network(replace(config.network, hidden_size=9), 29)
-    with pytest.raises(InputError, match=r"recurrent\.0"):
-        begin_from(other, english_characters(), tmp_path / "old")
+    alphabet = english_bigrams()
+    network = Network(config.network, len(alphabet))
+    before = weights(network)
+    assert "for 0 of 758 labels" in begin_from(network, alphabet, tmp_path / "old")
+    assert not {n for n in changed(before, network) if n.startswith("output")}
+
+    for change in ({"hidden_size": 9}, {"num_recurrent": 2}, {"lookahead": 0}):
+        other = Network(replace(config.network, **change), 29)
+        with pytest.raises(InputError, match="its network differs from this one in"):
+            begin_from(other, english_characters(), tmp_path / "old")
 
     again = replace(config, training=replace(config.training, init_from=tmp_path / "old"))
     train(tmp_path / "new", again)

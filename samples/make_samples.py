@@ -1,22 +1,27 @@
-"""Make the clips of this directory, and their manifest, with the espeak-ng synthesiser.
+"""Make the clips of this directory, and their manifests, with the Kokoro synthesiser.
 
-Usage: python samples/make_samples.py [DIRECTORY]    (default: the directory of this file)
+Usage: python samples/make_samples.py KOKORO_ONNX VOICES_DIR [DIRECTORY]
 
-The same version of espeak-ng, and of FFmpeg within PyAV, makes the same bytes again.
+KOKORO_ONNX is the model, VOICES_DIR holds a .bin of (510, 1, 256) float32 for each voice; the clips
+go to the directory of this file if no other is named. Needs kokoro-onnx and misaki[zh]; README.md
+says where all that comes from.
 """
 
 import json
-import re
-import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import av
 import numpy as np
+import soxr
+from kokoro_onnx import Kokoro
+from misaki import zh
 
 from ds2.atomic import atomic_write
-from ds2.audio import SAMPLE_RATE_HZ, Waveform, read_audio
+from ds2.audio import SAMPLE_RATE_HZ, Waveform
 
 BIT_RATE = 24_000  # clear speech in some 3 KB a second
 
@@ -27,26 +32,30 @@ class Clip:
 
     name: str
     language: str
-    voice: str  # of espeak-ng; the part after + changes the speaker
-    words_per_minute: int
+    voice: str  # of Kokoro: American or British English or Mandarin, female or male, a name
     text: str
 
+    @property
+    def accent(self) -> str:
+        return "en-gb" if self.voice.startswith("b") else "en-us"
 
-# espeak-ng 1.51 reads Chinese characters rightly with the pinyin voice; its "cmn" spells them out
-# as if they were English.
+
 CLIPS = (
-    Clip("en-1", "en", "en-us", 150, "Could you please call me back tomorrow morning before nine?"),
-    Clip("en-2", "en", "en-gb+f3", 155, "The next train to the city leaves from platform four."),
-    Clip("zh-1", "zh", "cmn-latn-pinyin", 150, "今天天气很好，我们去公园走走吧。"),
-    Clip("zh-2", "zh", "cmn-latn-pinyin+f3", 150, "请问，去火车站怎么走？"),
+    Clip("en-1", "en", "bf_emma", "Could you please call me back tomorrow morning before nine?"),
+    Clip("en-2", "en", "am_michael", "The next train to the city leaves from platform four."),
+    Clip("zh-1", "zh", "zm_yunjian", "今天天气很好，我们去公园走走吧。"),
+    Clip("zh-2", "zh", "zf_xiaobei", "请问，去火车站怎么走？"),
 )
 
 
 def main() -> None:
-    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    """Speak, and write clips and manifests."""
+    model, voices_dir, *elsewhere = map(Path, sys.argv[1:])
+    directory = elsewhere[0] if elsewhere else Path(__file__).parent
+    kokoro = load(model, voices_dir)
     lines = []
     for clip in CLIPS:
-        waveform = synthesised(clip)
+        waveform = synthesised(clip, kokoro)
         path = directory / f"{clip.name}.ogg"
         write_opus(path, waveform)
         lines.append(manifest_line(clip, path.name, len(waveform) / SAMPLE_RATE_HZ))
@@ -61,11 +70,26 @@ def write_lines(path: Path, lines: list[str]) -> None:
         file.writelines(lines)
 
 
-def synthesised(clip: Clip) -> Waveform:
+def load(model: Path, voices_dir: Path) -> Kokoro:
+    """The synthesiser, with the voices of the clips in the one file that it reads."""
+    voices = {
+        clip.voice: np.fromfile(voices_dir / f"{clip.voice}.bin", np.float32).reshape(510, 1, 256)
+        for clip in CLIPS
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "voices.npz"
+        np.savez(path, **voices)
+        return Kokoro(str(model), str(path))
+
+
+def synthesised(clip: Clip, kokoro: Kokoro) -> Waveform:
     """The sentence as (N,) float32 at 16 kHz."""
-    command = ["espeak-ng", "-v", clip.voice, "-s", str(clip.words_per_minute), "--stdout"]
-    spoken = subprocess.run([*command, clip.text], check=True, capture_output=True)
-    return read_audio(spoken.stdout)
+    if clip.language == "zh":
+        phonemes, _ = zh.ZHG2P()(clip.text)
+    else:
+        phonemes = kokoro.tokenizer.phonemize(clip.text, clip.accent)
+    spoken, rate_hz = kokoro.create(phonemes, clip.voice, is_phonemes=True, trim=False)
+    return soxr.resample(spoken, rate_hz, SAMPLE_RATE_HZ).astype(np.float32)
 
 
 def manifest_line(clip: Clip, filename: str, duration_s: float) -> str:
@@ -74,16 +98,10 @@ def manifest_line(clip: Clip, filename: str, duration_s: float) -> str:
         "duration": round(duration_s, 3),
         "text": clip.text,
         "language": clip.language,
-        "speaker": f"espeak-ng {clip.voice}",
-        "source": f"espeak-ng {espeak_version()} voice {clip.voice}",
+        "speaker": f"Kokoro {clip.voice}",
+        "source": f"Kokoro-82M by kokoro-onnx {version('kokoro-onnx')}, voice {clip.voice}",
     }
     return json.dumps(fields, ensure_ascii=False) + "\n"
-
-
-def espeak_version() -> str:
-    told = subprocess.run(["espeak-ng", "--version"], check=True, capture_output=True, text=True)
-    found = re.search(r"\d+(\.\d+)+", told.stdout)
-    return found[0] if found else "of unknown version"
 
 
 def write_opus(path: Path, waveform: Waveform) -> None:

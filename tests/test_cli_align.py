@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ds2.aligner import Aligner
-from ds2.audio import read_audio, write_wav
+from ds2.audio import SAMPLE_RATE_HZ, read_audio, write_wav
 from ds2.cli import main
 from ds2.manifest import read_manifest
 from ds2.textgrid import to_textgrid
@@ -34,6 +34,13 @@ def sample(name: str = "en-1", **fields: object) -> dict[str, object]:
     return {"audio_filepath": str(ROOT / "samples" / f"{name}.ogg"), **fields}
 
 
+def heard_s(path: Path) -> tuple[float, float]:
+    """When the first and the last sound of a clip without noise is there."""
+    loudness = np.abs(read_audio(path))
+    loud = np.flatnonzero(loudness > 0.05 * loudness.max())
+    return loud[0] / SAMPLE_RATE_HZ, loud[-1] / SAMPLE_RATE_HZ
+
+
 def test_ctm_of_all_utterances_goes_to_standard_output(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -47,8 +54,8 @@ def test_ctm_of_all_utterances_goes_to_standard_output(
         starts = [float(row[2]) for row in own]
         ends = [float(row[2]) + float(row[3]) for row in own]
         assert all(end <= start + 1e-9 for end, start in zip(ends, starts[1:], strict=False))
-        assert 0 <= starts[0] < 0.3
-        assert 3 < ends[-1] < 3.8
+        speech_s = heard_s(ROOT / "samples" / f"{name}.ogg")
+        assert (starts[0], ends[-1]) == pytest.approx(speech_s, abs=0.2)
     assert {(len(row), row[1]) for row in rows} == {(6, "1")}
 
 
@@ -70,10 +77,10 @@ def test_json_is_a_line_for_each_with_scores_by_which_a_wrong_text_is_found(
     right, wrong, _ = map(json.loads, capsys.readouterr().out.splitlines())
     assert [right["id"], wrong["id"]] == ["en-1", "en-1-2"]
     assert right["text"] == TEXTS[0]
-    assert right["duration"] == pytest.approx(3.726, abs=1e-3)
+    assert right["duration"] == pytest.approx(3.6, abs=1e-3)
     assert [word["word"] for word in right["words"]] == TEXTS[0].split()
     assert "".join(c["character"] for c in right["characters"]) == TEXTS[0].replace(" ", "")
-    assert right["log_prob"] == pytest.approx(right["log_prob_per_frame"] * 124, abs=0.02)
+    assert right["log_prob"] == pytest.approx(right["log_prob_per_frame"] * 120, abs=0.02)
     assert right["log_prob"] == pytest.approx(right["log_prob_per_label"] * 58, abs=0.02)
     assert right["log_prob_per_label"] > 2 * wrong["log_prob_per_label"]
 

@@ -46,7 +46,7 @@ def fused(
     if kind == "gru":
         states: Tensor = torch._VF.gru(inputs, zeros, weights, *options)[0]
     elif kind == "lstm":
-        states = torch._VF.lstm(inputs, (zeros, zeros), weights, *options)[0]
+        states = _fused_lstm(inputs, zeros, weights, options)
     else:
         states = torch._VF.rnn_relu(inputs, zeros, weights, *options)[0]
         # The fused kernel does not clip. While no state exceeds the clip, the two are the same
@@ -54,6 +54,22 @@ def fused(
         if states.max() > CLIP:
             projected = torch.nn.functional.linear(inputs, input_weight, bias)
             return walk(kind, projected[:, None], recurrent_weight[None])[:, 0]
+    return states
+
+
+def _fused_lstm(
+    inputs: Tensor, zeros: Tensor, weights: tuple[Tensor, ...], options: tuple[bool | float, ...]
+) -> Tensor:
+    """States of torch's LSTM; in float32 on CPUs for which oneDNN has none in half precision."""
+    try:
+        states: Tensor = torch._VF.lstm(inputs, (zeros, zeros), weights, *options)[0]
+    except RuntimeError:
+        if not torch.is_autocast_enabled(inputs.device.type):
+            raise
+        with torch.autocast(inputs.device.type, enabled=False):
+            return _fused_lstm(
+                inputs.float(), zeros.float(), tuple(w.float() for w in weights), options
+            )
     return states
 
 

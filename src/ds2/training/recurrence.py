@@ -58,7 +58,7 @@ def fused(
 
 
 def _fused_lstm(
-    inputs: Tensor, zeros: Tensor, weights: tuple[Tensor, ...], options: tuple[bool | float, ...]
+    inputs: Tensor, zeros: Tensor, weights: tuple[Tensor, ...], options: tuple[Any, ...]
 ) -> Tensor:
     """States of torch's LSTM; in float32 on CPUs for which oneDNN has none in half precision."""
     try:

@@ -25,11 +25,11 @@ from pathlib import Path
 from accuracy_runs import Answers, Running, System, TestSet, running, test_set
 from accuracy_systems import SYSTEMS
 from accuracy_table import Result, Timing, as_json, evaluated, load_told, markdown
-from ds2.atomic import atomic_write
-from ds2.bundle import find_bundle, load_bundle
 from ds2.cli.terminal import positive, tracked
 from ds2.errors import InputError
+from ds2.files import atomic_write
 from ds2.manifest import Utterance
+from ds2.model.bundle import find_bundle, load_bundle
 
 
 def main() -> int:

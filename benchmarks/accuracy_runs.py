@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from ds2.atomic import atomic_write
 from ds2.audio import read_audio, write_wav
 from ds2.errors import InputError
+from ds2.files import atomic_write
 from ds2.manifest import Utterance, read_manifest
 
 ADAPTER = Path(__file__).with_name("accuracy_systems.py")

@@ -119,7 +119,7 @@ def ds2_greedy(model_dir, _language):
 def _ds2(model_dir, greedy):
     import numpy as np
 
-    from ds2.recognizer import Recognizer
+    from ds2.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(model_dir, greedy=greedy)
     recognizer.warm_up(PIECE_S)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from accuracy_runs import About, Answer, System
-from ds2.evaluation import Evaluation, Rate, score
+from ds2.evaluation.evaluation import Evaluation, Rate, score
 from ds2.manifest import Utterance
-from ds2.normalise import normalise
+from ds2.text.normalise import normalise
 
 NOT_SPEECH = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|♪")
 """What systems write for what is no word: [unk], (music), <sil>."""

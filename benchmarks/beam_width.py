@@ -16,8 +16,8 @@ from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.greedy import GreedyDecoder
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.settings import BeamSettings
-from ds2.evaluation import total
-from ds2.metrics import character_errors, word_errors
+from ds2.evaluation.evaluation import total
+from ds2.evaluation.metrics import character_errors, word_errors
 from ds2.ngram.model import NgramModel
 from posteriors import Posteriors, of_model
 

@@ -28,13 +28,13 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
-from ds2.aligner import Aligner
 from ds2.audio import SAMPLE_RATE_HZ, read_audio
-from ds2.corpora.align import SpokenWord, read_aligned
+from ds2.corpora.long.align import SpokenWord, read_aligned
 from ds2.errors import InputError
+from ds2.evaluation.metrics import EditCounts, word_errors
 from ds2.manifest import Utterance, read_manifest
-from ds2.metrics import EditCounts, word_errors
-from ds2.normalise import normalise
+from ds2.recognition.aligner import Aligner
+from ds2.text.normalise import normalise
 
 Truth = list[tuple[str, float, float]]
 """Words with their starts and ends in seconds."""

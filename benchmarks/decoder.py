@@ -32,11 +32,11 @@ from ds2.cli import main as ds2
 from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.greedy import GreedyDecoder
 from ds2.ctc.settings import BeamSettings
-from ds2.evaluation import total
+from ds2.evaluation.evaluation import total
+from ds2.evaluation.metrics import character_errors, word_errors
 from ds2.manifest import read_manifest
-from ds2.metrics import character_errors, word_errors
 from ds2.ngram.model import NgramModel
-from ds2.normalise import normalise
+from ds2.text.normalise import normalise
 from posteriors import Posteriors, common_characters, english, made_up, of_model, split_of
 
 ALPHA, BETA = 0.5, {"en": 1.5, "zh": 1.0}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ds2.audio import SAMPLE_RATE_HZ, read_audio
 from ds2.cli.decoding import add_decoding, load_recognizer
-from ds2.endpoint import EndpointRules
-from ds2.events import Final
 from ds2.manifest import read_manifest
+from ds2.recognition.endpoint import EndpointRules
+from ds2.transcripts.events import Final
 
 PIECE = SAMPLE_RATE_HZ // 10
 FIRST_LOOK_S = 600.0

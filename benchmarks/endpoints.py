@@ -17,11 +17,11 @@ from rich.table import Table
 
 from ds2.audio import SAMPLE_RATE_HZ, read_audio
 from ds2.cli.decoding import add_decoding, load_recognizer
-from ds2.endpoint import EndpointRules
-from ds2.events import Endpoint
 from ds2.manifest import Utterance, read_manifest
-from ds2.recognizer import Recognizer
-from ds2.voice import VoiceDetector
+from ds2.recognition.endpoint import EndpointRules
+from ds2.recognition.recognizer import Recognizer
+from ds2.recognition.voice import VoiceDetector
+from ds2.transcripts.events import Endpoint
 
 GAP_S = (2.0, 4.0)
 PIECE = SAMPLE_RATE_HZ // 10

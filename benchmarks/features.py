@@ -24,7 +24,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from ds2.features import FeatureConfig, FeatureStream, log_spectrogram
+from ds2.model.features import FeatureConfig, FeatureStream, log_spectrogram
 
 try:
     import kaldi_native_fbank as knf

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import torch
 
-from ds2.corpora.sharding import ShardSettings, recording_of, write_shards
-from ds2.corpora.shards import read_members, read_shards
-from ds2.features import FeatureConfig
 from ds2.manifest import Utterance, read_manifest, write_manifest
+from ds2.model.features import FeatureConfig
+from ds2.shards.reading import read_members, read_shards
+from ds2.shards.writing import ShardSettings, recording_of, write_shards
 from ds2.training.config import DataConfig, RunConfig, TrainingConfig
-from ds2.training.parts import load_data
+from ds2.training.run.parts import load_data
 
 Times = dict[str, list[float]]
 

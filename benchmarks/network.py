@@ -30,9 +30,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from ds2.training.loss import ctc_loss
-from ds2.training.network import Network
-from ds2.training.network_config import PRESETS, NetworkConfig
+from ds2.training.network.config import PRESETS, NetworkConfig
+from ds2.training.network.loss import ctc_loss
+from ds2.training.network.network import Network
 
 NUM_LABELS = 29
 LABELS_PER_S = 14

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ds2.alphabet import LATIN, Alphabet, english_characters
 from ds2.audio import read_audio
 from ds2.manifest import read_manifest
-from ds2.normalise import normalise
-from ds2.recognizer import Recognizer
+from ds2.recognition.recognizer import Recognizer
+from ds2.text.alphabet import LATIN, Alphabet, english_characters
+from ds2.text.normalise import normalise
 
 FLOOR = 1e-6  # of every label in every frame
 NOISE = 0.03  # the most that all labels together have beside, in a frame

@@ -34,10 +34,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from ds2.atomic import atomic_write
 from ds2.audio import read_audio
-from ds2.bundle import Bundle, find_bundle, load_bundle
+from ds2.files import atomic_write
 from ds2.manifest import read_manifest
+from ds2.model.bundle import Bundle, find_bundle, load_bundle
 from ds2.serving.config import ServeSettings
 from serve_processes import ServerProcess, busy_s, ds2_serve, free_port, running
 from serve_streams import Load, Ours, Speech, Vosk, run_load

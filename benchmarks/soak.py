@@ -30,9 +30,9 @@ import httpx
 import numpy as np
 
 from ds2 import Recognizer, read_audio
-from ds2.endpoint import EndpointRules
-from ds2.events import Final
 from ds2.manifest import read_manifest
+from ds2.recognition.endpoint import EndpointRules
+from ds2.transcripts.events import Final
 from serve_processes import ServerProcess, ds2_serve, free_port, running
 from soak_visitors import BAD, GOOD, Busy, Recording, Visit
 

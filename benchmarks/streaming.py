@@ -17,14 +17,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ds2.acoustic import AcousticModel
-from ds2.alphabet import english_characters
-from ds2.bundle import MODEL, Bundle, ModelFacts
-from ds2.features import FeatureConfig
-from ds2.training.folding import folded_network
-from ds2.training.network import Network
-from ds2.training.network_config import PRESETS, NetworkConfig
-from ds2.training.onnx_graph import Precision, build_graph, output_delay
+from ds2.model.acoustic import AcousticModel
+from ds2.model.bundle import MODEL, Bundle, ModelFacts
+from ds2.model.features import FeatureConfig
+from ds2.text.alphabet import english_characters
+from ds2.training.network.config import PRESETS, NetworkConfig
+from ds2.training.network.folding import folded_network
+from ds2.training.network.network import Network
+from ds2.training.network.onnx_graph import Precision, build_graph, output_delay
 
 CHUNK_S = 0.2
 NUM_CHUNKS = 60

@@ -24,8 +24,8 @@ from ds2 import Recognizer, Transcript, read_audio
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
 from ds2.cli.decoding import add_decoding, load_recognizer
 from ds2.client import RemoteStream, connect
-from ds2.events import Final
 from ds2.manifest import read_manifest
+from ds2.transcripts.events import Final
 from serve_processes import ds2_serve, free_port, running
 
 STYLES = ("20 ms", "random")

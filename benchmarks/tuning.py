@@ -16,12 +16,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ds2.bundle import find_bundle, load_bundle
 from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.settings import BeamSettings
 from ds2.manifest import read_manifest
+from ds2.model.bundle import find_bundle, load_bundle
 from ds2.ngram.model import NgramModel
-from ds2.recognizer import Recognizer
+from ds2.recognition.recognizer import Recognizer
 from ds2.tuning.dev_set import DevSet, Outputs, Trial, heard, references_of
 from ds2.tuning.search import search
 

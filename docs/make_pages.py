@@ -42,7 +42,7 @@ def cli_page() -> str:
 
 def settings_page() -> str:
     from ds2.training.config import RunConfig
-    from ds2.training.network_config import PRESETS, ConvolutionConfig
+    from ds2.training.network.config import PRESETS, ConvolutionConfig
 
     lines = [
         "# Settings of a run",

@@ -20,8 +20,8 @@ import soxr
 from kokoro_onnx import Kokoro
 from misaki import zh
 
-from ds2.atomic import atomic_write
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
+from ds2.files import atomic_write
 
 BIT_RATE = 24_000  # clear speech in some 3 KB a second
 

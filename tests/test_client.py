@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aids.listening import listening
+from aids.models import write_random_bundle
 from ds2.audio import SAMPLE_RATE_HZ, Waveform, write_wav
 from ds2.cli import main
 from ds2.cli.decoding import add_decoding
 from ds2.cli.remote import KEY_VARIABLE, add_server, transcribed_remotely
-from ds2.client import ServerError, connect, event_from_dict, transcribe
+from ds2.client import ServerError, connect, transcribe
 from ds2.ctc.hypothesis import Scores
 from ds2.ctc.phrases import HotPhrase
 from ds2.errors import InputError
-from ds2.events import Endpoint, Event, Final, Partial, SpeechStart
-from ds2.recognizer import Recognizer
+from ds2.recognition.recognizer import Recognizer
 from ds2.serving.config import ServeSettings
-from ds2.serving.native import event_to_dict
-from ds2.transcript import Alternative, Transcript, Word
-from listening import listening
-from models import write_random_bundle
+from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
+from ds2.transcripts.messages import event_from_dict, event_to_dict
+from ds2.transcripts.transcript import Alternative, Transcript, Word
 
 KEY = "correct-horse"
 

@@ -21,11 +21,11 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from ds2.audio import SAMPLE_RATE_HZ, Source, Waveform, audio_blocks
-from ds2.ctc.hypothesis import Scores
 from ds2.ctc.phrases import HotPhrase
 from ds2.errors import InputError
-from ds2.events import Endpoint, Event, Final, Partial, SpeechStart
-from ds2.transcript import Alternative, Transcript, Word
+from ds2.transcripts.events import Event, Final
+from ds2.transcripts.messages import event_from_dict
+from ds2.transcripts.transcript import Transcript, together
 
 PATH = "/v1/stream"
 BLOCK_S = 1.0
@@ -89,7 +89,7 @@ class RemoteStream:
                 if message["type"] == "error":
                     raise _error_in(message)
                 self.heard_s = message.get("heard_s", self.heard_s)
-                yield event_from_dict(message)
+                yield _event_in(message)
         except ConnectionClosed as error:
             raise _cut(error) from None
         if self._websocket.close_code in GOING_AWAY:
@@ -162,10 +162,7 @@ async def transcribe(url: str, source: Source, **options: Any) -> Transcript:
             sending.cancel()
             with suppress(asyncio.CancelledError, ServerError, InputError):
                 await sending
-    if len(finals) == 1:
-        return finals[0]
-    words = tuple(word for final in finals for word in final.words)
-    return Transcript(words, sum(each.duration_s for each in finals), finals[-1].language)
+    return together(finals)
 
 
 async def _send_all(stream: RemoteStream, source: Source) -> None:
@@ -177,36 +174,6 @@ async def _send_all(stream: RemoteStream, source: Source) -> None:
     except BaseException:
         await stream.close()  # else both sides wait for each other
         raise
-
-
-def event_from_dict(message: dict[str, Any]) -> Event:
-    """The event that a message of the server tells."""
-    match message["type"]:
-        case "speech_start":
-            return SpeechStart(message["time_s"])
-        case "partial":
-            return Partial(message["stable"], message["unstable"])
-        case "endpoint":
-            return Endpoint(message["time_s"], message["reason"])
-        case "final":
-            return Final(_transcript(message))
-        case unknown:
-            raise ServerError(f'the server sent a message of unknown type "{unknown}"')
-
-
-def _transcript(message: dict[str, Any]) -> Transcript:
-    return Transcript(
-        words=tuple(
-            Word(each["word"], each["start"], each["end"], each["confidence"])
-            for each in message["words"]
-        ),
-        duration_s=message["duration_s"],
-        language=message["language"],
-        alternatives=tuple(
-            Alternative(each["text"], Scores(**each["scores"]))
-            for each in message.get("alternatives", ())
-        ),
-    )
 
 
 async def _opened(url: str, api_key: str | None, ssl: SSLContext | None) -> ClientConnection:
@@ -251,6 +218,13 @@ def _address(url: str) -> str:
         raise ServerError(f"{url}: is no server's address: write it like ws://127.0.0.1:8000")
     path = parts.path if parts.path.strip("/") else PATH
     return urlunsplit((SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
+
+
+def _event_in(message: dict[str, Any]) -> Event:
+    try:
+        return event_from_dict(message)
+    except ValueError as error:
+        raise ServerError(f"the server sent {error}") from None
 
 
 def _error_in(message: dict[str, Any]) -> ServerError:

@@ -46,6 +46,6 @@ def _stamped(dispatcher: Any) -> Any:
 def _stamp_of_all() -> tuple[tuple[str, int, int], ...]:
     """Name, time of change and size of every source file of the package."""
     directory = Path(__file__).parent
-    files = [*directory.glob("ngram/*.py"), *directory.glob("ctc/*.py"), Path(__file__)]
-    stats = [(path.name, path.stat()) for path in sorted(files)]
+    files = [*directory.glob("ngram/**/*.py"), *directory.glob("ctc/**/*.py"), Path(__file__)]
+    stats = [(str(path.relative_to(directory)), path.stat()) for path in sorted(files)]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)

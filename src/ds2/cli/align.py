@@ -13,8 +13,8 @@ from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.aligner import AlignedText, Aligner
     from ds2.manifest import Utterance
+    from ds2.recognition.aligner import AlignedText, Aligner
 
 FORMATS = ("ctm", "json", "textgrid")
 LONGEST_NAME = 150  # bytes: file systems take 255, and extensions come yet
@@ -53,8 +53,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Align; 2 if some utterance could not be."""
-    from ds2.aligner import Aligner
     from ds2.manifest import read_manifest
+    from ds2.recognition.aligner import Aligner
 
     problems: list[str] = []
     utterances = [
@@ -112,7 +112,7 @@ def _aligned(
     """Results in the order of the utterances, under a progress bar on a terminal."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from ds2.alphabet import UnspellableError
+    from ds2.text.alphabet import UnspellableError
 
     def result_of(utterance: "Utterance") -> "AlignedText | InputError":
         try:
@@ -133,7 +133,7 @@ def _aligned(
 
 def _text_of(utterance: "Utterance", language: str, *, is_raw: bool) -> str:
     """The text to align, its words parted by one space. Raises InputError if there is none."""
-    from ds2.normalise import normalise
+    from ds2.text.normalise import normalise
 
     if not (utterance.text and utterance.text.strip()):
         raise InputError("has no text to align: add it, or leave the utterance out")
@@ -161,7 +161,7 @@ def _print(
 def _write(
     aligned: "AlignedText", utterance: "Utterance", name: str, args: argparse.Namespace
 ) -> None:
-    from ds2.atomic import atomic_write
+    from ds2.files import atomic_write
 
     def json_text() -> str:
         fields = _json(aligned, utterance, name, args)
@@ -184,7 +184,7 @@ def _write(
 
 
 def _ctm(aligned: "AlignedText", name: str, *, of_characters: bool) -> str:
-    from ds2.transcript import to_ctm
+    from ds2.transcripts.transcript import to_ctm
 
     transcript = aligned.transcript
     if of_characters:
@@ -200,7 +200,7 @@ def _json(
 
 
 def _textgrid(aligned: "AlignedText") -> str:
-    from ds2.textgrid import to_textgrid
+    from ds2.transcripts.textgrid import to_textgrid
 
     tiers = {"words": aligned.transcript.words, "characters": aligned.characters}
     return to_textgrid(tiers, aligned.transcript.duration_s)

@@ -10,8 +10,8 @@ from ds2.cli.terminal import positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.bundle import Bundle
     from ds2.ctc.settings import BeamSettings
+    from ds2.model.bundle import Bundle
 
 SETTINGS = {
     "alpha": "lm_weight",
@@ -69,8 +69,8 @@ def _add_add_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_lm(args: argparse.Namespace) -> None:
-    from ds2.bundle import find_bundle
-    from ds2.bundle_lm import add_lm
+    from ds2.model.bundle import find_bundle
+    from ds2.model.bundle_lm import add_lm
 
     path = find_bundle(args.model)
     print_lm(add_lm(path, args.lm, _settings(path, args)))
@@ -80,8 +80,8 @@ def _settings(path: Path, args: argparse.Namespace) -> "BeamSettings":
     """The bundle's settings, or the defaults, changed as the arguments say."""
     from dataclasses import replace
 
-    from ds2.bundle import load_bundle
     from ds2.ctc.settings import BeamSettings
+    from ds2.model.bundle import load_bundle
 
     given = {SETTINGS[name]: value for name, value in vars(args).items() if name in SETTINGS}
     settings = load_bundle(path, verify_lm_header=False).decoding or BeamSettings()
@@ -111,7 +111,7 @@ def _add_remove_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _remove_lm(args: argparse.Namespace) -> None:
-    from ds2.bundle import find_bundle
-    from ds2.bundle_lm import remove_lm
+    from ds2.model.bundle import find_bundle
+    from ds2.model.bundle_lm import remove_lm
 
     print_lm(remove_lm(find_bundle(args.model)))

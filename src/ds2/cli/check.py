@@ -15,9 +15,9 @@ from ds2.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ds2.alphabet import Alphabet
-    from ds2.corpora.check import Report
-    from ds2.corpora.corpus import CheckOptions, OnStart, Statistics
+    from ds2.corpora.checks.check import Report
+    from ds2.corpora.checks.corpus import CheckOptions, OnStart, Statistics
+    from ds2.text.alphabet import Alphabet
 
 RARE = 5
 """A character seen less often than this is hardly learnt."""
@@ -77,7 +77,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Check and report; 1 if there are errors."""
-    from ds2.corpora.check import check
+    from ds2.corpora.checks.check import check
 
     options = _options(args)
     with ExitStack() as stack:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> "CheckOptions":
-    from ds2.corpora.corpus import CheckOptions
+    from ds2.corpora.checks.corpus import CheckOptions
 
     for name, least in (("time_stride", 1), ("jobs", 1), ("limit", 0)):
         value = getattr(args, name)
@@ -118,14 +118,14 @@ def _options(args: argparse.Namespace) -> "CheckOptions":
 
 def _of_model(name: str) -> "tuple[Alphabet, int]":
     """The alphabet of a model, and how many frames of features it takes for one of its own."""
-    from ds2.bundle import find_bundle, load_bundle
+    from ds2.model.bundle import find_bundle, load_bundle
 
     bundle = load_bundle(find_bundle(name))
     return bundle.alphabet, bundle.model.time_stride
 
 
 def _alphabet(name: str) -> "Alphabet":
-    from ds2.alphabet import Alphabet, english_bigrams, english_characters
+    from ds2.text.alphabet import Alphabet, english_bigrams, english_characters
 
     if name in ("characters", "bigrams"):
         return english_bigrams() if name == "bigrams" else english_characters()
@@ -173,7 +173,7 @@ def _as_json(report: "Report") -> dict[str, Any]:
 
 def _print_problems(report: "Report", limit: int) -> None:
     """The problems by kind, errors first, each line as compilers write theirs."""
-    from ds2.corpora.problem import ERRORS, NOTES
+    from ds2.corpora.checks.problem import ERRORS, NOTES
 
     for severity, kinds in (("error", ERRORS), ("note", NOTES)):
         for kind, meaning in kinds.items():

@@ -9,7 +9,7 @@ from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.ctc.phrases import HotPhrase
-    from ds2.recognizer import Recognizer
+    from ds2.recognition.recognizer import Recognizer
 
 SETTINGS = ("lm_weight", "word_bonus", "beam_width", "beam_threshold", "unknown_word_score")
 
@@ -84,9 +84,9 @@ def load_recognizer(
     """The recogniser that the options ask for. Raises InputError."""
     from dataclasses import replace
 
-    from ds2.bundle import find_bundle, load_bundle
     from ds2.ctc.settings import BeamSettings
-    from ds2.recognizer import Recognizer
+    from ds2.model.bundle import find_bundle, load_bundle
+    from ds2.recognition.recognizer import Recognizer
 
     bundle = load_bundle(find_bundle(args.model))
     given = {name: getattr(args, name) for name in SETTINGS if hasattr(args, name)}
@@ -140,9 +140,9 @@ def _phrase(text: str, where: str) -> "HotPhrase":
 
 def _phrases_in(path: Path) -> "list[HotPhrase]":
     """A phrase a line; empty lines, and those that begin with #, are left out."""
-    from ds2.texts import opened
+    from ds2.files import open_unpacked
 
-    with opened(path) as file:
+    with open_unpacked(path) as file:
         try:
             lines = file.read().decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ds2.alphabet import Alphabet
-    from ds2.evaluation import Evaluation, Scored
+    from ds2.evaluation.evaluation import Evaluation, Scored
     from ds2.manifest import Utterance
-    from ds2.recognizer import Recognizer
-    from ds2.transcript import Transcript
+    from ds2.recognition.recognizer import Recognizer
+    from ds2.text.alphabet import Alphabet
+    from ds2.transcripts.transcript import Transcript
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -70,9 +70,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> None:
     """Recognise, compare, print, write."""
-    from ds2.evaluation import Evaluation, score
+    from ds2.evaluation.evaluation import Evaluation, score
     from ds2.manifest import read_manifest
-    from ds2.normalise import normalise
+    from ds2.text.normalise import normalise
 
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     for utterance in utterances:
@@ -163,7 +163,7 @@ def _group_table(title: str, groups: "Mapping[str, Evaluation]") -> "Table":
 
 def _print_errors(console: "Console", evaluation: "Evaluation", num_shown: int) -> None:
     """The commonest confusions and the worst utterances, aligned."""
-    from ds2.evaluation import aligned_lines
+    from ds2.evaluation.evaluation import aligned_lines
 
     confused = "   ".join(f"{a} > {b} ({n})" for a, b, n in evaluation.confused(3 * num_shown))
     console.print(f"most confused   {confused or 'nothing'}", soft_wrap=True, markup=False)
@@ -174,9 +174,9 @@ def _print_errors(console: "Console", evaluation: "Evaluation", num_shown: int) 
 
 
 def _write(evaluation: "Evaluation", args: argparse.Namespace) -> None:
-    from ds2.atomic import atomic_write
+    from ds2.evaluation.report import evaluation_html
+    from ds2.files import atomic_write
     from ds2.manifest import write_manifest
-    from ds2.report import evaluation_html
 
     if args.html:
         facts = {"model": str(args.model), "test set": ", ".join(map(str, args.manifests))}

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell_of_lm(path: Path) -> None:
     """Say what became of a language model of the bundle that was there before."""
-    from ds2.bundle import LM, load_bundle
+    from ds2.model.bundle import LM, load_bundle
 
     if load_bundle(path).lm is not None:
         print(f"{path / LM}: kept, with settings that fitted another network: `ds2 lm tune`")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ds2.cli.lm_queries import megabytes
 
 if TYPE_CHECKING:
-    from ds2.bundle import Bundle
     from ds2.ctc.settings import BeamSettings
+    from ds2.model.bundle import Bundle
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ds2.bundle import find_bundle, load_bundle, verify_lm
+    from ds2.model.bundle import find_bundle, load_bundle, verify_lm
 
     bundle = load_bundle(find_bundle(args.model))
     verify_lm(bundle)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
 
 def lm_text(bundle: "Bundle") -> str:
     """A bundle's language model in words. Raises InputError if it is no model."""
-    from ds2.bundle import LM
+    from ds2.model.bundle import LM
     from ds2.ngram.binary import map_model
 
     if bundle.lm_path is None:

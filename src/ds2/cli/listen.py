@@ -37,7 +37,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> None:
     """Listen until Ctrl-C."""
-    from ds2.endpoint import EndpointRules
+    from ds2.recognition.endpoint import EndpointRules
 
     sounddevice = _sounddevice()
     recognizer = load_recognizer(args)

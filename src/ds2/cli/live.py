@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
-from ds2.events import Endpoint, Event, Final, Partial
+from ds2.transcripts.events import Endpoint, Event, Final, Partial
 
 if TYPE_CHECKING:
-    from ds2.recognizer import Recognizer
-    from ds2.voice import VoiceDetector
+    from ds2.recognition.recognizer import Recognizer
+    from ds2.recognition.voice import VoiceDetector
 
 BLOCK_S = 0.1
 """Audio of a recording that is played at a time."""
@@ -33,7 +33,7 @@ def detector(args: argparse.Namespace) -> "VoiceDetector | None":
     """The detector that --vad asks for. Raises InputError if it is not installed."""
     if not args.vad:
         return None
-    from ds2.voice import VoiceDetector
+    from ds2.recognition.voice import VoiceDetector
 
     return VoiceDetector()
 
@@ -89,7 +89,7 @@ def play(
 
     pace: seconds of audio a second; 0 does not wait. Raises InputError.
     """
-    from ds2.endpoint import EndpointRules
+    from ds2.recognition.endpoint import EndpointRules
 
     text = live_text()
     streams = recognizer.bundle.model.streaming

@@ -131,7 +131,7 @@ def _info(args: argparse.Namespace) -> None:
 def texts_for(model: "NgramModel", sources: Sequence[str], *, raw: bool) -> Iterator[str]:
     """The lines of texts, normalised as the model's own text was, unless they are to stay raw."""
     from ds2.ngram.corpus import read_lines
-    from ds2.normalise import normalise
+    from ds2.text.normalise import normalise
 
     language = model.facts.language
     if raw or language is None:

@@ -14,10 +14,10 @@ from ds2.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ds2.bundle import Bundle
-    from ds2.calibration import Judgement
-    from ds2.evaluation import Rate
+    from ds2.evaluation.evaluation import Rate
+    from ds2.model.bundle import Bundle
     from ds2.ngram.model import NgramModel
+    from ds2.tuning.calibration import Judgement
     from ds2.tuning.dev_set import DevSet, Trial
     from ds2.tuning.tune import Tuned
 
@@ -57,10 +57,10 @@ def add_tune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def _tune(args: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from ds2.bundle_lm import check_writable
     from ds2.ctc.settings import BeamSettings
     from ds2.manifest import read_manifest
-    from ds2.recognizer import Recognizer
+    from ds2.model.bundle_lm import check_writable
+    from ds2.recognition.recognizer import Recognizer
     from ds2.tuning.dev_set import Outputs, heard, references_of
     from ds2.tuning.tune import tune
 
@@ -87,7 +87,7 @@ def _tune(args: argparse.Namespace) -> None:
 
 def _models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
     """The bundle, the language model's file and the language model. Raises InputError."""
-    from ds2.bundle import find_bundle, load_bundle
+    from ds2.model.bundle import find_bundle, load_bundle
     from ds2.ngram.model import NgramModel
 
     bundle = load_bundle(find_bundle(args.model), verify_lm_header=args.lm is None)
@@ -197,9 +197,9 @@ def _write(
     args: argparse.Namespace, bundle: "Bundle", source: Path, dev: "DevSet", tuned: "Tuned"
 ) -> None:
     """The picture, the figures and, last, the bundle."""
-    from ds2.atomic import atomic_write
-    from ds2.bundle_lm import add_lm, change_decoding
     from ds2.cli.bundle import print_lm
+    from ds2.files import atomic_write
+    from ds2.model.bundle_lm import add_lm, change_decoding
 
     if args.plot:
         from ds2.tuning.picture import draw_tuning

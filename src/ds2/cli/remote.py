@@ -13,7 +13,7 @@ from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.audio import Source
-    from ds2.transcript import Transcript
+    from ds2.transcripts.transcript import Transcript
 
 KEY_VARIABLE = "DS2_API_KEY"
 """Of the environment: the server's key. On the command line all users of a host would see it."""

@@ -14,7 +14,7 @@ from ds2.cli.terminal import positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.recognizer import Recognizer
+    from ds2.recognition.recognizer import Recognizer
     from ds2.serving.config import ServeSettings
 
 KEYS_VARIABLE = "DS2_API_KEYS"
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> None:
 def _serve_on_ray(
     models: dict[str, str], args: argparse.Namespace, settings: "ServeSettings"
 ) -> None:
-    from ds2.serving.on_ray import LOCAL, Scale, serve_on_ray
+    from ds2.serving.ray.deployment import LOCAL, Scale, serve_on_ray
 
     if args.ray == LOCAL:  # the models of another machine are its own affair
         models = {name: str(_found(path)) for name, path in models.items()}
@@ -183,7 +183,7 @@ def _serve_on_ray(
 
 def _found(path: str) -> Path:
     """A model's directory, whatever directory its user is in. Raises InputError."""
-    from ds2.bundle import find_bundle
+    from ds2.model.bundle import find_bundle
 
     found = find_bundle(path).absolute()
     if not found.is_dir():
@@ -204,8 +204,8 @@ def _naming_option(error: ValueError) -> InputError:
 
 
 def _settings(args: argparse.Namespace) -> "ServeSettings":
+    from ds2.serving.access.keys import check_keys, read_keys
     from ds2.serving.config import ServeSettings
-    from ds2.serving.keys import check_keys, read_keys
 
     keys = read_keys(args.keys_file) if args.keys_file else ()
     given = [key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key.strip()]

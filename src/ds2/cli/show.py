@@ -29,11 +29,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> None:
     """Recognise, draw, write."""
-    from ds2.atomic import atomic_write
     from ds2.audio import read_audio
-    from ds2.features import log_spectrogram
-    from ds2.picture import draw_recognition
-    from ds2.recognizer import Recognizer
+    from ds2.evaluation.picture import draw_recognition
+    from ds2.files import atomic_write
+    from ds2.model.features import log_spectrogram
+    from ds2.recognition.recognizer import Recognizer
 
     form = args.output.suffix.lstrip(".").lower()
     if form not in ("png", "svg", "pdf", "jpg"):

@@ -32,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int | None:
     """Train; a run that a signal stopped exits as that signal's victims do."""
     try:
-        from ds2.training.run import prepare_run_directory, train
+        from ds2.training.run.run import prepare_run_directory, train
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("ds2"):
             raise

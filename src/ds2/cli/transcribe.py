@@ -15,8 +15,8 @@ from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.recognizer import Recognizer
-    from ds2.transcript import LineShape, Transcript
+    from ds2.recognition.recognizer import Recognizer
+    from ds2.transcripts.transcript import LineShape, Transcript
 
 FORMATS = ("txt", "srt", "vtt", "tsv", "json", "ctm")
 
@@ -97,7 +97,7 @@ def _add_shape(group: "argparse._ArgumentGroup") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Transcribe; 2 if some recording could not be read."""
-    from ds2.transcript import LineShape
+    from ds2.transcripts.transcript import LineShape
 
     shape = LineShape(
         args.max_line_width, args.max_line_count, args.max_words_per_line, args.highlight_words
@@ -265,7 +265,7 @@ def _print(
 def _write(
     transcript: "Transcript", formats: Sequence[str], shape: "LineShape", path: Path
 ) -> None:
-    from ds2.atomic import atomic_write
+    from ds2.files import atomic_write
 
     for form in formats:
         with atomic_write(path.with_name(f"{path.name}.{form}")) as file:
@@ -273,7 +273,7 @@ def _write(
 
 
 def _formed(transcript: "Transcript", form: str, shape: "LineShape", name: str) -> str:
-    from ds2.transcript import WRITERS, to_ctm
+    from ds2.transcripts.transcript import WRITERS, to_ctm
 
     if form == "ctm":
         return to_ctm(transcript, name)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
-from ds2.corpora.corpus import Item, duration_s_of, items_of, value_of
+from ds2.corpora.checks.corpus import Item, duration_s_of, items_of, value_of
 from ds2.corpora.partition import choose
 from ds2.errors import InputError
-from ds2.utterance import Utterance
+from ds2.manifest.utterance import Utterance
 
 SPLITS = ("train", "dev", "test")
 

@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from ds2.alphabet import Alphabet
-from ds2.calibration import calibrated
+from ds2.ctc.confidence import calibrated
 from ds2.ctc.hypothesis import Hypothesis, Scores, Token
 from ds2.ctc.phrases import HotPhrase, spelt_phrases
-from ds2.ctc.prefixes import ROOT, Limits, new_memory, with_room
-from ds2.ctc.reading import CUT, OPEN, SPAN, WHOLE, agree, judge, read_back
-from ds2.ctc.search import take_frames
+from ds2.ctc.search.frames import take_frames
+from ds2.ctc.search.prefixes import ROOT, Limits, new_memory, with_room
+from ds2.ctc.search.reading import CUT, OPEN, SPAN, WHOLE, agree, judge, read_back
+from ds2.ctc.search.tables import Scoring, known_words, scoring_of
+from ds2.ctc.search.vocabulary import Vocabulary
 from ds2.ctc.settings import BeamSettings
-from ds2.ctc.tables import Scoring, known_words, scoring_of
-from ds2.ctc.vocabulary import Vocabulary
 from ds2.ngram.model import NgramModel
+from ds2.text.alphabet import Alphabet
 
 
 class BeamSearch:

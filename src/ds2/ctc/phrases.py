@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ds2.alphabet import Alphabet
 from ds2.errors import InputError
-from ds2.normalise import normalise
+from ds2.text.alphabet import Alphabet
+from ds2.text.normalise import normalise
 
 BORDER = " "
 """Parts words, and stands at both ends of a phrase of words."""

@@ -17,7 +17,7 @@ from ds2.ngram.corpus import HeldOut, Report, Unit, new_numbering, read_lines, r
 from ds2.ngram.counts import NgramCounter
 from ds2.ngram.estimate import EstimateConfig, estimate
 from ds2.ngram.writing import save_model
-from ds2.normalise import normalise
+from ds2.text.normalise import normalise
 
 
 @dataclass(frozen=True, slots=True)

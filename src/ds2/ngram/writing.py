@@ -10,8 +10,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from ds2.atomic import atomic_write
 from ds2.errors import InputError
+from ds2.files import atomic_write
 from ds2.ngram.binary import (
     FORMAT_VERSION,
     HEADER_BYTES,

@@ -8,23 +8,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from ds2.serving import deepgram, native, openai, page, realtime, sherpa, vosk
-from ds2.serving.guard import Guard
-from ds2.serving.metrics import CONTENT_TYPE
-from ds2.serving.openai_answers import error_response
-from ds2.serving.service import Refused, Service
+from ds2.serving.access.access import Access
+from ds2.serving.access.errors import error_response
+from ds2.serving.access.guard import Guard
+from ds2.serving.engine.metrics import CONTENT_TYPE
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import Service
+from ds2.serving.protocols import native, sherpa, vosk
+from ds2.serving.protocols.deepgram import live as deepgram
+from ds2.serving.protocols.openai import transcriptions
+from ds2.serving.protocols.openai.realtime import connection as realtime
+from ds2.serving.protocols.page import routes as page
 
 
-def build_app(service: Service) -> ASGIApp:
+def build_app(service: Service, access: Access) -> ASGIApp:
     """Everything that listens on the main port."""
-    protocols = (native, openai, realtime, deepgram, vosk, sherpa, page)
+    protocols = (native, transcriptions, deepgram, vosk, sherpa, page)
     routes = [route for protocol in protocols for route in protocol.routes(service)]
-    return guarded(application([*_watching(service), *routes], service), service)
-
-
-def guarded(app: ASGIApp, service: Service) -> ASGIApp:
-    """An application behind the guard; for the ports of single protocols, too."""
-    return Guard(app, service)
+    routes += realtime.routes(service, access.secrets)
+    return Guard(application([*_watching(service), *routes], service), service, access)
 
 
 def application(routes: list[BaseRoute], service: Service) -> Starlette:

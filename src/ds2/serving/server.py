@@ -20,13 +20,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ds2.errors import InputError
-from ds2.recognizer import Recognizer
-from ds2.serving import sherpa, vosk
-from ds2.serving.app import build_app, guarded
+from ds2.recognition.recognizer import Recognizer
+from ds2.serving.access.access import Access, build_access
+from ds2.serving.access.guard import Guard
+from ds2.serving.app import build_app
 from ds2.serving.config import ServeSettings
+from ds2.serving.engine.metrics import SHARED_DIRECTORY, forget_process
+from ds2.serving.engine.service import Service
 from ds2.serving.logs import log_to_stderr
-from ds2.serving.metrics import SHARED_DIRECTORY, forget_process
-from ds2.serving.service import Service
+from ds2.serving.protocols import sherpa, vosk
 
 Load: TypeAlias = Callable[[], Mapping[str, Recognizer]]
 """Loads the models, by name; may be sent to another process."""
@@ -84,7 +86,8 @@ async def run_service(
     signalled: called once all listen, gives the event that ends it; None: SIGTERM and SIGINT do.
     """
     settings = service.settings
-    apps = [build_app(service), *_further_apps(service)]
+    access = build_access(settings)
+    apps = [build_app(service, access), *_further_apps(service, access)]
     servers = [uvicorn.Server(_config(app, settings)) for app in apps]
     running = [
         asyncio.create_task(server.serve(sockets=[each]))
@@ -117,13 +120,13 @@ async def run_service(
     await asyncio.gather(*running)
 
 
-def _further_apps(service: Service) -> list[ASGIApp]:
+def _further_apps(service: Service, access: Access) -> list[ASGIApp]:
     """The applications of the ports that speak one protocol only."""
-    apps = []
+    apps: list[ASGIApp] = []
     if service.settings.vosk_port is not None:
-        apps.append(guarded(vosk.app(service), service))
+        apps.append(Guard(vosk.app(service), service, access))
     if service.settings.sherpa_port is not None:
-        apps.append(guarded(sherpa.app(service), service))
+        apps.append(Guard(sherpa.app(service), service, access))
     return apps
 
 

@@ -13,17 +13,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ds2.atomic import atomic_write
 from ds2.audio import probe_audio, write_wav
-from ds2.corpora.corpus import CheckOptions, language_of
-from ds2.corpora.sound import SILENT_PEAK
-from ds2.encoding import encode_flac, encode_opus
+from ds2.audio.resampling import Waveform, resampled
+from ds2.audio.writing import encode_flac, encode_opus
+from ds2.corpora.checks.corpus import CheckOptions, language_of
+from ds2.corpora.checks.sound import SILENT_PEAK
 from ds2.errors import InputError
+from ds2.files import atomic_write
 from ds2.manifest import read_manifest
-from ds2.normalise import normalise
-from ds2.resampling import Waveform, resampled
+from ds2.manifest.utterance import Utterance, numbered_lines
 from ds2.synthesis.engine import Engine, reason_of
-from ds2.utterance import Utterance, numbered_lines
+from ds2.text.normalise import normalise
 
 AudioFormat: TypeAlias = Literal["flac", "opus", "wav"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ds2.audio import read_audio
+from ds2.audio.resampling import SAMPLE_RATE_HZ, Resampler
 from ds2.errors import InputError
-from ds2.features import Floats
-from ds2.resampling import SAMPLE_RATE_HZ, Resampler
+from ds2.model.features import Floats
 
 Range = tuple[float, float]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ds2.errors import InputError
-from ds2.features import FeatureConfig
+from ds2.model.features import FeatureConfig
 from ds2.settings import settings_from, settings_to_dict
 from ds2.training.augment import AugmentationConfig
-from ds2.training.network_config import PRESETS, NetworkConfig
+from ds2.training.network.config import PRESETS, NetworkConfig
 
 DEFAULT_PRESET = "small"
 PATHS = (

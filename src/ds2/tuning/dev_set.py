@@ -10,19 +10,19 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from ds2.alphabet import Alphabet
 from ds2.audio import SAMPLE_RATE_HZ, read_audio
 from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.greedy import GreedyDecoder
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
-from ds2.evaluation import Rate, total
+from ds2.evaluation.evaluation import Rate, total
+from ds2.evaluation.metrics import EditCounts, align, bootstrap_interval, characters
 from ds2.manifest import Utterance
-from ds2.metrics import EditCounts, align, bootstrap_interval, characters
 from ds2.ngram.corpus import Report
-from ds2.normalise import normalise
-from ds2.recognizer import Recognizer
+from ds2.recognition.recognizer import Recognizer
+from ds2.text.alphabet import Alphabet
+from ds2.text.normalise import normalise
 
 LogProbs = NDArray[np.float32]
 

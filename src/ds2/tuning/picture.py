@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ds2.calibration import Judgement
 from ds2.errors import InputError
+from ds2.tuning.calibration import Judgement
 from ds2.tuning.dev_set import DevSet
 from ds2.tuning.tune import Tuned
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ds2.calibration import Calibration, calibrate
 from ds2.ctc.settings import BeamSettings
-from ds2.evaluation import Rate
+from ds2.evaluation.evaluation import Rate
 from ds2.ngram.corpus import Report
 from ds2.ngram.model import NgramModel
+from ds2.tuning.calibration import Calibration, calibrate
 from ds2.tuning.dev_set import DevSet
 from ds2.tuning.search import Search, search
 from ds2.tuning.widths import WIDTHS, WidthTrial, narrowest, try_widths

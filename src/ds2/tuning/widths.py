@@ -10,10 +10,10 @@ import numpy as np
 from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.settings import BeamSettings
-from ds2.metrics import align
+from ds2.evaluation.metrics import align
 from ds2.ngram.corpus import Report
 from ds2.ngram.model import NgramModel
-from ds2.segments import words_of
+from ds2.recognition.segments import words_of
 from ds2.tuning.dev_set import DevSet, Trial, words_of_text
 
 WIDTHS = (1, 10, 50, 100, 200, 500)

@@ -8,7 +8,7 @@ from ds2.cli.corpus.work import add_workers, utterances_of, workers_of, write_re
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.ctc.approximate import Tolerance
+    from ds2.ctc.alignment.approximate import Tolerance
     from ds2.manifest import Utterance
 
 
@@ -57,14 +57,14 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def act(args: argparse.Namespace) -> int:
     """Align all recordings; 2 if some could not be."""
-    from ds2.corpora.work import AlignWork
+    from ds2.corpora.work.work import AlignWork
 
     work = AlignWork(args.model, _tolerance(args), raw_text=args.raw_text)
     return write_results(work, _recordings(args), args.output, workers_of(args), "aligning")
 
 
 def _tolerance(args: argparse.Namespace) -> "Tolerance":
-    from ds2.ctc.approximate import Tolerance
+    from ds2.ctc.alignment.approximate import Tolerance
 
     names = ("extra_speech", "missing_text", "beam")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
@@ -76,7 +76,7 @@ def _tolerance(args: argparse.Namespace) -> "Tolerance":
 
 def _recordings(args: argparse.Namespace) -> "list[Utterance]":
     from ds2.manifest import Utterance
-    from ds2.utterance import numbered_lines
+    from ds2.manifest.utterance import numbered_lines
 
     if args.transcript is None:
         return utterances_of(args.recording)

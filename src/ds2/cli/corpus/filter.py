@@ -11,8 +11,8 @@ from ds2.cli.corpus.work import add_workers, results_beside, told, utterances_of
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.corpora.filter import Classifier, Curve, Floats
-    from ds2.corpora.resumable import Fields
+    from ds2.corpora.long.filter import Classifier, Curve, Floats
+    from ds2.corpora.work.resumable import Fields
     from ds2.manifest import Utterance
 
 SHOWN_KEPT = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -69,7 +69,7 @@ def act(args: argparse.Namespace) -> int:
     """Learn, judge, write; 2 if some utterances could not be judged."""
     import numpy as np
 
-    from ds2.corpora.filter import Classifier
+    from ds2.corpora.long.filter import Classifier
 
     _check(args)
     utterances = utterances_of(args.manifest)
@@ -113,9 +113,9 @@ def _with_damage(utterances: "Sequence[Utterance]", args: argparse.Namespace) ->
     """The utterances, each with a damaged text of its own beside its text."""
     import numpy as np
 
-    from ds2.bundle import find_bundle, load_bundle
-    from ds2.corpora.damage import damaged
-    from ds2.corpora.work import OTHERS
+    from ds2.corpora.long.damage import damaged
+    from ds2.corpora.work.work import OTHERS
+    from ds2.model.bundle import find_bundle, load_bundle
 
     language = load_bundle(find_bundle(args.model)).language
     texts = [utterance.text for utterance in utterances if utterance.text]
@@ -144,7 +144,7 @@ def _scored(
     utterances: "list[Utterance]", args: argparse.Namespace, suffix: str
 ) -> "Iterator[list[Fields]]":
     """What the model finds of each utterance; kept beside the output until that is written."""
-    from ds2.corpora.work import ScoreWork
+    from ds2.corpora.work.work import ScoreWork
 
     work = ScoreWork(args.model, raw_text=args.raw_text)
     place = args.output.with_name(args.output.name + suffix)
@@ -158,9 +158,9 @@ def _learn(
     """Fit a classifier to texts and damaged texts, and show how good it is."""
     import numpy as np
 
-    from ds2.bundle import find_bundle, load_bundle
-    from ds2.corpora.damage import error_rate
-    from ds2.corpora.filter import held_out_probabilities, precision_recall, train_classifier
+    from ds2.corpora.long.damage import error_rate
+    from ds2.corpora.long.filter import held_out_probabilities, precision_recall, train_classifier
+    from ds2.model.bundle import find_bundle, load_bundle
 
     language = load_bundle(find_bundle(args.model)).language
     features, is_good, owners = [], [], []
@@ -214,7 +214,7 @@ def _show(curve: "Curve", args: argparse.Namespace) -> None:
 
 
 def _draw(curve: "Curve", args: argparse.Namespace) -> None:
-    from ds2.atomic import atomic_write
+    from ds2.files import atomic_write
     from ds2.tuning.picture import import_figure
 
     figure = import_figure()(figsize=(6, 5), layout="constrained")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.corpora.segment import CutRules
+    from ds2.corpora.long.segment import CutRules
 
 HELP = {
     "shortest_s": "utterances are at least so long (1)",
@@ -48,8 +48,8 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def act(args: argparse.Namespace) -> None:
     """Cut all recordings, and say what became of them."""
     from ds2.cli.terminal import make_directory, tracked
-    from ds2.corpora.align import read_aligned
-    from ds2.corpora.segment import segment
+    from ds2.corpora.long.align import read_aligned
+    from ds2.corpora.long.segment import segment
     from ds2.manifest import write_manifest
 
     rules = _rules(args)
@@ -62,7 +62,7 @@ def act(args: argparse.Namespace) -> None:
             "or align with another model"
         )
     if args.audio is not None:
-        from ds2.corpora.clips import write_clip
+        from ds2.corpora.long.clips import write_clip
 
         make_directory(args.audio)
         tracks = tracked(utterances, "writing audio", len(utterances))
@@ -78,7 +78,7 @@ def act(args: argparse.Namespace) -> None:
 
 
 def _rules(args: argparse.Namespace) -> "CutRules":
-    from ds2.corpora.segment import CutRules
+    from ds2.corpora.long.segment import CutRules
 
     given = {
         field.name: getattr(args, field.name)

@@ -52,8 +52,8 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def shard(args: argparse.Namespace) -> None:
     """Write the shards and tell how many hours are in how many of them."""
-    from ds2.corpora.sharding import ShardSettings, write_shards
     from ds2.manifest import read_manifest
+    from ds2.shards.writing import ShardSettings, write_shards
 
     name = args.name or args.manifest.name.partition(".")[0] or "train"
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():

@@ -118,8 +118,8 @@ def _print_table(splits: "Splits", rules: "SplitRules", directory: Path) -> None
     from rich.console import Console
     from rich.table import Table
 
-    from ds2.corpora.corpus import Corpus, duration_s_of, statistics_of
-    from ds2.corpora.overlap import compare
+    from ds2.corpora.checks.corpus import Corpus, duration_s_of, statistics_of
+    from ds2.corpora.checks.overlap import compare
     from ds2.corpora.split import SPLITS
 
     corpora = {

@@ -12,9 +12,9 @@ from ds2.cli.terminal import positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.corpora.corpus import CheckOptions, Item
-    from ds2.corpora.problem import Problem
-    from ds2.corpora.stats import Description, Part
+    from ds2.corpora.checks.corpus import CheckOptions, Item
+    from ds2.corpora.checks.problem import Problem
+    from ds2.corpora.statistics.stats import Description, Part
 
 HEARD = 1000
 """Clips that are listened to unless more are asked for: enough for any percentile shown."""
@@ -59,7 +59,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def act(args: argparse.Namespace) -> int:
     """Describe; 2 if recordings cannot be read."""
-    from ds2.corpora.stats import Part, describe
+    from ds2.corpora.statistics.stats import Part, describe
 
     _check_output(args.output)
     options = _options(args)
@@ -93,8 +93,8 @@ def _check_output(output: Path | None) -> None:
 
 
 def _options(args: argparse.Namespace) -> "CheckOptions":
-    from ds2.bundle import find_bundle, load_bundle
-    from ds2.corpora.corpus import CheckOptions
+    from ds2.corpora.checks.corpus import CheckOptions
+    from ds2.model.bundle import find_bundle, load_bundle
 
     alphabet = load_bundle(find_bundle(args.model)).alphabet if args.model else None
     if alphabet and args.language not in (None, alphabet.language):
@@ -120,7 +120,7 @@ def _read(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ds2.corpora.stats import groups_by, heard_items
+    from ds2.corpora.statistics.stats import groups_by, heard_items
     from ds2.manifest import read_manifest
 
     num_heard = _num_heard(args.sound)
@@ -151,9 +151,9 @@ def _write(
     parts: "list[Part]",
     by: str | None,
 ) -> None:
-    from ds2.atomic import atomic_write
-    from ds2.corpora.stats_page import stats_html
-    from ds2.corpora.stats_picture import draw_stats
+    from ds2.corpora.statistics.page import stats_html
+    from ds2.corpora.statistics.picture import draw_stats
+    from ds2.files import atomic_write
 
     form = output.suffix.lstrip(".").lower()
     if form == "html":
@@ -173,7 +173,7 @@ def _print_tables(
     from rich.table import Table
     from rich.text import Text
 
-    from ds2.corpora.stats_page import GROUP_COLUMNS, rows_of
+    from ds2.corpora.statistics.page import GROUP_COLUMNS, rows_of
 
     console = Console(highlight=False)
     table = Table("")

@@ -9,9 +9,9 @@ from ds2.cli.terminal import positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
+    from ds2.manifest.utterance import Utterance
     from ds2.synthesis.engine import Engine
     from ds2.synthesis.speech import Job, SpeechRules, Spoken
-    from ds2.utterance import Utterance
 
 VARIED = "0.9:1.1"
 """Speed and pitch unless asked otherwise, where the engine can vary them."""

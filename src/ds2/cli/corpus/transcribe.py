@@ -26,7 +26,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def act(args: argparse.Namespace) -> int:
     """Recognise; 2 if some utterances could not be."""
-    from ds2.corpora.work import TranscribeWork
+    from ds2.corpora.work.work import TranscribeWork
 
     work = TranscribeWork(args.model, args.greedy)
     utterances = utterances_of(args.manifest)

@@ -13,7 +13,7 @@ from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.corpora.resumable import Fields, Work, Workers
+    from ds2.corpora.work.resumable import Fields, Work, Workers
     from ds2.manifest import Utterance
 
 
@@ -36,13 +36,13 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def workers_of(args: argparse.Namespace) -> "Workers":
     """Who does the work. Raises InputError for arguments that do not go together."""
-    from ds2.corpora.resumable import Threads
+    from ds2.corpora.work.resumable import Threads
 
     if args.ray is None:
         if args.workers is not None:
             raise InputError("--workers: is for --ray; without it, say --jobs")
         return Threads(args.jobs)
-    from ds2.corpora.on_ray import RayActors
+    from ds2.corpora.work.on_ray import RayActors
 
     return RayActors(args.ray, args.workers)
 
@@ -66,7 +66,7 @@ def write_results(
     Returns the exit status: 2 if nothing can be found of some utterances, which are left out.
     Raises InputError if nothing can be found of any.
     """
-    from ds2.atomic import atomic_write
+    from ds2.files import atomic_write
     from ds2.manifest import fields_of
 
     errors: list[str] = []
@@ -105,7 +105,7 @@ def results_beside(
     description: str,
 ) -> "Iterator[Iterator[Fields]]":
     """The results of the work, under a progress bar; kept beside the output until it is written."""
-    from ds2.corpora.resumable import do_all, results_in
+    from ds2.corpora.work.resumable import do_all, results_in
 
     def track(results: "Iterable[Fields]", num_before: int, total: int) -> "Iterable[Fields]":
         if num_before:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ds2.audio import probe_audio
 from ds2.corpora.public.found import Asked, Found
 from ds2.errors import InputError
-from ds2.utterance import Utterance, numbered_lines
+from ds2.manifest.utterance import Utterance, numbered_lines
 
 
 def read_an4(asked: Asked) -> Iterator[tuple[str, Found]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ds2.audio import probe_audio
 from ds2.corpora.public.found import Asked, Found
 from ds2.errors import InputError
-from ds2.utterance import Utterance, numbered_lines
+from ds2.manifest.utterance import Utterance, numbered_lines
 
 COLUMNS = ("client_id", "path", "sentence")
 KEPT = ("age", "gender", "accents", "accent", "variant", "sentence_domain")

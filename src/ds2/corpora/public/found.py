@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ds2.corpora.public.download import Report
-from ds2.utterance import Utterance
+from ds2.manifest.utterance import Utterance
 
 HOURS_TOLERANCE = 0.03
 """Of the official figure, which is rounded and at times counts silence otherwise."""

@@ -22,7 +22,7 @@ from ds2.audio import find_audio, probe_audio
 from ds2.corpora.public.found import Found
 from ds2.errors import InputError
 from ds2.manifest import read_manifest
-from ds2.utterance import Utterance
+from ds2.manifest.utterance import Utterance
 
 LANGUAGES = {
     "english": "en",

@@ -11,7 +11,7 @@ from pathlib import Path
 from ds2.corpora.public.found import Asked, Found
 from ds2.corpora.public.lhotse_recipes import prepare
 from ds2.errors import InputError
-from ds2.utterance import numbered_lines
+from ds2.manifest.utterance import numbered_lines
 
 
 def read_librispeech(asked: Asked) -> Iterator[tuple[str, Found]]:

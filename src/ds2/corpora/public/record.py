@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ds2.atomic import atomic_write
 from ds2.errors import InputError
+from ds2.files import atomic_write
 
 NAME = "prepare.json"
 

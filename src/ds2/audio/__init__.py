@@ -1,0 +1,30 @@
+"""Recordings of any kind in, waveforms at 16 kHz out; and waveforms to files."""
+
+from ds2.audio.decoders import AudioInfo
+from ds2.audio.reading import (
+    EXTENSIONS,
+    audio_blocks,
+    find_audio,
+    pcm_blocks,
+    probe_audio,
+    read_audio,
+)
+from ds2.audio.resampling import SAMPLE_RATE_HZ, Resampler, Waveform
+from ds2.audio.sources import Source
+from ds2.audio.writing import write_flac, write_wav
+
+__all__ = [
+    "EXTENSIONS",
+    "SAMPLE_RATE_HZ",
+    "AudioInfo",
+    "Resampler",
+    "Source",
+    "Waveform",
+    "audio_blocks",
+    "find_audio",
+    "pcm_blocks",
+    "probe_audio",
+    "read_audio",
+    "write_flac",
+    "write_wav",
+]

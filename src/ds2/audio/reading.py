@@ -1,0 +1,114 @@
+"""Recordings of any kind in, waveforms at 16 kHz out.
+
+Whatever cannot be read raises InputError with one line that says why.
+"""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ds2.audio.decoders import AudioInfo, open_decoder
+from ds2.audio.pcm import Encoding, check_form, checked, pcm_pieces
+from ds2.audio.resampling import SAMPLE_RATE_HZ, Waveform, regrouped, resampled
+from ds2.audio.sources import Source, name_of
+from ds2.errors import InputError
+
+EXTENSIONS = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"),
+    *(".mkv", ".mov", ".wma", ".amr", ".3gp", ".aif", ".aiff", ".au", ".caf", ".w64", ".sph"),
+)
+"""What `find_audio` takes for a recording; a file named outright may have any extension."""
+
+LONGEST_WHOLE_S = 12 * 3600  # 2.8 GB; also stops a small file that unpacks without end
+
+
+def read_audio(
+    source: Source, *, offset_s: float = 0.0, duration_s: float | None = None
+) -> Waveform:
+    """The recording, or its part from `offset_s`, as (N,) float32 in [-1, 1] at 16 kHz.
+
+    Channels are averaged. A part that runs past the end is as long as what is there.
+    Raises InputError for whatever cannot be read, and for more than 12 hours at once.
+    """
+    blocks, num_samples = [np.empty(0, np.float32)], 0
+    for block in audio_blocks(source, offset_s=offset_s, duration_s=duration_s):
+        blocks.append(block)
+        num_samples += len(block)
+        if num_samples > LONGEST_WHOLE_S * SAMPLE_RATE_HZ:
+            raise InputError(f"{name_of(source)}: lasts over 12 hours: read it in parts")
+    return np.concatenate(blocks)
+
+
+def audio_blocks(
+    source: Source,
+    *,
+    offset_s: float = 0.0,
+    duration_s: float | None = None,
+    block_s: float = 30.0,
+) -> Iterator[Waveform]:
+    """The samples of `read_audio`, exactly, in pieces of `block_s` (the last may be shorter).
+
+    Memory is bounded by the block, however long the recording. A pipe is read as it fills.
+    Raises InputError as `read_audio` does; what is wrong late in a file is found late.
+    """
+    name = name_of(source)
+    if not (np.isfinite(offset_s) and offset_s >= 0):
+        raise InputError(f"{name}: offset {offset_s} s: it must be 0 or more")
+    if duration_s is not None and not (np.isfinite(duration_s) and duration_s > 0):
+        raise InputError(f"{name}: duration {duration_s} s: it must be more than 0")
+    with open_decoder(source, name) as decoder:
+        rate = decoder.info.sample_rate_hz
+        start = round(offset_s * rate)
+        stop = None if duration_s is None else start + max(1, round(duration_s * rate))
+        pieces = checked(decoder.pieces(start, stop), start, rate, name)
+        yield from regrouped(resampled(pieces, rate), max(1, round(block_s * SAMPLE_RATE_HZ)))
+
+
+def probe_audio(source: Source) -> AudioInfo:
+    """What the recording's header says, without decoding it. Raises InputError."""
+    with open_decoder(source, name_of(source)) as decoder:
+        return decoder.info
+
+
+def pcm_blocks(
+    file: BinaryIO,
+    *,
+    sample_rate_hz: int,
+    num_channels: int,
+    encoding: Encoding = "s16le",
+    block_s: float = 0.1,
+) -> Iterator[Waveform]:
+    """Samples without a header, from a file or pipe: a 16 kHz piece as each `block_s` arrives.
+
+    Raises InputError where the bytes end within a sample or are not sound.
+    """
+    name = name_of(file)
+    check_form(sample_rate_hz, num_channels, name)
+    frames_at_once = max(1, round(block_s * sample_rate_hz))
+    pieces = pcm_pieces(file, name, num_channels, encoding, frames_at_once)
+    yield from resampled(checked(pieces, 0, sample_rate_hz, name), sample_rate_hz)
+
+
+def find_audio(path: Path) -> list[Path]:
+    """The path itself if it is a file; for a directory the recordings anywhere in it, sorted.
+
+    Hidden files and directories are passed over. Raises InputError if there is nothing.
+    """
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            return [path]
+    except OSError as error:
+        raise InputError(f"{path}: {str(error.strerror).lower()}") from None
+    found = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        and file.is_file()
+    ]
+    if not found:
+        raise InputError(f"{path}: no recordings in this directory (.wav, .flac, .mp3, ...)")
+    return found

@@ -1,0 +1,140 @@
+"""Whether one can train and test on manifests: everything that is wrong with them, by name."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from ds2.audio import SAMPLE_RATE_HZ
+from ds2.corpora.checks.corpus import (
+    HAN,
+    CheckOptions,
+    Item,
+    OnStart,
+    Statistics,
+    read_corpus,
+    statistics_of,
+)
+from ds2.corpora.checks.overlap import Overlap, compare, unseen_characters
+from ds2.corpora.checks.problem import Problem
+from ds2.corpora.checks.sound import sound_problems
+from ds2.model.features import FeatureConfig
+from ds2.text.alphabet import Alphabet, english_characters, mandarin_characters
+
+PACE_FACTOR = 4.0  # of the median number of characters a second, either way
+MIN_FOR_PACE = 20  # utterances, below which a median says little
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a check found."""
+
+    problems: list[Problem]
+    statistics: list[Statistics]  # of the checked manifest, then of the others
+    overlaps: list[Overlap]  # with each of the others
+
+    @property
+    def num_errors(self) -> int:
+        return sum(problem.is_error for problem in self.problems)
+
+
+def check(
+    path: Path,
+    others: Sequence[Path],
+    options: CheckOptions,
+    on_start: OnStart = lambda _name, _total: lambda: None,
+) -> Report:
+    """Check a manifest by itself and, say a test set, against others, say those trained on.
+
+    Raises InputError if a manifest cannot be read at all.
+    """
+    corpus, *rest = (read_corpus(each, options, on_start) for each in (path, *others))
+    alphabets = alphabets_for(corpus.items, options)
+    problems = [*corpus.problems]
+    for item in corpus.items:
+        problems += item_problems(item, alphabets[item.language], options)
+    problems += pace_problems(corpus.items)
+    problems += duplicate_problems(corpus.items)
+    overlaps = []
+    for other in rest:
+        overlap, found = compare(corpus, other)
+        overlaps.append(overlap)
+        problems += found
+    if rest:
+        problems += unseen_characters(corpus, rest)
+    return Report(problems, [statistics_of(each) for each in (corpus, *rest)], overlaps)
+
+
+def alphabets_for(items: Sequence[Item], options: CheckOptions) -> Mapping[str, Alphabet]:
+    """The alphabet of each language; for Mandarin that of all Chinese characters in the texts."""
+    if options.alphabet:
+        return {options.alphabet.language: options.alphabet}
+    chinese = (re.findall(HAN, item.text) for item in items if item.language == "zh")
+    return {"en": english_characters(), "zh": mandarin_characters(map("".join, chinese))}
+
+
+def item_problems(item: Item, alphabet: Alphabet, options: CheckOptions) -> Iterator[Problem]:
+    """What is wrong with one utterance by itself."""
+    where, raw = item.utterance.where, item.utterance.text
+    if item.sound:
+        yield from sound_problems(item.utterance, item.sound)
+    if not item.text:
+        yield Problem("no text", where, f'nothing of "{raw}" is spoken' if raw else "has no text")
+        return
+    if item.text != raw:
+        yield Problem("style", where, f'"{raw}" is read as: {item.text}')
+    missing = alphabet.unspellable(item.text)
+    if missing:
+        named = " ".join(sorted(missing))
+        yield Problem("unspellable", where, f"the alphabet lacks {named} (in: {item.text})")
+    elif item.duration_s is not None:
+        yield from _length_problem(item, alphabet.encode(item.text), options.time_stride)
+
+
+def _length_problem(item: Item, labels: Sequence[int], time_stride: int) -> Iterator[Problem]:
+    """CTC needs a frame for each label, and one for a blank between equal ones."""
+    duration_s = item.duration_s or 0.0
+    needed = len(labels) + sum(first == second for first, second in pairwise(labels))
+    num_frames = FeatureConfig().num_frames(round(duration_s * SAMPLE_RATE_HZ))
+    available = -(-num_frames // time_stride)
+    if needed > available:
+        message = f"{duration_s:.2f} s give {available} output frames, its text needs {needed}"
+        yield Problem("too short", item.utterance.where, message)
+
+
+def pace_problems(items: Sequence[Item]) -> Iterator[Problem]:
+    """Texts much too long or too short for their audio, measured by others of the language."""
+    for language in ("en", "zh"):
+        paces = [
+            (item, len(item.text) / item.duration_s)
+            for item in items
+            if item.language == language and item.text and item.duration_s
+        ]
+        if len(paces) < MIN_FOR_PACE:
+            continue
+        usual = median(pace for _, pace in paces)
+        for item, pace in paces:
+            if not usual / PACE_FACTOR <= pace <= usual * PACE_FACTOR:
+                message = f"{pace:.1f} characters a second, where {usual:.1f} are usual"
+                yield Problem("pace", item.utterance.where, f"{message}: {item.text}")
+
+
+def duplicate_problems(items: Sequence[Item]) -> Iterator[Problem]:
+    """Audio that stands there twice, and sentences that a speaker says twice."""
+    audio: dict[object, Item] = {}
+    sentences: dict[tuple[str, str], Item] = {}
+    for item in items:
+        where = item.utterance.where
+        first = audio.setdefault(item.stretch, item)
+        if first is item and item.digest:
+            first = audio.setdefault(item.digest, item)
+        if first is not item:
+            text = "" if first.text == item.text else f', there with the text "{first.text}"'
+            yield Problem("duplicate", where, f"the same audio as {first.utterance.where}{text}")
+        elif item.text and item.speaker:
+            before = sentences.setdefault((item.speaker, item.text), item)
+            if before is not item:
+                message = f"the speaker says the same in {before.utterance.where}: {item.text}"
+                yield Problem("repeated", where, message)

@@ -1,0 +1,1 @@
+"""Long recordings with rough texts: aligned, cut, filtered."""

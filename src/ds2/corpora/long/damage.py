@@ -1,0 +1,51 @@
+"""Good transcripts made bad, as those of the world are, for a classifier to learn from."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ds2.evaluation.metrics import word_errors
+
+SHARE = 0.4  # of the words, at most, that one kind of damage takes or adds
+
+
+def damaged(text: str, others: Sequence[str], language: str, rng: np.random.Generator) -> str:
+    """The text with words lost, added, changed, cut off an end, or another text altogether.
+
+    others: where words are taken from, none of them empty. What comes back is never the text.
+    """
+    words = list(text.split() if language == "en" else text.replace(" ", ""))
+    foreign = _words_of(str(rng.choice(np.array(others, dtype=object))), language)
+    separator = " " if language == "en" else ""
+    for _ in range(10):
+        changed = separator.join(_changed(words, foreign, rng))
+        if changed and changed != text:
+            return changed
+        foreign = _words_of(str(rng.choice(np.array(others, dtype=object))), language)
+    return text + separator + text  # of words that are all alike
+
+
+def _words_of(text: str, language: str) -> list[str]:
+    return list(text.split() if language == "en" else text.replace(" ", ""))
+
+
+def _changed(words: list[str], foreign: list[str], rng: np.random.Generator) -> list[str]:
+    count = 1 + int(rng.integers(max(1, round(SHARE * len(words)))))
+    start = int(rng.integers(len(words)))
+    kind = rng.choice(["lose", "add", "change", "begin late", "end early", "other"])
+    if kind == "lose":
+        return words[:start] + words[start + count :]
+    if kind == "add":
+        return words[:start] + foreign[:count] + words[start:]
+    if kind == "change":
+        return words[:start] + foreign[:count] + words[start + count :]
+    if kind == "begin late":
+        return words[count:]
+    if kind == "end early":
+        return words[:-count]
+    return foreign
+
+
+def error_rate(truth: str, text: str, language: str) -> float:
+    """How much of a text is wrong: its word errors, in Mandarin character errors, by the truth."""
+    return word_errors(truth, text, language).rate

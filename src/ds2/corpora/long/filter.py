@@ -1,0 +1,210 @@
+"""Which utterances have the text that was said: the classifier of section 4.1 of the paper.
+
+The paper's features, of the CTC cost of the text and of its length, go through a logistic
+regression with squares and products, fitted on good transcripts and damaged ones. Two features
+more tell what the model would rather read, which tells a hard recording from a wrong text.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ds2.ctc.cost import ctc_cost
+from ds2.ctc.greedy import GreedyDecoder
+from ds2.errors import InputError
+from ds2.evaluation.metrics import character_errors
+from ds2.files import atomic_write
+from ds2.text.alphabet import Alphabet
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+FEATURES = (
+    "cost",  # log of -log p(text)
+    "cost_per_frame",
+    "cost_per_label",
+    "frames_per_label",  # log
+    "num_words",  # log
+    "num_labels",  # log
+    "margin_per_label",  # cost above that of what the model reads
+    "misread",  # character error rate of what the model reads, by the text
+)
+HIGHEST_COST = 1e4  # of texts that do not fit into the audio at all
+RIDGE = 1.0
+NUM_FOLDS = 5
+FORMAT = 1
+
+
+def features_of(
+    log_probs: npt.NDArray[np.float32], texts: Sequence[str], alphabet: Alphabet
+) -> list[list[float]]:
+    """The features of each text for one utterance.
+
+    log_probs: (T, V). texts: in the alphabet's style. Raises UnspellableError.
+    """
+    decoder = GreedyDecoder()
+    decoder.feed(log_probs)
+    hypothesis = decoder.best()[0]
+    read = alphabet.decode(token.label for token in hypothesis.tokens)
+    best_cost = ctc_cost(log_probs, [token.label for token in hypothesis.tokens])
+    num_frames = max(1, len(log_probs))
+    rows = []
+    for text in texts:
+        labels = alphabet.encode(text)
+        cost = min(HIGHEST_COST, ctc_cost(log_probs, labels))
+        num_labels = max(1, len(labels))
+        words = text.split() if alphabet.word_unit == "word" else text.replace(" ", "")
+        row = [
+            np.log1p(max(0.0, cost)),
+            cost / num_frames,
+            cost / num_labels,
+            np.log(num_frames / num_labels),
+            np.log1p(len(words)),
+            np.log(num_labels),
+            (cost - best_cost) / num_labels,
+            character_errors(text, read, alphabet.language).rate if text else 1.0,
+        ]
+        rows.append([round(float(value), 6) for value in row])
+    return rows
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The probability that an utterance's text is what was said, from its features."""
+
+    means: tuple[float, ...]  # of the features
+    scales: tuple[float, ...]  # their standard deviations
+    weights: tuple[float, ...]  # of the features, their products and 1
+
+    def probabilities(self, features: Floats) -> Floats:
+        """(N,) of (N, F) features."""
+        log_odds = self._terms(features) @ np.array(self.weights)
+        return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -500, 500))))
+
+    def _terms(self, features: Floats) -> Floats:
+        return _terms((features - np.array(self.means)) / np.array(self.scales))
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        data = {
+            "format_version": FORMAT,
+            "features": list(FEATURES),
+            "means": list(self.means),
+            "scales": list(self.scales),
+            "weights": list(self.weights),
+        }
+        with atomic_write(path) as file:
+            file.write(json.dumps(data, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Classifier":
+        """Read what `save` wrote. Raises InputError."""
+        try:
+            data: Any = json.loads(path.read_text(encoding="utf-8"))
+            version = (data["format_version"], data["features"])
+            lists = [data.get(name, ()) for name in ("means", "scales", "weights")]
+            means, scales, weights = (tuple(map(float, values)) for values in lists)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{path}: is no classifier: make one with ds2 corpus filter --save"
+            ) from None
+        if version != (FORMAT, list(FEATURES)):
+            raise InputError(f"{path}: is a classifier of another version: train it again")
+        sizes = (len(means), len(scales), len(weights))
+        if sizes != (len(FEATURES), len(FEATURES), _terms(np.zeros((1, len(FEATURES)))).shape[1]):
+            raise InputError(f"{path}: is damaged: its numbers are too few or too many")
+        return cls(means, scales, weights)
+
+
+def _terms(standard: Floats) -> Floats:
+    """(N, K): the features, all products of two, and 1."""
+    clipped = np.clip(standard, -5, 5)  # squares of what is far off would outweigh all else
+    first, second = np.triu_indices(clipped.shape[1])
+    ones = np.ones((len(clipped), 1))
+    return np.concatenate([clipped, clipped[:, first] * clipped[:, second], ones], axis=1)
+
+
+def train_classifier(features: Floats, is_good: Bools) -> Classifier:
+    """Fit by Newton's method to (N, F) features; the weights are drawn to 0 by RIDGE.
+
+    Raises ValueError unless there are good and bad ones.
+    """
+    if is_good.all() or not is_good.any():
+        raise ValueError("there must be good and bad utterances to learn from")
+    means, scales = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+    terms = _terms((features - means) / scales)
+    pull = np.full(terms.shape[1], RIDGE)
+    pull[-1] = 1e-6
+    weights = np.zeros(terms.shape[1])
+
+    def loss(at: Floats) -> float:
+        log_odds = terms @ at
+        return float((np.logaddexp(0, log_odds) - is_good * log_odds).sum() + pull @ at**2 / 2)
+
+    for _ in range(100):
+        predicted = 1 / (1 + np.exp(-np.clip(terms @ weights, -500, 500)))
+        slopes = terms.T @ (predicted - is_good) + pull * weights
+        curvature = (terms.T * (predicted * (1 - predicted))) @ terms + np.diag(pull)
+        step = np.linalg.solve(curvature, slopes)
+        while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
+            step /= 2
+        weights = weights - step
+        if np.abs(step).max() < 1e-8:
+            break
+    return Classifier(tuple(means.tolist()), tuple(scales.tolist()), tuple(weights.tolist()))
+
+
+def held_out_probabilities(
+    features: Floats, is_good: Bools, owners: npt.NDArray[np.int64], seed: int = 0
+) -> Floats:
+    """(N,) by classifiers that were fitted without the utterance (cross-validation).
+
+    owners: (N,) whose the features are: all of one utterance are held out together.
+    """
+    folds = np.random.default_rng(seed).permutation(int(owners.max()) + 1) % NUM_FOLDS
+    probabilities = np.empty(len(features))
+    for fold in range(NUM_FOLDS):
+        inside = folds[owners] == fold
+        if inside.any():
+            classifier = train_classifier(features[~inside], is_good[~inside])
+            probabilities[inside] = classifier.probabilities(features[inside])
+    return probabilities
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What thresholds do: of what is kept, the share that is good; of the good, what is kept."""
+
+    thresholds: Floats  # rising
+    precision: Floats
+    recall: Floats
+    kept: Floats  # share of all
+
+    @property
+    def average_precision(self) -> float:
+        """The area under the curve of precision over recall."""
+        steps = -np.diff(self.recall, append=0.0)
+        return float((steps * self.precision).sum())
+
+
+def precision_recall(probabilities: Floats, is_good: Bools) -> Curve:
+    """The curve of all thresholds that make a difference: each keeps what is no less."""
+    thresholds = np.unique(probabilities)
+    order = np.argsort(probabilities)
+    good_from = np.append(np.cumsum(is_good[order][::-1])[::-1], 0)
+    first = np.searchsorted(probabilities[order], thresholds)
+    num_kept = len(probabilities) - first
+    num_good = good_from[first]
+    return Curve(
+        thresholds,
+        num_good / num_kept,
+        num_good / max(1, int(is_good.sum())),
+        num_kept / len(probabilities),
+    )

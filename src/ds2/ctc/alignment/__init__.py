@@ -1,0 +1,1 @@
+"""Known texts to times: exact, approximate, in bounded memory."""

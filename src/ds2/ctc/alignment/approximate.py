@@ -1,0 +1,450 @@
+"""The likeliest alignment of a text that is not quite what was said, in bounded memory.
+
+As forced alignment (`ds2.ctc.alignment.viterbi`), but for two things. Between two words, and at
+both ends, a frame may be anything that the model reads best, for a price: that is speech which the
+text lacks. And an alignment may go from one word's start to the next one's without any frame, for a
+price for each label left out: that is text which was not said. Both prices are differences in
+natural logarithms, so the text is believed where it is at most so much unlikelier than what the
+model would read by itself.
+
+Hours of speech against hours of text would be work without end. So of each frame only the states
+are kept whose score is within a beam of the best: a window that goes along with the speech. Going
+back from the end, the choices that led to each state are worked out again, a stretch at a time."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.compilation import compiled
+from ds2.ctc.alignment.spool import ScoreSpool
+from ds2.ctc.alignment.viterbi import lattice_of
+from ds2.ctc.hypothesis import BLANK, Token
+from ds2.errors import InputError
+
+READ_FRAMES = 512
+"""Scores in memory at a time."""
+STRETCH_CELLS = 2**24
+"""States whose choices are kept at a time, a byte for each."""
+STRETCH_FRAMES = 2**13
+
+FROM_BLANK, FROM_LABEL_BEFORE = 1, 2  # into a label; 0 is staying
+LEFT_LABEL = 4  # into a blank; not set is staying
+SKIPPED = 8  # into a word's start, within the frame
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What it costs to leave something out of an alignment, in natural logarithms."""
+
+    extra_speech: float = 4.0  # a frame in which the model reads what is not in the text
+    missing_text: float = 3.0  # a label of the text that was not said
+    beam: float = 4000.0  # alignments further behind the best are given up; math.inf: none is
+
+    def __post_init__(self) -> None:
+        for name in ("extra_speech", "missing_text", "beam"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: must be above 0, not {getattr(self, name)}")
+        if self.missing_text == math.inf:
+            raise ValueError("missing_text: must be a number: a text may hold what was not said")
+
+
+class Stretch(NamedTuple):
+    """Frames of speech that the text lacks."""
+
+    start_frame: int
+    end_frame: int
+    num_labels: int  # frames in which the model reads something
+    next_unit: int  # the unit of text that it stands before
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """An alignment of a text with speech, either of which may hold more than the other."""
+
+    tokens: tuple[tuple[Token, ...], ...]  # of each unit; none where it was not said
+    log_probs: tuple[float, ...]  # of each unit's frames, with the blanks after them
+    extra: tuple[Stretch, ...]
+    num_frames: int
+
+
+class ApproximateAligner:
+    """A decoder that knows roughly what was said, and finds when.
+
+    The text comes in units, which were said or not as a whole: words, each with the space after
+    it, or characters. A `with` statement or `close` lets go of the scores.
+    """
+
+    def __init__(self, units: Sequence[Sequence[int]], tolerance: Tolerance) -> None:
+        """units: labels, at least one in each. Raises InputError if there are none."""
+        if not units:
+            raise InputError("there is no text to align")
+        sizes = np.array([len(unit) for unit in units], np.int64)
+        self._labels = np.concatenate([np.array(unit, np.int64) for unit in units])
+        if sizes.min() < 1 or self._labels.min() <= BLANK:
+            raise ValueError("a unit has labels, from 1 on: 0 is the blank")
+        self._starts = np.append(0, np.cumsum(sizes))  # (units + 1,) of each, in labels
+        self._tolerance = tolerance
+        self._spool = ScoreSpool(self._labels, with_best=True)
+
+    def __enter__(self) -> "ApproximateAligner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the scores."""
+        self._spool.close()
+
+    def feed(self, log_probs: NDArray[np.float32]) -> None:
+        """Take (T, V) more frames. Raises InputError for what are no log_probs."""
+        self._spool.feed(log_probs)
+
+    def best(self) -> Approximation:
+        """The likeliest alignment, as if the audio ended here. Raises InputError if all are 0."""
+        columns = self._spool.columns_of(self._labels)
+        search = _Search(self._spool, columns, self._starts, self._tolerance)
+        path = search.run()
+        return _approximation(path, self._labels, self._starts)
+
+
+class _Path(NamedTuple):
+    """An alignment, frame by frame. State 2 u is the blank before label u, 2 u + 1 the label."""
+
+    states: NDArray[np.int64]  # (T,)
+    scores: NDArray[np.float32]  # (T,) of the label, or of the blank
+    is_extra: NDArray[np.bool_]  # (T,) whether it is rather speech that the text lacks
+
+
+class _Checkpoint(NamedTuple):
+    """The scores of a frame, from which those after it can be worked out again."""
+
+    frame: int  # the one after it
+    window: NDArray[np.int64]
+    scores: NDArray[np.float64]  # (2, W) of the window's cells
+
+
+class _Search:
+    """A search under way. Cell u + 1 holds the blank before label u, and the label."""
+
+    def __init__(
+        self,
+        spool: ScoreSpool,
+        columns: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        tolerance: Tolerance,
+    ) -> None:
+        self._spool = spool
+        self._tolerance = tolerance
+        lattice = lattice_of(columns)
+        num_cells = len(columns) + 2  # the first is before the text, the last only its end
+        self._columns = np.zeros(num_cells, np.int64)
+        self._columns[1:-1] = columns
+        self._entry_scores = np.full(num_cells, -np.inf)
+        self._entry_scores[1:-1] = lattice.entry_scores
+        self._starts = starts + 1
+        self._is_start = np.zeros(num_cells, np.float32)
+        self._is_start[self._starts] = 1
+        self._rows = np.full((2, 2, num_cells), -np.inf)
+        # The cells of the last row, those that the other row may still hold, and the first start.
+        self._window = np.zeros(5, np.int64)
+        self._num_frames = spool.num_frames + 1  # and a silence after the end that costs nothing
+        self._windows = np.empty((self._num_frames, 2), np.int64)  # low and high cells of a frame
+
+    def run(self) -> _Path:
+        """The likeliest path."""
+        checkpoints = self._forward()
+        path = _Path(
+            np.empty(self._num_frames, np.int64),
+            np.empty(self._num_frames, np.float32),
+            np.empty(self._num_frames, np.bool_),
+        )
+        place = np.array([len(self._columns) - 1, 0], np.int64)  # the end's blank
+        last = self._num_frames
+        for checkpoint in reversed(checkpoints):
+            self._trace(checkpoint, last, place, path)
+            last = checkpoint.frame
+        return _Path(path.states[:-1], path.scores[:-1], path.is_extra[:-1])
+
+    def _forward(self) -> list[_Checkpoint]:
+        """Find the scores of all frames, and keep what it takes to find them again."""
+        self._begin()
+        scratch = np.empty(len(self._columns), np.uint8)
+        checkpoints = [self._checkpoint(0)]
+        num_cells = 0
+        for first, scores in self._pieces(0, self._num_frames):
+            num_frames = first - checkpoints[-1].frame
+            if num_cells > STRETCH_CELLS or num_frames >= STRETCH_FRAMES:
+                checkpoints.append(self._checkpoint(first))
+                num_cells = 0
+            windows = self._windows[first : first + len(scores)]
+            self._advance(scores, first, windows, scratch, np.zeros(len(scores), np.int64))
+            num_cells += int((windows[:, 1] - windows[:, 0]).sum())
+        if self._rows[self._num_frames % 2, 0, -1] == -np.inf:
+            raise InputError("every alignment of the text has a probability of 0")
+        return checkpoints
+
+    def _begin(self) -> None:
+        """Before the first frame, words may be left out already."""
+        price, starts = self._tolerance.missing_text, self._starts
+        costs = price * (starts - 1)
+        reached = starts[costs <= self._tolerance.beam]
+        self._rows[0, 0, reached] = -costs[: len(reached)]
+        self._window[:] = (1, reached[-1] + 1, 0, 0, 0)
+
+    def _checkpoint(self, frame: int) -> _Checkpoint:
+        low, high = self._window[:2]
+        return _Checkpoint(frame, self._window.copy(), self._rows[frame % 2, :, low:high].copy())
+
+    def _restore(self, checkpoint: _Checkpoint) -> None:
+        self._rows[:] = -np.inf
+        self._window[:] = checkpoint.window
+        low, high = self._window[:2]
+        self._rows[checkpoint.frame % 2, :, low:high] = checkpoint.scores
+
+    def _pieces(self, first: int, last: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The scores of these frames with their first frames; after the end, all are 0."""
+        for start in range(first, last, READ_FRAMES):
+            stop = min(start + READ_FRAMES, last)
+            scores = self._spool.read(start, min(stop, self._num_frames - 1))
+            if stop == self._num_frames:
+                scores = np.concatenate([scores, np.zeros((1, scores.shape[1]), np.float32)])
+            yield start, scores
+
+    def _advance(
+        self,
+        scores: NDArray[np.float32],
+        first: int,
+        windows: NDArray[np.int64],
+        choices: NDArray[np.uint8],
+        offsets: NDArray[np.int64],
+    ) -> None:
+        advance(
+            scores,
+            self._columns,
+            self._entry_scores,
+            self._is_start,
+            self._starts,
+            self._rows,
+            self._window,
+            first,
+            self._num_frames - 1,
+            (self._tolerance.extra_speech, self._tolerance.missing_text, self._tolerance.beam),
+            windows,
+            choices,
+            offsets,
+        )
+
+    def _trace(
+        self, checkpoint: _Checkpoint, last: int, place: NDArray[np.int64], path: _Path
+    ) -> None:
+        """Fill in the path from the checkpoint to `last`, where it is in `place`, which moves."""
+        first = checkpoint.frame
+        windows = self._windows[first:last]
+        offsets = np.append(0, np.cumsum(windows[:, 1] - windows[:, 0]))
+        choices = np.empty(offsets[-1], np.uint8)
+        self._restore(checkpoint)
+        for start, scores in self._pieces(first, last):
+            part = slice(start - first, start - first + len(scores))
+            self._advance(scores, start, windows[part], choices, offsets[part])
+        trace(choices, offsets, windows, self._starts, place, path.states[first:last])
+        self._fill_scores(first, last, path)
+
+    def _fill_scores(self, first: int, last: int, path: _Path) -> None:
+        for start, scores in self._pieces(first, last):
+            part = slice(start, start + len(scores))
+            states = path.states[part]
+            columns = np.where(states % 2 == 1, self._columns[states // 2 + 1], 0)
+            own = scores[np.arange(len(scores)), columns]
+            at_start = (states % 2 == 0) & (self._is_start[states // 2 + 1] == 1)
+            path.scores[part] = own
+            path.is_extra[part] = at_start & (scores[:, -1] - self._tolerance.extra_speech > own)
+
+
+@compiled
+def advance(
+    scores: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    entry_scores: NDArray[np.float64],
+    is_start: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    rows: NDArray[np.float64],
+    window: NDArray[np.int64],
+    index: int,
+    last_index: int,
+    prices: tuple[float, float, float],
+    windows: NDArray[np.int64],
+    choices: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+) -> None:
+    """Fill in a row after another, one for each frame of scores, and note how it came about.
+
+    scores: (N, K), the blank's in column 0, the best label's in the last. columns, entry_scores,
+    is_start: of cells. starts: the cells where units of text start, and the text's end.
+    rows: (2, 2, W), -inf outside the window; row i in place i % 2. windows: (N, 2) cells of the
+    row. choices: of frame i, from offsets[i] on, for the cells from windows[i, 0] on.
+    """
+    extra_speech, missing_text, beam = prices
+    for frame in range(len(scores)):
+        here = (index + frame) % 2
+        after = 1 - here
+        low, high = window[0], window[1]
+        for cell in range(window[2], window[3]):
+            rows[after, 0, cell] = -np.inf
+            rows[after, 1, cell] = -np.inf
+        reach = min(high + 1, rows.shape[2])
+        blank_score = np.float64(scores[frame, 0])
+        gain = max(0.0, np.float64(scores[frame, scores.shape[1] - 1]) - extra_speech - blank_score)
+        gain = gain if gain < 1e30 else 1e30  # 0 times more would be no number
+        # Slices, so that the compiler sees that the loop stays inside them, and vectorises it.
+        row = scores[frame]
+        column = columns[low:reach]
+        entry_score = entry_scores[low:reach]
+        start = is_start[low:reach]
+        blank = rows[here, 0, low:reach]
+        label = rows[here, 1, low:reach]
+        label_before = rows[here, 1, low - 1 : reach - 1]
+        new_blank = rows[after, 0, low:reach]
+        new_label = rows[after, 1, low:reach]
+        choice = choices[offsets[frame] : offsets[frame] + reach - low]
+        best = -np.inf
+        for cell in range(reach - low):
+            from_blank = blank[cell]
+            from_label = label_before[cell]
+            entered = from_label + entry_score[cell]
+            score = label[cell]
+            chosen = 0
+            if from_blank > score:
+                score, chosen = from_blank, 1
+            if entered > score:
+                score, chosen = entered, 2
+            score += np.float64(row[column[cell]])
+            new_label[cell] = score
+            blank_before = from_blank
+            if from_label > blank_before:
+                blank_before, chosen = from_label, chosen | 4
+            blank_before += blank_score + start[cell] * gain
+            new_blank[cell] = blank_before
+            choice[cell] = chosen
+            best = max(best, score, blank_before)
+        new_label[reach - 1 - low] = (
+            -np.inf if reach == rows.shape[2] else new_label[reach - 1 - low]
+        )
+        least = -np.inf if index + frame == last_index else best - beam
+        first_start = window[4]
+        while starts[first_start] < low:
+            first_start += 1
+        for place in range(first_start, len(starts) - 1):
+            cell, next_cell = starts[place], starts[place + 1]
+            if cell >= reach:
+                break
+            skipped = rows[after, 0, cell] - missing_text * (next_cell - cell)
+            if next_cell >= reach:
+                if skipped < least or skipped == -np.inf:
+                    break
+                for between in range(reach, next_cell + 1):
+                    choices[offsets[frame] + between - low] = 0
+                reach = next_cell + 1
+            if skipped > rows[after, 0, next_cell]:
+                rows[after, 0, next_cell] = skipped
+                choices[offsets[frame] + next_cell - low] |= 8
+        windows[frame, 0], windows[frame, 1] = low, reach
+        window[2], window[3] = low, high
+        while low < reach - 1 and max(rows[after, 0, low], rows[after, 1, low]) < least:
+            rows[after, 0, low] = -np.inf
+            rows[after, 1, low] = -np.inf
+            low += 1
+        while reach - 1 > low and max(rows[after, 0, reach - 1], rows[after, 1, reach - 1]) < least:
+            reach -= 1
+            rows[after, 0, reach] = -np.inf
+            rows[after, 1, reach] = -np.inf
+        window[0], window[1], window[4] = low, reach, first_start
+
+
+@compiled
+def trace(
+    choices: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    windows: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    place: NDArray[np.int64],
+    states: NDArray[np.int64],
+) -> Any:
+    """Fill in the path (N,) that ends in `place`, which becomes the one before the first frame.
+
+    place: cell, and 1 for its label or 0 for its blank. choices, offsets, windows: of `advance`.
+    """
+    cell, is_label = place[0], place[1]
+    start = len(starts) - 1
+    for frame in range(len(states) - 1, -1, -1):
+        offset = offsets[frame] - windows[frame, 0]
+        choice = choices[offset + cell]
+        if is_label:
+            states[frame] = 2 * cell - 1
+            if choice & 3 == 1:
+                is_label = 0
+            elif choice & 3 == 2:
+                cell -= 1
+            continue
+        while choices[offset + cell] & 8:
+            while starts[start] >= cell:
+                start -= 1
+            cell = starts[start]
+        choice = choices[offset + cell]
+        states[frame] = 2 * cell - 2
+        if choice & 4:
+            is_label = 1
+            cell -= 1
+    place[0], place[1] = cell, is_label
+    return 0
+
+
+def _approximation(
+    path: _Path, labels: NDArray[np.int64], starts: NDArray[np.int64]
+) -> Approximation:
+    """What a path says of each unit of text, and of the speech between them."""
+    unit_of_label = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    tokens: list[list[Token]] = [[] for _ in range(len(starts) - 1)]
+    log_probs = [0.0] * len(tokens)
+    extra: list[Stretch] = []
+    edges = np.flatnonzero(np.diff(path.states, prepend=-1, append=-1))
+    unit = -1
+    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        state = int(path.states[start])
+        scores = path.scores[start:end].astype(np.float64)
+        if state % 2 == 1:
+            unit = int(unit_of_label[state // 2])
+            confidence = float(np.exp(min(0.0, scores.mean())))
+            label = int(labels[state // 2])
+            tokens[unit].append(Token(label, start, end, float(scores.max()), confidence))
+        else:
+            is_extra = path.is_extra[start:end]
+            scores = scores[~is_extra]
+            places = start + np.flatnonzero(is_extra)
+            if len(places):
+                span = Stretch(int(places[0]), int(places[-1]) + 1, len(places), unit + 1)
+                extra.append(span)
+        if unit >= 0:
+            log_probs[unit] += float(scores.sum())
+    return Approximation(
+        tuple(map(tuple, tokens)), tuple(log_probs), tuple(_joined(extra)), len(path.states)
+    )
+
+
+def _joined(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
+    """Stretches at the same place in the text, between which words were left out, as one."""
+    last: Stretch | None = None
+    for stretch in stretches:
+        if last is not None and last.next_unit == stretch.next_unit:
+            num_labels = last.num_labels + stretch.num_labels
+            last = last._replace(end_frame=stretch.end_frame, num_labels=num_labels)
+            continue
+        if last is not None:
+            yield last
+        last = stretch
+    if last is not None:
+        yield last

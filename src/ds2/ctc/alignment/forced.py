@@ -1,0 +1,111 @@
+"""Forced alignment: when each label of a known text was said."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.ctc.alignment.spool import ScoreSpool
+from ds2.ctc.alignment.viterbi import Path, best_path, lattice_of
+from ds2.ctc.hypothesis import BLANK, Hypothesis, Scores, Token
+from ds2.errors import InputError
+
+FEED_FRAMES = 1024
+"""Frames that `align` takes at a time."""
+
+
+def align(log_probs: NDArray[np.float32], labels: Sequence[int]) -> Hypothesis:
+    """The likeliest alignment of the labels: a token for each, and the alignment's log-probability.
+
+    log_probs: (T, V), natural logarithms; may be a memory map, which is read a piece at a time.
+
+    Raises InputError if there is no alignment.
+    """
+    with ForcedAligner(labels) as aligner:
+        for start in range(0, max(1, len(log_probs)), FEED_FRAMES):
+            aligner.feed(log_probs[start : start + FEED_FRAMES])
+        return aligner.best()[0]
+
+
+def num_frames_needed(labels: Sequence[int]) -> int:
+    """The fewest frames an alignment can have: between equal neighbours there must be a blank."""
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
+
+
+class ForcedAligner:
+    """A decoder that knows the text: of each label it finds the time.
+
+    It keeps, of each frame, the scores of the text's own labels, on disk if they are many; a
+    `with` statement or `close` lets go of them. A token lasts as long as the alignment stays in
+    its label; its confidence is the geometric mean of the label's probability over these frames.
+    """
+
+    def __init__(self, labels: Sequence[int]) -> None:
+        """Raises InputError if there are no labels."""
+        if not labels:
+            raise InputError("there is no text to align")
+        self._labels = np.array(labels, np.int64)
+        if self._labels.min() <= BLANK:
+            raise ValueError("labels are from 1 on: 0 is the blank")
+        self._spool = ScoreSpool(self._labels)
+
+    def __enter__(self) -> "ForcedAligner":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the scores."""
+        self._spool.close()
+
+    @property
+    def num_frames(self) -> int:
+        """Frames fed so far."""
+        return self._spool.num_frames
+
+    def feed(self, log_probs: NDArray[np.float32]) -> None:
+        """Take (T, V) more frames. Raises InputError for what are no log_probs."""
+        self._spool.feed(log_probs)
+
+    def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
+        """The text with its times, as if the audio ended here, whatever n and is_final.
+
+        Its score is that of the one alignment. Raises InputError if there is none.
+        """
+        del n, is_final
+        labels: list[int] = self._labels.tolist()
+        needed = num_frames_needed(labels)
+        if needed > self.num_frames:
+            raise InputError(
+                f"the text is too long for the audio: its {len(labels)} labels need {needed} "
+                f"frames, and there are {self.num_frames}: is it the text of this recording?"
+            )
+        lattice = lattice_of(self._spool.columns_of(self._labels))
+        path = best_path(self._spool.read, self.num_frames, lattice)
+        log_prob = math.fsum(path.scores.tolist())
+        return [Hypothesis(tokens_of(path, labels), Scores(log_prob), len(labels))]
+
+
+def tokens_of(path: Path, labels: Sequence[int]) -> tuple[Token, ...]:
+    """A token for each label that the path goes through, from its run of frames.
+
+    labels: of the states 1, 3, 5...
+    """
+    starts = np.flatnonzero(np.diff(path.states, prepend=-1))
+    ends = np.append(starts[1:], len(path.states))
+    is_label = path.states[starts] % 2 == 1
+    scores = path.scores.astype(np.float64)
+    means = np.add.reduceat(scores, starts) / (ends - starts)
+    confidences = np.exp(np.minimum(means, 0.0))
+    best = np.maximum.reduceat(scores, starts)
+    runs = (array[is_label].tolist() for array in (starts, ends, best, confidences))
+    return tuple(map(Token, labels, *runs))

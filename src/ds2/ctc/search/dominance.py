@@ -1,0 +1,100 @@
+"""Dropping hypotheses that will not become the best, compiled.
+
+Two prefixes that the future treats alike (the same state of language model, vocabulary and phrases,
+the same last label) grow by the same factors. If one is no better than the other in either part of
+its probability, it stays so. Such prefixes differ only in what was said a while ago; with them gone
+the beam has room for what matters now, and what the others share becomes stable.
+
+Prefixes that spell the same words, with spaces that make no difference or in other bigrams, are not
+rivals: they become one, which has the probability of both.
+
+This is exact for single alignments. Of a sum over alignments a little can be lost: what a dropped
+prefix would still have given to its own continuations, or to another spelling of its words.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ds2.compilation import inlined
+from ds2.ctc.search.agreement import DELAY, EVERY, clear_words, place_of
+from ds2.ctc.search.prefixes import add_logs
+from ds2.ctc.search.scoring import mixed
+from ds2.ctc.search.vocabulary import NO_WORD
+
+
+@inlined
+def _future_of(memory: Any, index: Any, first_frame: Any) -> Any:
+    """A number that is the same for prefixes with the same future and the same words of late."""
+    prefix = memory.prefixes[index]
+    key = mixed(mixed(np.int64(0), prefix.lm_state), prefix.label)
+    key = mixed(key, prefix.phrase)
+    key = mixed(key, prefix.trie)
+    key = mixed(key, prefix.word_hash)
+    if prefix.trie == NO_WORD:
+        key = mixed(key, prefix.in_word)
+    word = prefix.last_word
+    while word >= 0 and memory.prefixes[word].frame > first_frame:
+        key = mixed(key, memory.prefixes[word].word_hash)
+        word = memory.prefixes[memory.prefixes[word].parent].last_word
+    return key | 1  # 0 is an empty place in the table
+
+
+@inlined
+def _decide(memory: Any, one: Any, other: Any) -> Any:
+    """Of two entries with the same future: 1 if the first can go, -1 if the other can, else 0.
+
+    One that goes for another with the same text leaves its probability to it.
+    """
+    first, second = memory.prefixes[one.prefix], memory.prefixes[other.prefix]
+    if first.text_hash == second.text_hash:
+        blank, label = add_logs(one.blank, other.blank), add_logs(one.label, other.label)
+        goes = 1 if one.acoustic <= other.acoustic else -1
+        heir = other if goes > 0 else one
+        heir.blank = blank
+        heir.label = label
+        heir.acoustic = add_logs(blank, label)
+        heir.score = heir.acoustic + first.prior
+        return goes
+    prior = first.prior - second.prior
+    if one.blank + prior <= other.blank and one.label + prior <= other.label:
+        return 1
+    if one.blank + prior >= other.blank and one.label + prior >= other.label:
+        return -1
+    return 0
+
+
+@inlined
+def drop_dominated(memory: Any) -> None:
+    """At every EVERY-th frame, drop the entries of the beam that another one dominates.
+
+    They are kept until their words have been judged (ds2.ctc.search.agreement).
+    """
+    num_frames, num_entries = memory.sizes[3], memory.sizes[2]
+    if num_frames % EVERY:
+        return
+    first_frame = num_frames - DELAY - 2 * EVERY
+    beam = memory.beam[num_frames & 1]
+    clear_words(memory)
+    for slot in range(num_entries):
+        memory.ranking[slot] = 1.0  # stays, so far
+        key = _future_of(memory, beam[slot].prefix, first_frame)
+        place = place_of(memory.word_keys, key)
+        if memory.word_keys[place] == 0:
+            memory.word_keys[place] = key
+            memory.word_shares[place] = slot
+            continue
+        other = np.int64(memory.word_shares[place])
+        decision = _decide(memory, beam[slot], beam[other])
+        if decision > 0:
+            memory.ranking[slot] = 0.0
+        elif decision < 0:
+            memory.ranking[other] = 0.0
+            memory.word_shares[place] = slot
+    num_kept = 0
+    for slot in range(num_entries):
+        if memory.ranking[slot] > 0.0:
+            if slot != num_kept:
+                beam[num_kept] = beam[slot]
+            num_kept += 1
+    memory.sizes[2] = num_kept

@@ -1,0 +1,305 @@
+"""The prefix beam search's inner loop, compiled: one frame after the other.
+
+A prefix is a label sequence; its probability is the sum over all alignments that say it so far, in
+two parts, those that end in a blank and those that end in its last label (Hannun et al., 2014,
+"First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs").
+Beside each sum goes the best single alignment, which tells the times.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ds2.compilation import compiled, inlined
+from ds2.ctc.hypothesis import BLANK
+from ds2.ctc.search.agreement import measure_words
+from ds2.ctc.search.dominance import drop_dominated
+from ds2.ctc.search.prefixes import NO_SLOT, NOTHING, ROOT, SCRATCH, add_logs, lacks_room
+from ds2.ctc.search.scoring import extend, most_after_letter, most_after_space
+from ds2.ctc.search.tables import SPACE
+
+IMPOSSIBLE = -1e4
+"""What a frame costs a prefix that it contradicts: with -inf a beam could die out."""
+
+
+@inlined
+def _likeliest(row: Any, limits: Any, labels: Any) -> Any:
+    """Fill `labels` with the fewest that, with the blank, have the mass; returns how many.
+
+    The likeliest comes first. A label below (1 - mass) / V cannot be among them.
+    """
+    mass = math.exp(row[BLANK])
+    lowest = NOTHING
+    if limits.label_mass < 1:
+        if mass >= limits.label_mass:
+            return 0
+        lowest = math.log((1 - limits.label_mass) / len(row))
+    num_labels = 0
+    for label in range(1, len(row)):
+        value = row[label]
+        if value <= lowest:
+            continue
+        if num_labels == len(labels):  # the last falls out
+            num_labels -= 1
+        place = num_labels
+        while place > 0 and row[labels[place - 1]] < value:
+            labels[place] = labels[place - 1]
+            place -= 1
+        labels[place] = label
+        num_labels += 1
+        if num_labels == len(labels):
+            lowest = row[labels[num_labels - 1]]
+    for place in range(num_labels):
+        if mass >= limits.label_mass and limits.label_mass < 1:
+            return place
+        mass += math.exp(row[labels[place]])
+    return num_labels
+
+
+@inlined
+def _mark_last(memory: Any, entry: Any, after_blank: Any) -> Any:
+    """A mark for the last label of an entry, in its best alignment of those that end in a blank or
+    of those that do not; -1 if it has no label."""
+    if entry.prefix == ROOT:
+        return -1
+    index = memory.sizes[1]
+    memory.sizes[1] += 1
+    mark = memory.marks[index]
+    mark.before = entry.blank_mark if after_blank else entry.label_mark
+    mark.start = entry.blank_start if after_blank else entry.label_start
+    mark.end = entry.blank_end if after_blank else memory.sizes[3]
+    mark.peak = entry.blank_peak if after_blank else entry.label_peak
+    return index
+
+
+@inlined
+def _begin_label(memory: Any, above: Any, entry: Any, repeats: Any, log_prob: Any) -> None:
+    """Let an entry's last label begin at this frame, after the best alignment of the one above."""
+    after_blank = repeats or above.best_blank >= above.best_label
+    entry.best_label = (above.best_blank if after_blank else above.best_label) + log_prob
+    entry.label_mark = _mark_last(memory, above, after_blank)
+    entry.label_start = memory.sizes[3]
+    entry.label_peak = log_prob
+
+
+@inlined
+def _stay(memory: Any, old: Any, slot: Any, row: Any, entry: Any) -> None:
+    """The entry of `slot` after a frame that makes its prefix no longer.
+
+    The frame is a blank, or the last label again; or it is the last label for the first time,
+    after the prefix that is one shorter, if that is in the beam, too.
+    """
+    before = old[slot]
+    prefix = memory.prefixes[before.prefix]
+    frame = memory.sizes[3]
+    blank = max(row[BLANK], IMPOSSIBLE)
+    entry.prefix = before.prefix
+    entry.blank = before.acoustic + blank
+    entry.label = NOTHING
+    entry.best_label = NOTHING
+    if before.best_blank >= before.best_label:
+        entry.best_blank = before.best_blank + blank
+        entry.blank_start = before.blank_start
+        entry.blank_end = before.blank_end
+        entry.blank_mark = before.blank_mark
+        entry.blank_peak = before.blank_peak
+    else:
+        entry.best_blank = before.best_label + blank
+        entry.blank_start = before.label_start
+        entry.blank_end = frame
+        entry.blank_mark = before.label_mark
+        entry.blank_peak = before.label_peak
+    if before.prefix != ROOT:
+        log_prob = max(row[prefix.label], IMPOSSIBLE)
+        entry.label = before.label + log_prob
+        entry.best_label = before.best_label + log_prob
+        entry.label_start = before.label_start
+        entry.label_mark = before.label_mark
+        entry.label_peak = max(before.label_peak, log_prob)
+        above_slot = memory.prefixes[prefix.parent].slot
+        if above_slot != NO_SLOT:
+            above = old[above_slot]
+            repeats = memory.prefixes[prefix.parent].label == prefix.label
+            reached = above.blank if repeats else above.acoustic
+            entry.label = add_logs(entry.label, reached + log_prob)
+            best = above.best_blank if repeats else max(above.best_blank, above.best_label)
+            if best + log_prob > entry.best_label:
+                _begin_label(memory, above, entry, repeats, log_prob)
+            if memory.places[prefix.label] >= 0:
+                memory.taken[above_slot, memory.places[prefix.label]] = True
+    entry.acoustic = add_logs(entry.blank, entry.label)
+    entry.score = entry.acoustic + prefix.prior
+
+
+@inlined
+def _lowest_kept(memory: Any, num_candidates: Any, num_kept: Any) -> Any:
+    """The num_kept-th highest score of the candidates, by quickselect."""
+    scores = memory.ranking
+    for index in range(num_candidates):
+        scores[index] = memory.scores[index]
+    low, high = 0, num_candidates - 1
+    wanted = num_kept - 1
+    while low < high:
+        middle = scores[(low + high) >> 1]
+        left, right = low, high
+        while left <= right:
+            while scores[left] > middle:
+                left += 1
+            while scores[right] < middle:
+                right -= 1
+            if left <= right:
+                scores[left], scores[right] = scores[right], scores[left]
+                left += 1
+                right -= 1
+        if wanted <= right:
+            high = right
+        elif wanted >= left:
+            low = left
+        else:
+            break
+    return scores[wanted]
+
+
+@inlined
+def _try_longer(
+    scoring: Any, limits: Any, memory: Any, old: Any, row: Any, num_labels: Any, best: Any
+) -> Any:
+    """Add all prefixes that are a label longer to the candidates, but for those out of reach.
+
+    best: the highest score so far. Returns the number of candidates and the highest score.
+    """
+    num_old = memory.sizes[2]
+    num_candidates = num_old
+    next_look = limits.beam_width
+    full = NOTHING  # what a candidate must reach, for so many have reached it before
+    for slot in range(num_old):
+        entry = old[slot]
+        prefix = memory.prefixes[entry.prefix]
+        after_letter = most_after_letter(scoring, prefix)
+        after_space = most_after_space(scoring, prefix)
+        if num_candidates >= next_look:
+            full = _lowest_kept(memory, num_candidates, limits.beam_width)
+            next_look = num_candidates + limits.beam_width
+        for place in range(num_labels):
+            label = memory.labels[place]
+            if memory.taken[slot, place]:
+                memory.taken[slot, place] = False
+                continue
+            repeats = prefix.label == label
+            acoustic = (entry.blank if repeats else entry.acoustic) + row[label]
+            lowest = max(full, best - limits.beam_threshold)
+            most = after_space if scoring.letters[label, 0] == SPACE else after_letter
+            if acoustic + most < lowest or acoustic == NOTHING:
+                continue
+            if not extend(scoring, memory.lookups, memory.prefixes, entry.prefix, label, SCRATCH):
+                continue
+            score = acoustic + memory.prefixes[SCRATCH].prior
+            if score < lowest:
+                continue
+            best = max(best, score)
+            memory.scores[num_candidates] = score
+            memory.origins[num_candidates, 0] = slot
+            memory.origins[num_candidates, 1] = label
+            num_candidates += 1
+    return num_candidates, best
+
+
+@inlined
+def _child_of(scoring: Any, memory: Any, parent: Any, label: Any) -> Any:
+    """The prefix one label longer, made if the tree does not have it."""
+    index = memory.prefixes[parent].first_child
+    while index >= 0:
+        if memory.prefixes[index].label == label:
+            return index
+        index = memory.prefixes[index].next_sibling
+    index = memory.sizes[0]
+    memory.sizes[0] += 1
+    extend(scoring, memory.lookups, memory.prefixes, parent, label, index)
+    above, prefix = memory.prefixes[parent], memory.prefixes[index]
+    prefix.parent = parent
+    prefix.label = label
+    prefix.first_child = -1
+    prefix.next_sibling = above.first_child
+    above.first_child = index
+    prefix.slot = NO_SLOT
+    prefix.depth = above.depth + 1
+    prefix.frame = memory.sizes[3]
+    prefix.confidence = -1.0
+    prefix.last_word = index if prefix.num_words > above.num_words else above.last_word
+    return index
+
+
+@inlined
+def _lengthen(
+    scoring: Any, memory: Any, old: Any, slot: Any, row: Any, label: Any, entry: Any
+) -> None:
+    """The entry of a prefix that is a label longer than that of `slot`."""
+    above = old[slot]
+    repeats = memory.prefixes[above.prefix].label == label
+    entry.prefix = _child_of(scoring, memory, above.prefix, label)
+    entry.blank = NOTHING
+    entry.best_blank = NOTHING
+    entry.label = (above.blank if repeats else above.acoustic) + row[label]
+    entry.acoustic = entry.label
+    entry.score = entry.acoustic + memory.prefixes[entry.prefix].prior
+    _begin_label(memory, above, entry, repeats, np.float64(row[label]))
+
+
+@inlined
+def _move(scoring: Any, limits: Any, memory: Any, row: Any, num_labels: Any) -> None:
+    """Move the beam by one frame, of whose labels so many come into question."""
+    frame, num_old = memory.sizes[3], memory.sizes[2]
+    old, new = memory.beam[frame & 1], memory.beam[(frame + 1) & 1]
+    for place in range(num_labels):
+        memory.places[memory.labels[place]] = place
+    for slot in range(num_old):
+        memory.prefixes[old[slot].prefix].slot = slot
+    best = NOTHING
+    for slot in range(num_old):
+        _stay(memory, old, slot, row, new[slot])
+        memory.scores[slot] = new[slot].score
+        best = max(best, new[slot].score)
+    num_candidates, best = _try_longer(scoring, limits, memory, old, row, num_labels, best)
+    lowest = best - limits.beam_threshold
+    if num_candidates > limits.beam_width:
+        lowest = max(lowest, _lowest_kept(memory, num_candidates, limits.beam_width))
+    room = limits.beam_width  # for those that are just at the border
+    for index in range(num_candidates):
+        room -= memory.scores[index] > lowest
+    num_new = 0
+    for index in range(num_candidates):
+        if memory.scores[index] <= lowest:
+            if memory.scores[index] < lowest or room <= 0:
+                continue
+            room -= 1
+        if index >= num_old:
+            slot, label = memory.origins[index, 0], memory.origins[index, 1]
+            _lengthen(scoring, memory, old, slot, row, label, new[num_new])
+        elif index != num_new:
+            new[num_new] = new[index]
+        num_new += 1
+    for slot in range(num_old):
+        memory.prefixes[old[slot].prefix].slot = NO_SLOT
+    for place in range(num_labels):
+        memory.places[memory.labels[place]] = -1
+    memory.sizes[2] = num_new
+    memory.sizes[3] = frame + 1
+
+
+@compiled
+def take_frames(scoring: Any, limits: Any, memory: Any, log_probs: Any, first: Any) -> Any:
+    """Take the frames from `first` on; returns how many are taken in all.
+
+    That is fewer than there are if the memory lacks room.
+    """
+    for index in range(first, len(log_probs)):
+        if lacks_room(limits, memory):
+            return index
+        row = log_probs[index]
+        num_labels = _likeliest(row, limits, memory.labels)
+        _move(scoring, limits, memory, row, num_labels)
+        measure_words(memory)
+        if not limits.keeps_all:
+            drop_dominated(memory)
+    return len(log_probs)

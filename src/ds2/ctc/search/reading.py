@@ -1,0 +1,127 @@
+"""Reading hypotheses out of a beam, compiled. Nothing that the search goes on with is changed."""
+
+from typing import Any
+
+import numpy as np
+
+from ds2.compilation import compiled, inlined
+from ds2.ctc.search.agreement import (
+    DELAY,
+    EVERY,
+    add_share,
+    add_words,
+    clear_words,
+    share_of,
+    turn_into_shares,
+)
+from ds2.ctc.search.prefixes import NOTHING, ROOT, SCRATCH
+from ds2.ctc.search.scoring import end_sentence
+
+OPEN, WHOLE, CUT = 0, 1, 2
+"""How a text ends; see `judge`."""
+
+SPAN = np.dtype(
+    [
+        ("label", np.int32),
+        ("start", np.int32),
+        ("end", np.int32),
+        ("peak", np.float32),
+        ("posterior", np.float64),  # of the word that the label stands in
+    ],
+    align=True,
+)
+"""A label of a hypothesis, in its best alignment."""
+
+
+@compiled
+def judge(scoring: Any, memory: Any, ending: Any, parts: Any, hashes: Any) -> None:
+    """The parts of the score of each entry of the beam, and a number that stands for its text.
+
+    parts: (entries, 4) to be filled: acoustic, language model, count, hot phrases. ending: OPEN if
+    the text may go on, so that what is under way counts for what the search hopes of it; WHOLE if
+    it ends here, and then the acoustics of what cannot end so are NOTHING; CUT if it ended before
+    the word under way.
+    """
+    beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
+    for slot in range(len(beam)):
+        memory.prefixes[SCRATCH] = memory.prefixes[beam[slot].prefix]
+        prefix = memory.prefixes[SCRATCH]
+        if ending == CUT and prefix.in_word > 0:
+            memory.prefixes[SCRATCH] = memory.prefixes[max(ROOT, prefix.last_word)]
+        can_end = ending == OPEN or end_sentence(scoring, memory.lookups, prefix)
+        loan = scoring.phrase_loans[prefix.phrase] if ending == OPEN else 0.0
+        parts[slot, 0] = beam[slot].acoustic if can_end else NOTHING
+        parts[slot, 1] = prefix.lm + prefix.bound
+        parts[slot, 2] = scoring.word_bonus * (prefix.num_words + (prefix.in_word > 0))
+        parts[slot, 3] = prefix.hot + loan
+        hashes[slot] = prefix.text_hash
+
+
+@inlined
+def _shared(memory: Any) -> Any:
+    """The longest prefix of all of the beam: no frame can change it."""
+    beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
+    shared = beam[0].prefix
+    for entry in beam:
+        index = entry.prefix
+        while index != shared:
+            if memory.prefixes[index].depth >= memory.prefixes[shared].depth:
+                index = memory.prefixes[index].parent
+            else:
+                shared = memory.prefixes[shared].parent
+        if shared == ROOT:
+            break
+    return shared
+
+
+@compiled
+def agree(memory: Any, scores: Any) -> Any:
+    """Judge the words that the search has not judged yet.
+
+    scores: of the beam's entries; overwritten. Returns the last frame whose words were judged
+    before, and the prefix that is stable.
+    """
+    beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
+    last_judged = memory.sizes[3] // EVERY * EVERY - DELAY
+    clear_words(memory)
+    turn_into_shares(scores)
+    for slot in range(len(beam)):
+        index = beam[slot].prefix
+        add_words(memory, index, scores[slot], last_judged - EVERY, memory.sizes[3])
+        if memory.prefixes[index].in_word:
+            add_share(memory, memory.prefixes[index].word_hash, scores[slot])
+    return last_judged, _shared(memory)
+
+
+@compiled
+def read_back(memory: Any, slot: Any, last_judged: Any, spans: Any) -> None:
+    """Fill `spans` with the labels of an entry, whose number they must be, from the last to the
+    first. To be called after `agree`."""
+    entry = memory.beam[memory.sizes[3] & 1][slot]
+    index = entry.prefix
+    after_blank = entry.best_blank >= entry.best_label
+    mark = entry.blank_mark if after_blank else entry.label_mark
+    posterior = 1.0
+    word = -1
+    if memory.prefixes[index].in_word:
+        posterior = share_of(memory, memory.prefixes[index].word_hash)
+    for place in range(len(spans) - 1, -1, -1):
+        prefix = memory.prefixes[index]
+        if prefix.last_word == index and word != index:
+            word = index
+            posterior = prefix.confidence
+            if prefix.frame > last_judged or posterior < 0:
+                posterior = share_of(memory, prefix.word_hash)
+        span = spans[place]
+        span.label = prefix.label
+        span.posterior = posterior
+        if place == len(spans) - 1:
+            span.start = entry.blank_start if after_blank else entry.label_start
+            span.end = entry.blank_end if after_blank else memory.sizes[3]
+            span.peak = entry.blank_peak if after_blank else entry.label_peak
+        else:
+            span.start = memory.marks[mark].start
+            span.end = memory.marks[mark].end
+            span.peak = memory.marks[mark].peak
+            mark = memory.marks[mark].before
+        index = prefix.parent

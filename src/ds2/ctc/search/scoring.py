@@ -1,0 +1,190 @@
+"""What a prefix is worth beyond its acoustics, compiled: language model, words, hot phrases."""
+
+from typing import Any
+
+import numpy as np
+
+from ds2.compilation import inlined
+from ds2.ctc.search.prefixes import NUM_LOOKUPS
+from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE
+from ds2.ctc.search.vocabulary import NO_WORD
+from ds2.ctc.settings import UNKNOWN_LETTERS
+from ds2.ngram.corpus import END, UNKNOWN
+from ds2.ngram.score import LOG_10, advance
+
+
+@inlined
+def _looked_up(scoring: Any, lookups: Any, state: Any, word: Any) -> Any:
+    """As `ds2.ngram.score.score_word`, from memory if the same was asked before."""
+    place = (state * 1_000_003 + word * 7_919) & (NUM_LOOKUPS - 1)
+    entry = lookups[place]
+    if entry.state != state or entry.word != word:
+        log10_prob, next_state, _ = advance(scoring.lm, state, word)
+        entry.state = state
+        entry.word = word
+        entry.log_prob = log10_prob * LOG_10
+        entry.next = next_state
+    return entry.log_prob, entry.next
+
+
+@inlined
+def mixed(value: Any, letter: Any) -> Any:
+    """A hash with one more letter in it."""
+    value = (value ^ np.int64(letter + 1)) * 1_099_511_628_211
+    return value ^ (value >> 29)
+
+
+@inlined
+def _unknown_price(scoring: Any, num_letters: Any) -> Any:
+    """What an unknown word costs beside its probability; FORBIDDEN in a closed vocabulary."""
+    return scoring.unknown_word_score * max(1.0, num_letters / UNKNOWN_LETTERS)
+
+
+@inlined
+def _score_unit(scoring: Any, lookups: Any, prefix: Any, word: Any, num_letters: Any) -> Any:
+    """Count one more unit, whole now, and score it; False if it is forbidden."""
+    prefix.num_words += 1
+    if not scoring.has_lm:
+        return True
+    if word == NO_WORD:
+        if scoring.unknown_word_score == FORBIDDEN:
+            return False
+        prefix.lm += _unknown_price(scoring, num_letters)
+        word = UNKNOWN
+    log_prob, prefix.lm_state = _looked_up(scoring, lookups, prefix.lm_state, word)
+    prefix.lm += scoring.lm_weight * log_prob
+    return True
+
+
+@inlined
+def _trie_child(scoring: Any, node: Any, letter: Any) -> Any:
+    """The node a letter further, NO_WORD if no word goes on so."""
+    if node == NO_WORD:
+        return NO_WORD
+    for child in range(scoring.first_child[node], scoring.first_child[node + 1]):
+        if scoring.trie_letters[child] == letter:
+            return child
+    return NO_WORD
+
+
+@inlined
+def _hear(scoring: Any, prefix: Any, letter: Any) -> None:
+    """Move the phrases on by a letter."""
+    state = scoring.phrase_states[prefix.phrase, scoring.phrase_classes[letter]]
+    prefix.phrase = state
+    prefix.hot += scoring.phrase_rewards[state]
+
+
+@inlined
+def end_word(scoring: Any, lookups: Any, prefix: Any) -> Any:
+    """Bring the word under way, if there is one, to its end; False if there is no such word."""
+    if prefix.in_word == 0:
+        return True
+    word = NO_WORD if prefix.trie == NO_WORD else scoring.trie_words[prefix.trie]
+    num_letters = prefix.in_word
+    prefix.in_word = 0
+    prefix.trie = 0
+    prefix.bound = 0.0
+    _hear(scoring, prefix, SPACE)
+    return _score_unit(scoring, lookups, prefix, word, num_letters)
+
+
+@inlined
+def end_sentence(scoring: Any, lookups: Any, prefix: Any) -> Any:
+    """Bring the last word and the sentence to their end; False if the last is no word."""
+    if not end_word(scoring, lookups, prefix):
+        return False
+    if scoring.has_lm:
+        log_prob, prefix.lm_state = _looked_up(scoring, lookups, prefix.lm_state, np.int64(END))
+        prefix.lm += scoring.lm_weight * log_prob
+    return True
+
+
+@inlined
+def _add_to_word(scoring: Any, prefix: Any, letter: Any) -> Any:
+    """A letter of a word that is scored at its end; False if no word goes on so."""
+    if prefix.in_word == 0:
+        prefix.text_hash = mixed(prefix.text_hash, SPACE)
+        prefix.word_hash = 0
+    prefix.in_word += 1
+    prefix.text_hash = mixed(prefix.text_hash, letter)
+    prefix.word_hash = mixed(prefix.word_hash, letter)
+    _hear(scoring, prefix, letter)
+    if not scoring.has_lm:
+        return True
+    prefix.trie = _trie_child(scoring, prefix.trie, letter)
+    if prefix.trie == NO_WORD:
+        price = _unknown_price(scoring, prefix.in_word)
+        prefix.bound = scoring.lm_weight * scoring.unknown_log_prob + price
+        return price > FORBIDDEN
+    prefix.bound = scoring.lm_weight * scoring.trie_bounds[prefix.trie]
+    return True
+
+
+@inlined
+def _add_character(scoring: Any, lookups: Any, prefix: Any, letter: Any) -> Any:
+    """A character that is scored by itself; False if it is forbidden."""
+    prefix.text_hash = mixed(prefix.text_hash, letter)
+    prefix.word_hash = mixed(np.int64(0), letter)
+    _hear(scoring, prefix, letter)
+    word = np.int64(scoring.letter_words[letter])
+    return _score_unit(scoring, lookups, prefix, word, np.int32(1))
+
+
+@inlined
+def extend(scoring: Any, lookups: Any, prefixes: Any, parent: Any, label: Any, child: Any) -> Any:
+    """Make `child` the prefix one label longer than `parent`: all that scores it.
+
+    Its place in the tree and its history are left alone. Returns False if the language model or
+    the vocabulary forbids it.
+    """
+    above, prefix = prefixes[parent], prefixes[child]
+    prefix.num_words = above.num_words
+    prefix.trie = above.trie
+    prefix.phrase = above.phrase
+    prefix.in_word = above.in_word
+    prefix.lm_state = above.lm_state
+    prefix.text_hash = above.text_hash
+    prefix.word_hash = above.word_hash
+    prefix.lm = above.lm
+    prefix.hot = above.hot
+    prefix.bound = above.bound
+    for place in range(2):
+        letter = scoring.letters[label, place]
+        if letter == NO_LETTER:
+            break
+        if letter == SPACE:
+            allowed = end_word(scoring, lookups, prefix)
+        elif scoring.of_words:
+            allowed = _add_to_word(scoring, prefix, letter)
+        else:
+            allowed = _add_character(scoring, lookups, prefix, letter)
+        if not allowed:
+            return False
+    prefix.prior = (
+        prefix.lm
+        + prefix.bound
+        + prefix.hot
+        + scoring.phrase_loans[prefix.phrase]
+        + scoring.word_bonus * (prefix.num_words + (prefix.in_word > 0))
+    )
+    return True
+
+
+@inlined
+def most_after_letter(scoring: Any, prefix: Any) -> Any:
+    """What the prior of a prefix can be, at most, after one more letter that is no space."""
+    most = prefix.prior + scoring.phrase_gain
+    if prefix.in_word == 0 or not scoring.of_words:
+        return most + max(0.0, scoring.word_bonus)  # the language model only takes
+    if not scoring.has_lm:
+        return most
+    price = _unknown_price(scoring, 1)  # out of the vocabulary, where that is cheap
+    outside = scoring.lm_weight * scoring.unknown_log_prob + price
+    return most + max(0.0, outside - prefix.bound)
+
+
+@inlined
+def most_after_space(scoring: Any, prefix: Any) -> Any:
+    """The same after a space: the word may be likelier than its letters promised."""
+    return prefix.prior - prefix.bound + scoring.phrase_gain

@@ -1,0 +1,169 @@
+"""Judging a recogniser on a test set: error rates with intervals, and where the errors are."""
+
+import itertools
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ds2.evaluation.metrics import (
+    Alignment,
+    EditCounts,
+    align,
+    bootstrap_interval,
+    character_errors,
+    characters,
+    most_confused,
+)
+from ds2.manifest import Utterance
+
+LENGTHS_S = (2.0, 4.0, 6.0, 10.0, 15.0)
+"""Where utterances are parted into groups by their duration."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One utterance, as it should be and as it was recognised.
+
+    words: in words; in Mandarin, in characters.
+    """
+
+    utterance: Utterance
+    duration_s: float
+    reference: str
+    hypothesis: str
+    words: Alignment
+    characters: EditCounts
+
+
+@dataclass(frozen=True)
+class Rate:
+    """An error rate with its 95% interval by bootstrap over utterances; all are fractions."""
+
+    counts: EditCounts
+    low: float
+    high: float
+
+    @property
+    def rate(self) -> float:
+        return self.counts.rate
+
+    def __str__(self) -> str:
+        return f"{100 * self.rate:.2f}% [{100 * self.low:.2f}, {100 * self.high:.2f}]"
+
+
+def score(
+    utterance: Utterance, duration_s: float, reference: str, hypothesis: str, language: str
+) -> Scored:
+    """Compare one hypothesis with its reference, both in the alphabet's style."""
+    split: Callable[[str], Sequence[str]] = str.split
+    if language == "zh":
+        split = _mandarin_characters
+    return Scored(
+        utterance,
+        duration_s,
+        reference,
+        hypothesis,
+        align(split(reference), split(hypothesis)),
+        character_errors(reference, hypothesis, language),
+    )
+
+
+def _mandarin_characters(text: str) -> Sequence[str]:
+    return characters(text, "zh")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A test set, recognised and compared."""
+
+    scored: tuple[Scored, ...]
+
+    @cached_property
+    def words(self) -> Rate:
+        """Word error rate; in Mandarin the same as the character error rate."""
+        return _rate([item.words.counts for item in self.scored])
+
+    @cached_property
+    def characters(self) -> Rate:
+        """Character error rate: in English with the spaces, in Mandarin without."""
+        return _rate([item.characters for item in self.scored])
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio recognised."""
+        return sum(item.duration_s for item in self.scored)
+
+    def by_speaker(self) -> dict[str, "Evaluation"]:
+        """The set, parted by speaker, those with the most words first."""
+        return self._parted(lambda item: item.utterance.speaker or "unknown")
+
+    def by_field(self, name: str) -> dict[str, "Evaluation"]:
+        """The set, parted by another field of the manifest, such as "source"."""
+        return self._parted(lambda item: str(item.utterance.extra.get(name, "unknown")))
+
+    def by_length(self) -> dict[str, "Evaluation"]:
+        """The set, parted by duration, the shortest first."""
+        bounds = (0.0, *LENGTHS_S, float("inf"))
+        names = [f"{low:g} to {high:g} s" for low, high in itertools.pairwise(bounds)]
+        names[0], names[-1] = f"under {LENGTHS_S[0]:g} s", f"over {LENGTHS_S[-1]:g} s"
+        parts = self._parted(
+            lambda item: names[sum(item.duration_s >= bound for bound in LENGTHS_S)]
+        )
+        return {name: parts[name] for name in names if name in parts}
+
+    def confused(self, num_pairs: int = 20) -> list[tuple[str, str, int]]:
+        """The commonest substitutions: what was said, what was heard, how often."""
+        return most_confused((item.words for item in self.scored), num_pairs)
+
+    def worst(self, num_utterances: int = 10) -> list[Scored]:
+        """The utterances with the most word errors for their length."""
+        ordered = sorted(
+            self.scored, key=lambda item: (-item.words.counts.rate, -item.words.counts.num_errors)
+        )
+        return [item for item in ordered if item.words.counts.num_errors][:num_utterances]
+
+    def _parted(self, name_of: Callable[[Scored], str]) -> dict[str, "Evaluation"]:
+        parts: dict[str, list[Scored]] = {}
+        for item in self.scored:
+            parts.setdefault(name_of(item), []).append(item)
+        evaluations = {name: Evaluation(tuple(items)) for name, items in parts.items()}
+        return dict(
+            sorted(
+                evaluations.items(),
+                key=lambda part: -part[1].words.counts.num_reference,
+            )
+        )
+
+
+def _rate(counts: Sequence[EditCounts]) -> Rate:
+    low, high = bootstrap_interval(counts)
+    return Rate(total(counts), low, high)
+
+
+def total(counts: Iterable[EditCounts]) -> EditCounts:
+    """All errors together, to divide by all lengths together."""
+    return sum(counts, EditCounts())
+
+
+def aligned_lines(alignment: Alignment) -> tuple[str, str]:
+    """Reference and hypothesis, one above the other; capitals and stars show the errors."""
+    columns = []
+    for token in alignment.tokens:
+        reference, hypothesis = token.reference or "", token.hypothesis or ""
+        if token.edit != "correct":
+            reference, hypothesis = reference.upper(), hypothesis.upper()
+        width = max(_width(reference), _width(hypothesis))
+        columns.append((_filled(reference, width), _filled(hypothesis, width)))
+    said = " ".join(reference for reference, _ in columns)
+    heard = " ".join(hypothesis for _, hypothesis in columns)
+    return f"said   {said}".rstrip(), f"heard  {heard}".rstrip()
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal, where Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _filled(text: str, width: int) -> str:
+    return text + (" " if text else "*") * (width - _width(text))

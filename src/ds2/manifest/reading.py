@@ -1,0 +1,160 @@
+"""Manifests: lists of utterances. JSON lines in and out; the forms of other toolkits in."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ds2.errors import InputError
+from ds2.files import atomic_write
+from ds2.manifest.foreign import csv_utterances, kaldi_utterances
+from ds2.manifest.lhotse import cut_utterances, pair_in, pair_of, pair_utterances
+from ds2.manifest.utterance import (
+    Lines,
+    Utterance,
+    json_object,
+    length_of,
+    name_of,
+    numbered_lines,
+    required_string,
+    seconds_of,
+    string_of,
+)
+
+KNOWN_KEYS = ("audio_filepath", "duration", "text", "offset", "speaker", "language")
+"""The fields of a line that an Utterance has a place for; any other goes into `extra`."""
+
+OnError: TypeAlias = Callable[[InputError], None]
+
+
+def read_manifest(path: str | Path, *, on_error: OnError | None = None) -> list[Utterance]:
+    """The utterances of a manifest, in its order.
+
+    path: JSON lines as NeMo has them (`audio_filepath` relative to the manifest, `duration`,
+        `text`, and if need be `offset`, `speaker`, `language` and whatever else); a CSV file as
+        DeepSpeech and Coqui have them; a Kaldi data directory; lhotse's cuts, or one of the pair
+        recordings and supervisions, or the directory of the pair; or a directory with a
+        manifest.jsonl. Any file may be a .gz.
+    on_error: is called with what is wrong in each utterance, which is then left out.
+
+    Raises InputError, with the line, for the first thing that is wrong; with `on_error` only if
+    the file as a whole cannot be used.
+    """
+    path = Path(path)
+    utterances: list[Utterance] = []
+    is_empty = True
+    for utterance in _scan(path):
+        is_empty = False
+        if isinstance(utterance, Utterance):
+            utterances.append(utterance)
+        elif on_error is not None:
+            on_error(utterance)
+        else:
+            raise utterance
+    if is_empty:
+        raise InputError(f"{path}: holds no utterances")
+    return utterances
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
+    """Write JSON lines that `read_manifest` reads back as the same utterances.
+
+    Recordings below the manifest's directory are named relative to it, so that the directory
+    can be moved as a whole.
+    """
+    path = Path(path)
+    directory = path.parent.absolute()
+    with atomic_write(path) as file:
+        for utterance in utterances:
+            fields = fields_of(utterance, directory)
+            file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+
+def _scan(path: Path) -> Iterator[Utterance | InputError]:
+    """Each utterance, or what is wrong with it."""
+    if path.is_dir():
+        yield from _scan_directory(path)
+        return
+    lines = numbered_lines(path)
+    first = next(lines, None)
+    if first is None:
+        return
+    lines = chain([first], lines)
+    if path.suffixes[-1:] == [".csv"] or first[1].startswith("wav_filename,"):
+        yield from csv_utterances(path, lines)
+    elif path.name == "wav.scp":
+        yield from kaldi_utterances(path.parent)
+    else:
+        yield from _scan_json(path, first[1], lines)
+
+
+def _scan_directory(path: Path) -> Iterator[Utterance | InputError]:
+    if (path / "wav.scp").is_file():
+        yield from kaldi_utterances(path)
+    elif pair := pair_in(path):
+        yield from pair_utterances(*pair)
+    elif (path / "manifest.jsonl").is_file():
+        yield from _scan(path / "manifest.jsonl")
+    else:
+        raise InputError(
+            f"{path}: is a directory without manifest.jsonl, wav.scp (Kaldi) or the pair "
+            "recordings.jsonl.gz and supervisions.jsonl.gz (lhotse): name the manifest itself"
+        )
+
+
+def _scan_json(path: Path, first: str, lines: Lines) -> Iterator[Utterance | InputError]:
+    """JSON lines, of the form that the first line has."""
+    try:
+        fields = json_object(first, "")
+    except InputError:
+        fields = {}
+    if "audio_filepath" in fields:
+        yield from _json_utterances(path, lines)
+    elif "recording" in fields or "tracks" in fields or "type" in fields:
+        yield from cut_utterances(path, lines)
+    elif "sources" in fields or "recording_id" in fields:
+        yield from pair_utterances(*pair_of(path))
+    else:
+        yield from _json_utterances(path, lines)
+
+
+def _json_utterances(path: Path, lines: Lines) -> Iterator[Utterance | InputError]:
+    directory = path.parent.absolute()
+    for number, line in lines:
+        where = f"{path}:{number}"
+        try:
+            fields = json_object(line, where)
+            yield Utterance(
+                audio_path=directory / required_string(fields, "audio_filepath", where),
+                duration_s=length_of(fields, "duration", where),
+                text=string_of(fields, "text", where),
+                offset_s=seconds_of(fields, "offset", where) or 0.0,
+                speaker=name_of(fields, "speaker", where),
+                language=string_of(fields, "language", where),
+                extra={key: fields[key] for key in fields if key not in KNOWN_KEYS},
+                source_file=path,
+                line=number,
+            )
+        except InputError as error:
+            yield error
+
+
+def fields_of(utterance: Utterance, directory: Path) -> dict[str, Any]:
+    """The fields of an utterance's line, in the order in which people read them.
+
+    directory: of the manifest, absolute; recordings below it are named relative to it.
+    """
+    audio_path = utterance.audio_path.absolute()
+    if audio_path.is_relative_to(directory):
+        audio_path = audio_path.relative_to(directory)
+    known = {
+        "audio_filepath": audio_path.as_posix(),
+        "duration": utterance.duration_s,
+        "text": utterance.text,
+        "offset": utterance.offset_s or None,
+        "speaker": utterance.speaker,
+        "language": utterance.language,
+    }
+    fields = {key: value for key, value in known.items() if value is not None}
+    return fields | {key: utterance.extra[key] for key in utterance.extra if key not in KNOWN_KEYS}

@@ -1,0 +1,133 @@
+"""Running an exported model: the only file that knows onnxruntime."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ds2.errors import InputError
+from ds2.model.bundle import ADVICE, Bundle
+
+State = dict[str, NDArray[Any]]
+"""What a step leaves for the next: name -> (B, ...) array; rows belong to streams."""
+
+UNKNOWN_LENGTH = 2**62
+"""The length, in frames, of a stream that has not ended."""
+
+POSITION = "position"
+
+
+class AcousticModel:
+    """An exported network: frames to log_probs.
+
+    A streaming model advances by `step`; rows of the batch are streams, each with its own
+    position, so a batch may be put together anew for every step (`gather_state`). A model of
+    whole utterances answers `whole`.
+    """
+
+    def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
+        """num_threads: processor cores for one step; 0 takes all.
+
+        Raises InputError if the graph cannot be loaded, or is not what the facts say.
+        """
+        self.bundle = bundle
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads or os.cpu_count() or 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what goes wrong is raised; printing it, too, is noise
+        # Threads that spin while they wait would take the core from reading and decoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.model_path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            reason = " ".join(str(error).split())
+            raise InputError(f"{bundle.model_path}: cannot be loaded: {reason}") from None
+        inputs = {argument.name: argument for argument in self._session.get_inputs()}
+        given = ("frames", "length") if bundle.model.streaming else ("features", "lengths")
+        self._states = {name: value for name, value in inputs.items() if name not in given}
+        self._outputs = ["log_probs", *(f"next_{name}" for name in self._states)]
+        outputs = {argument.name: argument for argument in self._session.get_outputs()}
+        _verify(bundle, inputs, outputs)
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state of `batch_size` streams at their first frame: zeros."""
+        return {
+            name: np.zeros(
+                (batch_size, *argument.shape[1:]),
+                np.int64 if argument.type == "tensor(int64)" else np.float32,
+            )
+            for name, argument in self._states.items()
+        }
+
+    def step(
+        self,
+        frames: NDArray[np.float32],
+        state: Mapping[str, NDArray[Any]],
+        lengths: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], State]:
+        """Advance B streams by T frames each.
+
+        frames: (B, T, F), T a multiple of the model's time stride; past a stream's end anything.
+        lengths: (B,) frames of each stream in all, UNKNOWN_LENGTH while that is open.
+        Returns log_probs (B, T / time_stride, V) and the next state. Row b's outputs stand for
+        the output frames from position / time_stride - delay on; the caller drops those below 0
+        and those at or past length / time_stride, rounded up.
+        """
+        if frames.shape[1] % self.bundle.model.time_stride:
+            raise ValueError(
+                f"a step takes a multiple of {self.bundle.model.time_stride} frames, "
+                f"not {frames.shape[1]}"
+            )
+        if lengths is None:
+            lengths = np.full(len(frames), UNKNOWN_LENGTH, np.int64)
+        inputs = {"frames": frames, "length": lengths, **state}
+        log_probs, *states = self._session.run(self._outputs, inputs)
+        return log_probs, dict(zip(self._states, states, strict=True))
+
+    def whole(
+        self, features: NDArray[np.float32], lengths: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """log_probs (B, T', V) of whole utterances, (B, T, F) with `lengths` valid frames."""
+        inputs = {"features": features, "lengths": lengths}
+        log_probs: NDArray[np.float32] = self._session.run(["log_probs"], inputs)[0]
+        return log_probs
+
+
+def gather_state(states: Sequence[Mapping[str, NDArray[Any]]]) -> State:
+    """One state of a batch from those of its streams, each of batch size 1."""
+    return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
+
+
+def scatter_state(state: Mapping[str, NDArray[Any]]) -> list[State]:
+    """The states of a batch's streams, each of batch size 1; the inverse of `gather_state`."""
+    return [
+        {name: value[row : row + 1] for name, value in state.items()}
+        for row in range(len(state[POSITION]))
+    ]
+
+
+def _verify(bundle: Bundle, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    """Raise InputError if a graph with these inputs and outputs is not what the facts say."""
+    if bundle.model.streaming:
+        kind, given = "a streaming step", {"frames", "length", POSITION}
+        states = {*inputs} - {"frames", "length"}
+    else:
+        kind, given, states = "a graph of whole utterances", {"features", "lengths"}, set()
+    expected = {"log_probs", *(f"next_{name}" for name in states)}
+    if not given <= {*inputs} or not expected <= {*outputs} or {*inputs} != given | states:
+        _refuse(bundle, f"is not {kind}")
+    num_bins = inputs["frames" if bundle.model.streaming else "features"].shape[2]
+    if num_bins != bundle.features.num_bins:
+        _refuse(bundle, f"takes {num_bins} bins, not {bundle.features.num_bins}")
+    num_labels = outputs["log_probs"].shape[2]
+    if isinstance(num_labels, int) and num_labels != len(bundle.alphabet):  # or a name: any number
+        _refuse(bundle, f"gives {num_labels} labels, not {len(bundle.alphabet)}")
+
+
+def _refuse(bundle: Bundle, problem: str) -> NoReturn:
+    raise InputError(f"{bundle.model_path}: {problem}, as bundle.json says: {ADVICE}")

@@ -1,0 +1,353 @@
+"""The bundle: a directory with an exported model and all that is needed to use it."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ds2.ctc.settings import BeamSettings
+from ds2.errors import InputError
+from ds2.files import atomic_write, sync_directory
+from ds2.model.features import FeatureConfig
+from ds2.ngram.binary import HEADER_BYTES
+from ds2.settings import settings_from, settings_to_dict
+from ds2.text.alphabet import Alphabet
+
+FORMAT_VERSION = 1
+FACTS = "bundle.json"
+MODEL = "model.onnx"
+LM = "lm.bin"
+ADVICE = "export it again with `ds2 export`, or copy the whole directory again"
+LM_ADVICE = "add it again with `ds2 bundle add-lm`, or copy the whole directory again"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a caller must know of the graph in model.onnx."""
+
+    streaming: bool  # a step with state, or a graph of whole utterances
+    time_stride: int  # spectrogram frames per output frame
+    delay: int  # outputs of a stream's start that stand for frames before its first
+    right_context_frames: int  # of future that an output needs; more: the whole utterance
+    num_parameters: int
+    weights: str  # how they are stored: "float32", "float16", "int8"
+    description: str = ""  # for people: "2 convolutions, 3 forward GRU layers of 512, ..."
+
+    def __post_init__(self) -> None:
+        if self.time_stride < 1:
+            raise ValueError(f"time_stride: must be at least 1, not {self.time_stride}")
+        for name in ("delay", "right_context_frames"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must be at least 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class LmFacts:
+    """Which file lm.bin is. Its header holds checksums of all the rest, and is quickly read."""
+
+    num_bytes: int
+    header_sha256: str  # of its first HEADER_BYTES; compared whenever the bundle is loaded
+    sha256: str  # of all of it; compared by `verify_lm`
+
+
+@dataclass(frozen=True)
+class _LanguageModel:
+    """What bundle.json says of a language model: both of these, or neither."""
+
+    lm: LmFacts
+    decoding: BeamSettings
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The parts of bundle.json that are read strictly; an object, so that messages name them."""
+
+    features: FeatureConfig
+    model: ModelFacts
+
+    def __post_init__(self) -> None:
+        if self.model.streaming and not self.features.causal:
+            raise ValueError('features.normalisation: a streaming model needs "causal"')
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle's facts, read and verified; `model_path` is the graph."""
+
+    path: Path
+    alphabet: Alphabet
+    features: FeatureConfig
+    model: ModelFacts
+    training: Mapping[str, Any] = field(default_factory=dict)  # for people: data, hours, WER
+    licence: str = "unknown"
+    lm: LmFacts | None = None
+    decoding: BeamSettings | None = None  # how to search with the language model
+
+    @property
+    def language(self) -> str:
+        return self.alphabet.language
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.path / MODEL
+
+    @property
+    def lm_path(self) -> Path | None:
+        """The language model's file, if the bundle has one."""
+        return self.path / LM if self.lm else None
+
+    @property
+    def output_stride_s(self) -> float:
+        """Seconds from one output frame to the next."""
+        stride_s = self.features.stride / self.features.sample_rate_hz
+        return self.model.time_stride * stride_s
+
+    @property
+    def latency_s(self) -> float | None:
+        """Algorithmic latency: audio after a moment that its output needs, chunks not counted.
+
+        None for a model that needs the whole utterance.
+        """
+        if not self.model.streaming:
+            return None
+        frames_s = self.model.right_context_frames * self.features.stride
+        return (frames_s + self.features.window) / self.features.sample_rate_hz
+
+
+def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
+    """Write the directory `bundle.path` whole or not at all; other files in it are kept.
+
+    A language model that is there stays the bundle's, with its settings, if it fits the alphabet;
+    else its file is kept, and is no part of the bundle. `bundle.lm` itself does not matter.
+    Returns the bundle as it is written.
+    Raises InputError if something that is no bundle is in its place, or nothing can be there.
+    """
+    check_place(bundle.path)
+    target = bundle.path.resolve()  # a link stays one
+    kept = _fitting_lm(target, bundle.alphabet)
+    lm, decoding = (kept.lm, kept.decoding) if kept else (None, None)
+    bundle = replace(bundle, lm=lm, decoding=decoding)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        if target.exists():  # a model card, say
+            ours = shutil.ignore_patterns(FACTS, MODEL)
+            shutil.copytree(
+                target,
+                temporary,
+                symlinks=True,
+                ignore=ours,
+                copy_function=_link,
+                dirs_exist_ok=True,
+            )
+        with atomic_write(temporary / MODEL, "wb") as file:
+            file.write(model)
+        write_facts(temporary, _facts(bundle, model))
+        temporary.chmod(0o755)
+        _put_in_place(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return bundle
+
+
+def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
+    """Write bundle.json."""
+    with atomic_write(directory / FACTS) as file:
+        json.dump(facts, file, ensure_ascii=False, indent=2)
+        file.write("\n")
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file whose first one goes soon: large ones need no copy."""
+    try:
+        os.link(source, target)
+    except OSError:  # not everywhere
+        shutil.copy2(source, target)
+
+
+def _fitting_lm(target: Path, alphabet: Alphabet) -> _LanguageModel | None:
+    """The language model of the bundle that is there, if it is whole and fits the alphabet."""
+    try:
+        there = _bundle(target, read_facts(target))
+        _verify_lm_header(there)
+    except InputError:
+        return None
+    fits = (there.language, there.alphabet.word_unit) == (alphabet.language, alphabet.word_unit)
+    if not (fits and there.lm and there.decoding):
+        return None
+    return _LanguageModel(there.lm, there.decoding)
+
+
+def check_place(path: Path) -> None:
+    """Raise InputError if a bundle cannot be written there; makes the directories above it."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file: name a directory for the bundle")
+    if path.exists() and not (path / FACTS).is_file() and any(path.iterdir()):
+        raise InputError(f"{path}: exists and is no bundle: name another directory")
+    parent = path.resolve().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made: {_reason(error)}") from None
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"{path}: cannot be made: {parent} may not be written to")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    if not target.exists():
+        temporary.rename(target)
+    else:  # directories cannot be exchanged everywhere: two renames, nothing lost between them
+        old = target.with_name(f".{target.name}.old-{os.getpid()}")
+        target.rename(old)
+        temporary.rename(target)
+        shutil.rmtree(old)
+    sync_directory(target.parent)
+
+
+def _facts(bundle: Bundle, model: bytes) -> dict[str, Any]:
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "language": bundle.language,
+        "alphabet": bundle.alphabet.to_dict(),
+        "features": settings_to_dict(bundle.features),
+        "model": settings_to_dict(bundle.model),
+        "latency_s": bundle.latency_s,
+        "training": dict(bundle.training),
+        "licence": bundle.licence,
+        "sha256": {MODEL: hashlib.sha256(model).hexdigest()},
+    }
+    return with_lm(facts, bundle.lm, bundle.decoding)
+
+
+def with_lm(
+    facts: Mapping[str, Any], lm: LmFacts | None, decoding: BeamSettings | None
+) -> dict[str, Any]:
+    """The data of bundle.json, with this language model instead of what it had; or with none."""
+    given = {"lm": lm, "decoding": decoding}
+    kept = {key: value for key, value in facts.items() if key not in given}
+    return kept | {key: settings_to_dict(value) for key, value in given.items() if value}
+
+
+def load_bundle(path: str | Path, *, verify_lm_header: bool = True) -> Bundle:
+    """Read and verify a bundle. Raises InputError that names what is wrong.
+
+    All of model.onnx is read, and of lm.bin the header, whatever its size.
+    verify_lm_header: False for a bundle whose language model is to be exchanged.
+    """
+    path = Path(path)
+    facts = read_facts(path)
+    bundle = _bundle(path, facts)
+    _verify_model(bundle, facts.get("sha256"))
+    if verify_lm_header:
+        _verify_lm_header(bundle)
+    return bundle
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The data of bundle.json, of which only the version is judged. Raises InputError."""
+    where = path / FACTS
+    if not path.exists():
+        raise InputError(f"{path}: no such directory: a model is a bundle made by `ds2 export`")
+    if not where.is_file():
+        raise InputError(f"{path}: is no bundle: it holds no {FACTS}")
+    try:
+        facts: dict[str, Any] = json.loads(where.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{where}: cannot be read: {error}: {ADVICE}") from None
+    if not isinstance(facts, dict) or "format_version" not in facts:
+        raise InputError(f"{where}: format_version is missing: {ADVICE}")
+    if facts["format_version"] != FORMAT_VERSION:
+        version = facts["format_version"]
+        raise InputError(f"{where}: format version {version}; this ds2 reads {FORMAT_VERSION}")
+    return facts
+
+
+def _bundle(path: Path, facts: Mapping[str, Any]) -> Bundle:
+    """The bundle, as bundle.json tells; the other files unseen."""
+    where = str(path / FACTS)
+    for key in ("alphabet", "features", "model"):
+        if not isinstance(facts.get(key), dict):
+            raise InputError(f"{where}: {key} is missing: {ADVICE}")
+    if not isinstance(facts.get("training") or {}, dict):
+        raise InputError(f"{where}: training: must hold names and values: {ADVICE}")
+    try:
+        alphabet = Alphabet.from_dict(facts["alphabet"])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    given = {key: facts[key] for key in ("features", "model")}
+    settings = settings_from(_Settings, given, where)
+    given = {key: facts[key] for key in ("lm", "decoding") if facts.get(key) is not None}
+    pair = settings_from(_LanguageModel, given, where) if given else None
+    return Bundle(
+        path=path,
+        alphabet=alphabet,
+        features=settings.features,
+        model=settings.model,
+        training=facts.get("training") or {},
+        licence=str(facts.get("licence", "unknown")),
+        lm=pair.lm if pair else None,
+        decoding=pair.decoding if pair else None,
+    )
+
+
+def _verify_model(bundle: Bundle, digests: Any) -> None:
+    if not bundle.model_path.is_file():
+        raise InputError(f"{bundle.model_path}: is missing: {ADVICE}")
+    digest = digests.get(MODEL) if isinstance(digests, dict) else None
+    if digest is None:
+        raise InputError(f"{bundle.path / FACTS}: sha256.{MODEL} is missing: {ADVICE}")
+    if _sha256(bundle.model_path) != digest:
+        raise InputError(f"{bundle.model_path}: damaged: it is not what {FACTS} tells: {ADVICE}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify_lm_header(bundle: Bundle) -> None:
+    """Raise InputError unless lm.bin is the file that bundle.json means: by length and header."""
+    path, facts = bundle.lm_path, bundle.lm
+    if path is None or facts is None:
+        return
+    if not path.is_file():
+        raise InputError(f"{path}: is missing: {LM_ADVICE}")
+    with path.open("rb") as file:
+        header = hashlib.sha256(file.read(HEADER_BYTES)).hexdigest()
+    if path.stat().st_size != facts.num_bytes or header != facts.header_sha256:
+        raise InputError(f"{path}: is not the one that {FACTS} tells of: {LM_ADVICE}")
+
+
+def verify_lm(bundle: Bundle) -> None:
+    """Read all of lm.bin, if there is one; raises InputError if it was altered."""
+    if bundle.lm_path and bundle.lm and _sha256(bundle.lm_path) != bundle.lm.sha256:
+        raise InputError(f"{bundle.lm_path}: damaged: it is not what {FACTS} tells: {LM_ADVICE}")
+
+
+def find_bundle(name: str | Path) -> Path:
+    """The bundle's directory that a user means.
+
+    A path that exists is itself. A bare name such as "en" is looked for in $DS2_MODELS, in
+    ./models and beside the source tree. Raises InputError.
+    """
+    path = Path(name)
+    if path.exists() or len(path.parts) != 1:
+        return path
+    places = [Path("models"), Path(__file__).parents[3] / "models"]
+    if os.environ.get("DS2_MODELS"):
+        places.insert(0, Path(os.environ["DS2_MODELS"]))
+    for place in places:
+        if (place / name / FACTS).is_file():
+            return place / name
+    looked = ", ".join(str(place) for place in places)
+    raise InputError(f"{name}: no such directory, and no bundle of that name in {looked}")

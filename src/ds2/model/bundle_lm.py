@@ -1,0 +1,117 @@
+"""A bundle's language model: put in, exchanged, taken out, at no moment half of it."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ds2.ctc.settings import BeamSettings
+from ds2.errors import InputError
+from ds2.files import atomic_write
+from ds2.model.bundle import LM, Bundle, LmFacts, load_bundle, read_facts, with_lm, write_facts
+from ds2.ngram.binary import HEADER_BYTES, is_model
+from ds2.ngram.columns import Workspace
+from ds2.ngram.model import NgramModel
+from ds2.ngram.writing import save_model
+
+BLOCK_BYTES = 1 << 20
+
+
+def add_lm(path: Path, source: Path, decoding: BeamSettings) -> Bundle:
+    """Make the model in `source` the language model of the bundle at `path`.
+
+    bundle.json never names a file that is not there or is another one, wherever this is cut
+    short: a bundle is with its old language model, with none, or with the new one.
+
+    source: as `ds2 lm` writes them, or an ARPA file, which is converted.
+
+    Raises InputError, with the bundle as it was, for a model that does not fit or is damaged, and
+    where the bundle cannot be written.
+    """
+    bundle = load_bundle(path, verify_lm_header=False)
+    model = NgramModel.load(source)
+    model.require(bundle.alphabet.word_unit, bundle.alphabet.language)
+    model.verify()
+    check_writable(path)
+    with _as_binary(source, model) as binary, _told(path):
+        with atomic_write(path / LM, "wb") as file:
+            lm = _copied(binary, file)
+            file.flush()
+            os.fsync(file.fileno())  # a full disk shows here, while the old one is still named
+            if bundle.lm:
+                _name(path, None, None)
+        _name(path, lm, decoding)
+    return load_bundle(path)
+
+
+def change_decoding(path: Path, decoding: BeamSettings) -> Bundle:
+    """Give the language model of a bundle other settings. Raises InputError if it has none."""
+    bundle = load_bundle(path)
+    if bundle.lm is None:
+        raise InputError(f"{path}: holds no language model: add one with `ds2 bundle add-lm`")
+    check_writable(path)
+    with _told(path):
+        _name(path, bundle.lm, decoding)
+    return load_bundle(path)
+
+
+def remove_lm(path: Path) -> Bundle:
+    """Take the language model out of a bundle. Raises InputError if it has none."""
+    bundle = load_bundle(path, verify_lm_header=False)
+    if bundle.lm is None and not (path / LM).exists():
+        raise InputError(f"{path}: holds no language model")
+    check_writable(path)
+    with _told(path):
+        _name(path, None, None)
+        (path / LM).unlink(missing_ok=True)
+    return load_bundle(path)
+
+
+def check_writable(path: Path) -> None:
+    """Raise InputError if files in the bundle's directory may not be changed."""
+    if not os.access(path, os.W_OK):
+        raise InputError(f"{path}: may not be written to: change a copy of the bundle")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the system has against writing, as InputError."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path}: cannot be written: {reason}") from None
+
+
+@contextmanager
+def _as_binary(source: Path, model: NgramModel) -> Iterator[Path]:
+    """A file of the model in our form; of an ARPA file for a while only."""
+    if is_model(source):
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / LM
+        save_model(path, model.levels(), model.vocabulary, model.facts, Workspace())
+        yield path
+
+
+def _copied(source: Path, target: IO[bytes]) -> LmFacts:
+    """Copy a model's file; returns how to know it again."""
+    whole, header = hashlib.sha256(), hashlib.sha256()
+    num_bytes = 0
+    with source.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            if num_bytes == 0:
+                header.update(block[:HEADER_BYTES])
+            whole.update(block)
+            target.write(block)
+            num_bytes += len(block)
+    return LmFacts(num_bytes, header.hexdigest(), whole.hexdigest())
+
+
+def _name(path: Path, lm: LmFacts | None, decoding: BeamSettings | None) -> None:
+    """Say in bundle.json which language model the bundle has."""
+    write_facts(path, with_lm(read_facts(path), lm, decoding))

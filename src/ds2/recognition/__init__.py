@@ -1,0 +1,1 @@
+"""From audio to transcripts: whole recordings, live streams, alignment with a known text."""

@@ -1,0 +1,129 @@
+"""Known text to times: a bundle, a recording and what is said in it, when each word was said."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.audio import SAMPLE_RATE_HZ, Source, audio_blocks
+from ds2.ctc.alignment.forced import ForcedAligner
+from ds2.manifest import Utterance
+from ds2.model.acoustic import AcousticModel
+from ds2.model.bundle import Bundle, find_bundle, load_bundle
+from ds2.recognition.segments import Outputs, words_of
+from ds2.recognition.streams import Stream, WholeStream
+from ds2.transcripts.transcript import Transcript, Word
+
+CHUNK_S = 2.0
+"""Audio in one step of a streaming model."""
+
+
+@dataclass(frozen=True)
+class AlignedText:
+    """When a text was said. Times are from the start of the recording, or of the part of it."""
+
+    transcript: Transcript  # the words
+    characters: tuple[Word, ...]  # the alphabet's symbols, without spaces
+    log_prob: float  # of the alignment, in natural logarithms
+    num_frames: int  # the model's output frames
+    num_labels: int  # of the text, spaces among them
+
+    @property
+    def log_prob_per_frame(self) -> float:
+        """How well the text fits, whatever the recording's length; silence makes it better."""
+        return self.log_prob / self.num_frames
+
+    @property
+    def log_prob_per_label(self) -> float:
+        """How well the text fits, whatever its length: what wrong texts are found by."""
+        return self.log_prob / self.num_labels
+
+    def to_dict(self, *, with_characters: bool = False) -> dict[str, Any]:
+        """Plain data; times in seconds."""
+        fields: dict[str, Any] = {
+            "duration": self.transcript.duration_s,
+            "text": self.transcript.text,
+            "log_prob": round(self.log_prob, 4),
+            "log_prob_per_frame": round(self.log_prob_per_frame, 4),
+            "log_prob_per_label": round(self.log_prob_per_label, 4),
+            "words": [_fields(word, "word") for word in self.transcript.words],
+        }
+        if with_characters:
+            fields["characters"] = [_fields(item, "character") for item in self.characters]
+        return fields
+
+
+def _fields(item: Word, name: str) -> dict[str, Any]:
+    return {
+        name: item.text,
+        "start": item.start_s,
+        "end": item.end_s,
+        "confidence": round(item.confidence, 4),
+    }
+
+
+class Aligner:
+    """A model ready to align. May be used from several threads at once."""
+
+    def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
+        """num_threads: processor cores for one step of the model; 0 takes all."""
+        self.bundle = bundle
+        self._model = AcousticModel(bundle, num_threads)
+
+    @classmethod
+    def load(cls, bundle: str | Path, *, num_threads: int = 1) -> "Aligner":
+        """The aligner of a bundle, by its directory or, for shipped ones, its name ("en").
+
+        Raises InputError.
+        """
+        return cls(load_bundle(find_bundle(bundle)), num_threads)
+
+    def align(self, recording: Source | Utterance, text: str) -> AlignedText:
+        """When the text was said in the recording, in bounded memory however long that is.
+
+        text: in the alphabet's style (`ds2.text.normalise`). Raises InputError if it cannot be
+        spelt or is too long, or if the recording cannot be read.
+        """
+        alphabet, stride_s = self.bundle.alphabet, self.bundle.output_stride_s
+        with ForcedAligner(alphabet.encode(text)) as aligner:
+            duration_s = self.listen(recording, aligner.feed)
+            hypothesis = aligner.best()[0]
+        tokens = hypothesis.tokens
+        words = words_of(tokens, alphabet, stride_s, duration_s)
+        characters = [
+            item for token in tokens for item in words_of([token], alphabet, stride_s, duration_s)
+        ]
+        return AlignedText(
+            Transcript(tuple(words), duration_s, self.bundle.language),
+            tuple(characters),
+            hypothesis.scores.acoustic,
+            aligner.num_frames,
+            len(tokens),
+        )
+
+    def listen(
+        self, recording: Source | Utterance, take: Callable[[NDArray[np.float32]], None]
+    ) -> float:
+        """Run the model over the recording, a piece at a time; returns its duration in seconds.
+
+        take: is given the (T, V) log_probs of each piece. Raises InputError.
+        """
+        stream: Stream | WholeStream
+        if self.bundle.model.streaming:
+            stream = Stream(self._model, Outputs(take), CHUNK_S)
+        else:
+            stream = WholeStream(self._model, Outputs(take))
+        if isinstance(recording, Utterance):
+            offset_s, duration_s = recording.offset_s, recording.duration_s
+            blocks = audio_blocks(recording.audio_path, offset_s=offset_s, duration_s=duration_s)
+        else:
+            blocks = audio_blocks(recording)
+        num_samples = 0
+        for block in blocks:
+            stream.feed(block)
+            num_samples += len(block)
+        stream.close()
+        return num_samples / SAMPLE_RATE_HZ

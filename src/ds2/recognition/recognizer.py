@@ -1,0 +1,318 @@
+"""Speech to text: a bundle, recordings or live audio in, transcripts out."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.audio import SAMPLE_RATE_HZ, Source, Waveform, audio_blocks
+from ds2.ctc.greedy import GreedyDecoder
+from ds2.ctc.hypothesis import Decoder
+from ds2.ctc.phrases import HotPhrase
+from ds2.ctc.settings import BeamSettings
+from ds2.errors import InputError
+from ds2.manifest import Utterance
+from ds2.model.acoustic import AcousticModel
+from ds2.model.bundle import Bundle, find_bundle, load_bundle
+from ds2.recognition.endpoint import EndpointRules
+from ds2.recognition.segments import Outputs, Segments
+from ds2.recognition.streams import Stream, WholeStream, advance
+from ds2.recognition.voice import VoiceDetector
+from ds2.text.alphabet import Alphabet
+from ds2.transcripts.transcript import Transcript
+
+if TYPE_CHECKING:
+    from ds2.ctc.beam_search import BeamSearch
+
+__all__ = ["Recognizer", "Stream", "WholeStream"]
+
+CHUNK_S = 0.2
+"""Audio that a live stream gathers before the model moves: more is cheaper, less is sooner."""
+BATCH_CHUNK_S = 2.0
+"""Audio of each recording in one step of a batch."""
+STOP_S = 10.0
+"""Workers that are told to stop and have not after this, say on a pipe that is silent, are left."""
+
+Recording = Source | Utterance | Waveform
+"""What can be transcribed: a path, bytes, an open file; part of a file; (N,) samples at 16 kHz."""
+
+
+class Recognizer:
+    """A model ready to transcribe. May be used from several threads at once."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        num_threads: int = 1,
+        *,
+        greedy: bool = False,
+        lm: str | Path | bool = True,
+        settings: BeamSettings | None = None,
+        phrases: Sequence[HotPhrase] = (),
+        num_alternatives: int = 0,
+    ) -> None:
+        """A recogniser of one bundle. It decodes greedily if nothing below asks for more.
+
+        num_threads: processor cores for one step of the model; 0 takes all.
+        greedy: take the likeliest labels, though the bundle has a language model.
+        lm: a language model's file; True is the bundle's, if it has one; False is none.
+        settings: of the beam search; None is the bundle's.
+        phrases: what is to be heard more readily.
+        num_alternatives: other readings that transcripts are to hold.
+
+        Raises InputError.
+        """
+        self.bundle = bundle
+        self.num_alternatives = num_alternatives
+        self._model = AcousticModel(bundle, num_threads)
+        self._settings = settings or bundle.decoding
+        self._search: BeamSearch | None = None  # None decodes greedily
+        lm_path = (bundle.lm_path if lm else None) if isinstance(lm, bool) else Path(lm)
+        if not greedy and (lm_path or settings or phrases or num_alternatives):
+            self._search = _beam_search(bundle.alphabet, self._settings, lm_path, phrases)
+
+    @classmethod
+    def load(cls, bundle: str | Path, **options: Any) -> "Recognizer":
+        """The recogniser of a bundle, by its directory or, for shipped ones, its name ("en").
+
+        options: as above. Raises InputError.
+        """
+        return cls(load_bundle(find_bundle(bundle)), **options)
+
+    def stream(
+        self,
+        *,
+        chunk_s: float = CHUNK_S,
+        endpoints: EndpointRules | None = None,
+        voice: VoiceDetector | None = None,
+        phrases: Sequence[HotPhrase] = (),
+        num_alternatives: int | None = None,
+    ) -> "Stream | WholeStream":
+        """A new stream of audio: `feed` it, and read the events that come back; `finish` it.
+
+        chunk_s: audio gathered for one step of the model.
+        endpoints: where segments end; None makes the stream one segment.
+        voice: is asked for endpoints, too; None goes by what the model reads alone.
+        phrases: what is to be heard more readily in this stream, besides the recogniser's own.
+
+        Raises InputError if a phrase cannot be spelt, and for endpoints where the model needs
+        whole utterances.
+        """
+        if endpoints and not self.bundle.model.streaming:
+            raise InputError(f"{self.bundle.path}: needs whole utterances: it finds no endpoints")
+        segments = Segments(
+            self.bundle,
+            self._decoders(phrases, num_alternatives),
+            rules=endpoints,
+            voice=voice.stream(endpoints.voice_threshold) if voice and endpoints else None,
+            num_alternatives=self._num_alternatives(num_alternatives),
+        )
+        return self._stream(segments, chunk_s)
+
+    def _stream(self, segments: Segments | Outputs, chunk_s: float) -> "Stream | WholeStream":
+        if self.bundle.model.streaming:
+            return Stream(self._model, segments, chunk_s)
+        return WholeStream(self._model, segments)
+
+    def warm_up(self, chunk_s: float = CHUNK_S) -> None:
+        """Make what is made at its first use, before anybody waits for it."""
+        noise = np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE_HZ) * 0.05
+        for num_alternatives in (None, 1):  # the second searches, even where the first does not
+            stream = self.stream(chunk_s=chunk_s, num_alternatives=num_alternatives)
+            stream.feed(noise.astype(np.float32))
+            stream.finish()
+        search = self._search or _beam_search(self.bundle.alphabet, self._settings, None, ())
+        search.decoder().warm_up()
+
+    def _silent_segments(self) -> Segments:
+        """For a recording, of which only the whole matters."""
+        count = self.num_alternatives
+        return Segments(self.bundle, self._decoders(), num_alternatives=count, is_silent=True)
+
+    def _num_alternatives(self, given: int | None) -> int:
+        return self.num_alternatives if given is None else given
+
+    def _decoders(
+        self, phrases: Sequence[HotPhrase] = (), num_alternatives: int | None = None
+    ) -> Callable[[], Decoder]:
+        """What makes a decoder for each segment of a stream."""
+        count = self._num_alternatives(num_alternatives)
+        search = self._search
+        if search is None and (phrases or count):
+            search = _beam_search(self.bundle.alphabet, self._settings, None, phrases)
+        elif search is not None and phrases:
+            search = search.with_phrases(phrases)
+        return partial(search.decoder, num_hypotheses=1 + count) if search else GreedyDecoder
+
+    def transcribe(self, recording: Recording) -> Transcript:
+        """The transcript of one recording, in bounded memory however long it is.
+
+        Raises InputError if it cannot be read.
+        """
+        stream = self._stream(self._silent_segments(), BATCH_CHUNK_S)
+        for block in _blocks(recording):
+            stream.feed(block)
+        return stream.finish()
+
+    def log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
+        """(T', V) natural logarithms of the labels' probabilities; all of them, so for short audio.
+
+        waveform: (N,) float32 at 16 kHz.
+        """
+        pieces = [np.empty((0, len(self.bundle.alphabet)), np.float32)]
+        stream = self._stream(Outputs(pieces.append), BATCH_CHUNK_S)
+        stream.feed(waveform)
+        stream.close()
+        return np.concatenate(pieces)
+
+    def transcribe_many(
+        self, recordings: Sequence[Recording], *, batch_size: int = 8, jobs: int = 1
+    ) -> Iterator[tuple[int, Transcript | InputError]]:
+        """Transcripts as they become ready, each with its recording's index.
+
+        batch_size: recordings that go through a streaming model side by side (one of whole
+        utterances takes them one by one); jobs: such batches at once, a processor core each.
+        A recording that cannot be read gives its error; the others are done all the same.
+        """
+        todo = _SharedIterator(enumerate(recordings))
+        if jobs == 1:
+            yield from self._transcribe_share(todo, batch_size)
+            return
+        batch_size = min(batch_size, -(-len(recordings) // jobs))  # leave every core a share
+        done: queue.Queue[_Message] = queue.Queue()
+        stopped = threading.Event()
+
+        def work() -> None:
+            try:
+                for result in self._transcribe_share(todo, batch_size, stopped.is_set):
+                    done.put(result)
+                done.put(None)
+            except BaseException as error:  # told where the results are read
+                done.put(error)
+
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
+        for worker in workers:
+            worker.start()
+        try:
+            yield from _results(done, jobs)
+        finally:  # on an error, too, and when the caller wants no more
+            stopped.set()
+            for worker in workers:  # one that is killed inside the model aborts the process
+                worker.join(STOP_S)
+
+    def _transcribe_share(
+        self,
+        todo: Iterable[tuple[int, Recording]],
+        batch_size: int,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[tuple[int, Transcript | InputError]]:
+        if not self.bundle.model.streaming:
+            for index, recording in todo:
+                if is_stopped():
+                    return
+                try:
+                    yield index, self.transcribe(recording)
+                except InputError as error:
+                    yield index, error
+            return
+        waiting = iter(todo)
+        lanes: list[_Lane] = []
+        while not is_stopped():
+            while len(lanes) < batch_size and (item := next(waiting, None)) is not None:
+                stream = Stream(self._model, self._silent_segments(), BATCH_CHUNK_S)
+                lanes.append(_Lane(item[0], item[1], stream))
+            if not lanes:
+                return
+            for lane in lanes:
+                lane.read()
+            advance([lane.stream for lane in lanes if lane.error is None])
+            for lane in lanes:
+                if lane.error is not None:
+                    yield lane.index, lane.error
+                elif lane.stream.is_done:
+                    yield lane.index, lane.stream.finish()
+            lanes = [lane for lane in lanes if lane.error is None and not lane.stream.is_done]
+
+
+def _beam_search(
+    alphabet: Alphabet,
+    settings: BeamSettings | None,
+    lm: Path | None,
+    phrases: Sequence[HotPhrase],
+) -> "BeamSearch":
+    """Who decodes greedily need not wait for numba."""
+    from ds2.ctc.beam_search import BeamSearch
+    from ds2.ngram.model import NgramModel
+
+    return BeamSearch(alphabet, settings, NgramModel.load(lm) if lm else None, phrases)
+
+
+class _Lane:
+    """A recording on its way through a batch: read as far as the next step needs."""
+
+    def __init__(self, index: int, recording: Recording, stream: Stream) -> None:
+        self.index = index
+        self.stream = stream
+        self.error: InputError | None = None
+        self._blocks = _blocks(recording)
+
+    def read(self) -> None:
+        """Read until the stream has a chunk, or the recording has ended or cannot be read."""
+        while self.error is None and not self.stream.is_ready:
+            try:
+                block = next(self._blocks, None)
+            except InputError as error:
+                self.error = error
+                return
+            if block is None:
+                self.stream.end()
+                return
+            self.stream.hear(block)
+
+
+class _SharedIterator:
+    """An iterator that several threads take from."""
+
+    def __init__(self, items: Iterable[tuple[int, Recording]]) -> None:
+        self._items = iter(items)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> "_SharedIterator":
+        return self
+
+    def __next__(self) -> tuple[int, Recording]:
+        with self._lock:
+            return next(self._items)
+
+
+_Message = tuple[int, Transcript | InputError] | BaseException | None
+"""From a worker: a result, the error that ended it, or None: it is done."""
+
+
+def _results(
+    done: "queue.Queue[_Message]", num_workers: int
+) -> Iterator[tuple[int, Transcript | InputError]]:
+    """What the workers put in the queue, until all are done. Raises what one of them raised."""
+    while num_workers:
+        message = done.get()
+        if isinstance(message, BaseException):
+            raise message
+        if message is None:
+            num_workers -= 1
+        else:
+            yield message
+
+
+def _blocks(recording: Recording) -> Iterator[Waveform]:
+    if isinstance(recording, np.ndarray):
+        return iter([recording])
+    if isinstance(recording, Utterance):
+        return audio_blocks(
+            recording.audio_path, offset_s=recording.offset_s, duration_s=recording.duration_s
+        )
+    return audio_blocks(recording)

@@ -1,0 +1,263 @@
+"""A stream's outputs, decoded segment by segment, and what there is to tell of them."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.ctc.hypothesis import Decoder, Hypothesis, Token
+from ds2.model.bundle import Bundle
+from ds2.recognition.endpoint import EndpointRules
+from ds2.recognition.voice import VoiceStream
+from ds2.text.alphabet import Alphabet
+from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
+from ds2.transcripts.transcript import Alternative, Transcript, Word, joined
+
+LOOK_S = 0.2
+"""How often a stream that tells what it hears looks at its hypotheses."""
+SPACE = " "
+
+
+class Segments:
+    """What one stream has heard: the segment under way, and events of it and of those before.
+
+    At an endpoint a new decoder takes over, so a stream without end needs no more memory. What is
+    told, and where segments end, depends on the outputs alone, not on the pieces they come in.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        new_decoder: Callable[[], Decoder],
+        *,
+        rules: EndpointRules | None = None,
+        voice: VoiceStream | None = None,
+        num_alternatives: int = 0,
+        is_silent: bool = False,
+    ) -> None:
+        """rules: None makes the whole stream one segment. is_silent: tell no events.
+
+        voice: is fed the stream's audio before its outputs come here; the rules ask it.
+        """
+        self.voice = voice
+        self.events: list[Event] = []
+        self.final: Transcript | None = None  # of the last segment, once the stream has ended
+        self._bundle = bundle
+        self._new_decoder = new_decoder
+        self._rules = rules
+        self._num_alternatives = num_alternatives
+        self._is_silent = is_silent
+        self._look = max(1, round(LOOK_S / bundle.output_stride_s))  # frames from look to look
+        self._num_frames = 0  # decoded in all
+        self._begin()
+
+    def _begin(self) -> None:
+        self._decoder = self._new_decoder()
+        self._first_frame = self._num_frames
+        self._has_speech = False
+        self._told = ("", "")
+
+    def take(self, log_probs: NDArray[np.float32]) -> None:
+        """Decode (T', V) more outputs."""
+        if self._is_silent and not self._rules:
+            self._decoder.feed(log_probs)
+            self._num_frames += len(log_probs)
+            return
+        while len(log_probs):
+            count = self._look - self._num_frames % self._look  # to the next look
+            self._decoder.feed(log_probs[:count])
+            self._num_frames += len(log_probs[:count])
+            log_probs = log_probs[count:]
+            if self._num_frames % self._look == 0:
+                self._take_look()
+
+    def _take_look(self) -> None:
+        """Tell what is new, and end the segment if it is over."""
+        (hypothesis,) = self._decoder.best(is_final=False)
+        spoken = _spoken(hypothesis.tokens, self._bundle.alphabet)
+        if spoken and not self._has_speech:
+            self._has_speech = True
+            self._tell(SpeechStart(self._time_s(self._first_frame + spoken[0].start_frame)))
+        self._tell_partial(hypothesis)
+        if self._rules:
+            num_frames = self._num_frames - self._first_frame
+            last = spoken[-1].end_frame if spoken else 0
+            reason = self._rules.reason_to_end(
+                self._time_s(num_frames),
+                self._time_s(num_frames - last),
+                has_speech=bool(spoken),
+                no_voice_s=self._no_voice_s(),
+            )
+            if reason:
+                time_s = self._time_s(self._num_frames)
+                self._end_segment(math.inf)
+                self._tell(Endpoint(time_s, reason))
+                self._begin()
+
+    def _no_voice_s(self) -> float | None:
+        """How long there has been no voice in this segment; None if nobody listens for one."""
+        if self.voice is None:
+            return None
+        now_s = self._time_s(self._num_frames)
+        return now_s - max(self.voice.last_voice_s(now_s), self._time_s(self._first_frame))
+
+    def _tell_partial(self, hypothesis: Hypothesis) -> None:
+        pieces = _pieces(hypothesis.tokens, self._bundle.alphabet)
+        stable = "".join(pieces[: hypothesis.num_stable])
+        said = (stable, "".join(pieces[hypothesis.num_stable :]))
+        if said != self._told and any(said):
+            self._told = said
+            self._tell(Partial(*said))
+
+    def flush(self, log_probs: NDArray[np.float32], duration_s: float) -> None:
+        """End the segment, with (T', V) outputs that the network guessed for its last moments.
+
+        duration_s: of the stream so far.
+        """
+        self._decoder.feed(log_probs)
+        self._num_frames += len(log_probs)
+        self._end_segment(duration_s)
+        self._tell(Endpoint(self._time_s(self._num_frames), "request"))
+        self._begin()
+
+    def end(self, duration_s: float) -> None:
+        """The stream has ended."""
+        self.final = self._end_segment(duration_s)
+
+    def _end_segment(self, duration_s: float) -> Transcript:
+        final = self.transcript(duration_s, is_final=True)
+        if final.words and not self._has_speech:  # too short for a look
+            self._tell(SpeechStart(final.words[0].start_s))
+        self._tell(Final(final))
+        return final
+
+    def transcript(self, duration_s: float, *, is_final: bool) -> Transcript:
+        """The segment under way. duration_s: of the stream so far, which no word outlasts."""
+        bundle = self._bundle
+        found = self._decoder.best(1 + self._num_alternatives, is_final=is_final)
+        readings = [
+            words_of(
+                hypothesis.tokens,
+                bundle.alphabet,
+                bundle.output_stride_s,
+                duration_s,
+                first_frame=self._first_frame,
+            )
+            for hypothesis in found
+        ]
+        alternatives = (
+            tuple(
+                Alternative(joined(words, bundle.language), hypothesis.scores)
+                for words, hypothesis in zip(readings, found, strict=True)
+            )
+            if self._num_alternatives
+            else ()
+        )
+        end_s = self._time_s(self._num_frames) if duration_s == math.inf else duration_s
+        length_s = max(0.0, end_s - self._time_s(self._first_frame))
+        return Transcript(tuple(readings[0]), length_s, bundle.language, alternatives)
+
+    def _tell(self, event: Event) -> None:
+        if not self._is_silent:
+            self.events.append(event)
+
+    def _time_s(self, frame: int) -> float:
+        return round(frame * self._bundle.output_stride_s, 3)
+
+
+class Outputs:
+    """In the place of segments: hands outputs on as they are."""
+
+    def __init__(self, take: Callable[[NDArray[np.float32]], None]) -> None:
+        self.take = take
+        self.voice: VoiceStream | None = None
+        self.events: list[Event] = []
+        self.final: Transcript | None = None
+
+    def end(self, duration_s: float) -> None:
+        """Nothing is left to do."""
+
+    def flush(self, log_probs: NDArray[np.float32], duration_s: float) -> None:
+        """There are no segments to end."""
+        raise NotImplementedError
+
+    def transcript(self, duration_s: float, *, is_final: bool) -> Transcript:
+        """There is no text."""
+        raise NotImplementedError
+
+
+def _spoken(tokens: Sequence[Token], alphabet: Alphabet) -> Sequence[Token]:
+    """Tokens without spaces at their ends, which are no speech."""
+    symbols = alphabet.symbols
+    first, last = 0, len(tokens)
+    while last and symbols[tokens[last - 1].label - 1] == SPACE:
+        last -= 1
+    while first < last and symbols[tokens[first].label - 1] == SPACE:
+        first += 1
+    return tokens[first:last]
+
+
+def _pieces(tokens: Sequence[Token], alphabet: Alphabet) -> list[str]:
+    """What each token adds to the text as `Transcript.text` has it: a space comes with what
+    follows it, and in Mandarin only between Latin words."""
+    pieces: list[str] = []
+    last = ""  # what stands before the space, if there is one
+    has_space = False
+    for token in tokens:
+        symbol = alphabet.symbols[token.label - 1]
+        if symbol == SPACE:
+            has_space = bool(last)
+            pieces.append("")
+            continue
+        parted = alphabet.word_unit == "word" or (last.isascii() and symbol.isascii())
+        pieces.append(SPACE * (has_space and parted) + symbol)
+        last, has_space = symbol, False
+    return pieces
+
+
+def words_of(
+    tokens: Sequence[Token],
+    alphabet: Alphabet,
+    output_stride_s: float,
+    duration_s: float,
+    *,
+    first_frame: int = 0,
+) -> list[Word]:
+    """The words that tokens spell, with times and confidences.
+
+    first_frame: of the audio's output frames, the one that the tokens' times count from.
+
+    Output frame j stands for the time from j to j + 1 strides. A word lasts from its first
+    token's first frame to its last token's last; its confidence is the geometric mean of its
+    tokens'. In Mandarin every character is a word, and so is each Latin word.
+    """
+    groups: list[list[Token]] = []
+    open_group = False  # whether the next token may go on with the last word
+    for token in tokens:
+        symbol = alphabet.symbols[token.label - 1]
+        if symbol == " ":
+            open_group = False
+            continue
+        latin = symbol.isascii()
+        if not (open_group and latin):
+            groups.append([])
+        groups[-1].append(token)
+        open_group = latin
+    return [_word(group, alphabet, output_stride_s, duration_s, first_frame) for group in groups]
+
+
+def _word(
+    tokens: Sequence[Token],
+    alphabet: Alphabet,
+    output_stride_s: float,
+    duration_s: float,
+    first_frame: int,
+) -> Word:
+    confidence = math.prod(token.confidence for token in tokens) ** (1 / len(tokens))
+    return Word(
+        text=alphabet.decode(token.label for token in tokens),
+        start_s=round(min(duration_s, (first_frame + tokens[0].start_frame) * output_stride_s), 3),
+        end_s=round(min(duration_s, (first_frame + tokens[-1].end_frame) * output_stride_s), 3),
+        confidence=confidence,
+    )

@@ -1,0 +1,263 @@
+"""Audio on its way through a model: features, steps, and the segments that are recognised."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ds2.audio import SAMPLE_RATE_HZ, Waveform
+from ds2.errors import InputError
+from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
+from ds2.model.features import FeatureStream, log_spectrogram
+from ds2.recognition.segments import Outputs, Segments
+from ds2.transcripts.events import Event
+from ds2.transcripts.transcript import Transcript
+
+WINDOW_S = 60.0
+"""What a model of whole utterances takes at once: longer audio would not fit in memory."""
+OVERLAP_S = 6.0
+"""Shared by neighbouring windows; each is believed up to the middle of it."""
+
+
+class Stream:
+    """One stream of audio through a model that streams.
+
+    `feed` it samples, ask for the `transcript` so far, `finish` it. However the audio is cut, the
+    log-probabilities are those of the whole, to rounding.
+    """
+
+    def __init__(self, model: AcousticModel, segments: Segments | Outputs, chunk_s: float) -> None:
+        """chunk_s: audio gathered for one step of the model."""
+        facts, features = model.bundle.model, model.bundle.features
+        self.model = model
+        self.segments = segments
+        self.state = model.initial_state(1)
+        frames_per_chunk = chunk_s * features.sample_rate_hz / features.stride
+        stride = facts.time_stride
+        self.chunk_frames = max(1, round(frames_per_chunk / stride)) * stride
+        self.length = UNKNOWN_LENGTH  # frames in all, known at the end
+        self._features = FeatureStream(features)
+        self._pending = [np.empty((0, features.num_bins), np.float32)]
+        self._num_pending = 0
+        self._num_frames = 0  # heard so far
+        self._num_samples = 0
+        self._next_output = -facts.delay
+        self._num_told = 0  # outputs that the segments have, some ahead of the model by a flush
+
+    def feed(self, waveform: Waveform) -> list[Event]:
+        """Take (N,) more samples, and move the model as far as they reach; returns what is new."""
+        step = self.chunk_frames * self.model.bundle.features.stride
+        for start in range(0, len(waveform), step):  # an hour at once needs no more memory
+            self.hear(waveform[start : start + step])
+            while self.is_ready and not self.is_done:
+                advance([self])
+        return self.take_events()
+
+    def flush(self) -> list[Event]:
+        """End the segment under way with all of the audio so far, and go on; returns what is new.
+
+        The model does not wait for what comes after the last moments: it guesses, as at an end.
+        """
+        _refuse_after_end(self.length != UNKNOWN_LENGTH)
+        num_outputs = -(-self._num_frames // self.model.bundle.model.time_stride)
+        log_probs = np.empty((0, len(self.model.bundle.alphabet)), np.float32)
+        if num_outputs > self._num_told:
+            num_frames = (num_outputs - self._next_output) * self.model.bundle.model.time_stride
+            frames = _padded(np.concatenate(self._pending), num_frames)[np.newaxis]
+            lengths = np.array([self._num_frames], np.int64)
+            outputs, _ = self.model.step(frames, self.state, lengths)
+            log_probs = outputs[0][self._num_told - self._next_output :]
+            self._num_told = num_outputs
+        self.segments.flush(log_probs, self._num_samples / SAMPLE_RATE_HZ)
+        return self.take_events()
+
+    def take_events(self) -> list[Event]:
+        """What has happened since this was asked last."""
+        events, self.segments.events = self.segments.events, []
+        return events
+
+    def finish(self) -> Transcript:
+        """The transcript, at the end of the audio."""
+        self.close()
+        return self.transcript()
+
+    def close(self) -> None:
+        """Take what comes as the end, and move the model to it."""
+        self.end()
+        while not self.is_done:
+            advance([self])
+
+    def transcript(self) -> Transcript:
+        """The segment under way; its end may yet change."""
+        duration_s = self._num_samples / SAMPLE_RATE_HZ
+        return self.segments.final or self.segments.transcript(duration_s, is_final=False)
+
+    def hear(self, waveform: Waveform) -> None:
+        """Take (N,) more samples without moving the model; `advance` does that."""
+        _refuse_after_end(self.length != UNKNOWN_LENGTH)
+        if self.segments.voice is not None:
+            self.segments.voice.feed(waveform)
+        frames = self._features.feed(waveform)
+        self._num_samples += len(waveform)
+        self._num_frames += len(frames)
+        self._pending.append(frames)
+        self._num_pending += len(frames)
+
+    def end(self) -> None:
+        """No more audio will come."""
+        if self.length == UNKNOWN_LENGTH:
+            self.length = self._num_frames  # of a causal front end: nothing waits for the end
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self.is_done:
+            self.segments.end(self._num_samples / SAMPLE_RATE_HZ)
+
+    @property
+    def num_pending(self) -> int:
+        """Frames that wait for the model."""
+        return self._num_pending
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a chunk for the next step."""
+        return self._num_pending >= self.chunk_frames or self.length != UNKNOWN_LENGTH
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the audio has ended and all outputs are decoded."""
+        return self._next_output >= -(-self.length // self.model.bundle.model.time_stride)
+
+    @property
+    def num_frames_left(self) -> int:
+        """Frames until the last output, if the audio has ended; else a chunk."""
+        if self.length == UNKNOWN_LENGTH:
+            return self.chunk_frames
+        stride = self.model.bundle.model.time_stride
+        return (-(-self.length // stride) - self._next_output) * stride
+
+    def take_frames(self, num_frames: int) -> NDArray[np.float32]:
+        """The next (num_frames, F), with zeros after the end."""
+        frames = np.concatenate(self._pending)
+        self._pending = [frames[num_frames:]]
+        self._num_pending = len(self._pending[0])
+        return _padded(frames, num_frames)
+
+    def take_outputs(self, log_probs: NDArray[np.float32]) -> None:
+        """Decode a step's (T', V), but for what lies before or after the audio."""
+        last = -(-self.length // self.model.bundle.model.time_stride)
+        first_index = min(len(log_probs), self._num_told - self._next_output)
+        last_index = max(first_index, min(len(log_probs), last - self._next_output))
+        self.segments.take(log_probs[first_index:last_index])
+        self._num_told += last_index - first_index
+        self._next_output += len(log_probs)
+        self._end_if_done()
+
+
+def advance(streams: Sequence[Stream]) -> None:
+    """Move streams of one model by one step, side by side in a batch.
+
+    The step is as long as the longest chunk that any of them still needs.
+    """
+    if not streams:
+        return
+    num_frames = max(min(stream.chunk_frames, stream.num_frames_left) for stream in streams)
+    frames = np.stack([stream.take_frames(num_frames) for stream in streams])
+    lengths = np.array([stream.length for stream in streams], np.int64)
+    state = gather_state([stream.state for stream in streams])
+    log_probs, state = streams[0].model.step(frames, state, lengths)
+    for stream, row, own in zip(streams, log_probs, scatter_state(state), strict=True):
+        stream.state = own
+        stream.take_outputs(row)
+
+
+class WholeStream:
+    """The face of `Stream` over a model of whole utterances: it waits for the end.
+
+    Audio longer than a minute goes in overlapping windows, in bounded memory.
+    """
+
+    def __init__(self, model: AcousticModel, segments: Segments | Outputs) -> None:
+        self.model = model
+        self.segments = segments
+        stride = round(model.bundle.output_stride_s * SAMPLE_RATE_HZ)
+        self._stride = stride  # samples for an output
+        self._window = round(WINDOW_S * SAMPLE_RATE_HZ / stride) * stride
+        self._overlap = round(OVERLAP_S * SAMPLE_RATE_HZ / stride / 2) * 2 * stride
+        self._pending: list[Waveform] = []
+        self._num_pending = 0
+        self._num_samples = 0
+        self._has_ended = False
+        self._num_believed = 0  # outputs at the window's start that the one before has given
+
+    def feed(self, waveform: Waveform) -> list[Event]:
+        """Take (N,) more samples; nothing can be told before the end."""
+        _refuse_after_end(self._has_ended)
+        self._num_samples += len(waveform)
+        for start in range(0, len(waveform), self._window):
+            piece = waveform[start : start + self._window]
+            self._pending.append(piece.copy())  # the caller may use its buffer again
+            self._num_pending += len(piece)
+            while self._num_pending > self._window + self._overlap:
+                self._take_window()
+        return []
+
+    def flush(self) -> list[Event]:
+        """Raises InputError: where the utterance ends, the stream must end."""
+        raise InputError(
+            f"{self.model.bundle.path}: needs whole utterances: a segment cannot end before the "
+            "stream does"
+        )
+
+    def take_events(self) -> list[Event]:
+        """What has happened since this was asked last: all of it at the end."""
+        events, self.segments.events = self.segments.events, []
+        return events
+
+    def _take_window(self) -> None:
+        """Run the model on the oldest window, and keep what the next one shares with it."""
+        pending = np.concatenate(self._pending)
+        log_probs = self._log_probs(pending[: self._window])
+        half = self._overlap // 2 // self._stride
+        last = self._window // self._stride - half
+        self.segments.take(log_probs[self._num_believed : last])
+        self._pending = [pending[self._window - self._overlap :]]
+        self._num_pending = len(self._pending[0])
+        self._num_believed = half
+
+    def finish(self) -> Transcript:
+        """The transcript, at the end of the audio."""
+        self.close()
+        return self.transcript()
+
+    def close(self) -> None:
+        """Take what comes as the end, and run the model."""
+        if not self._has_ended:
+            self._has_ended = True
+            rest = np.concatenate([np.empty(0, np.float32), *self._pending])
+            self.segments.take(self._log_probs(rest)[self._num_believed :])
+            self.segments.end(self._num_samples / SAMPLE_RATE_HZ)
+            self._pending = []
+
+    def transcript(self) -> Transcript:
+        """What has been recognised so far."""
+        duration_s = self._num_samples / SAMPLE_RATE_HZ
+        return self.segments.final or self.segments.transcript(duration_s, is_final=False)
+
+    def _log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
+        features = log_spectrogram(waveform, self.model.bundle.features)
+        if not len(features):
+            return np.empty((0, len(self.model.bundle.alphabet)), np.float32)
+        lengths = np.array([len(features)], np.int64)
+        return np.asarray(self.model.whole(features[np.newaxis], lengths)[0])
+
+
+def _refuse_after_end(has_ended: bool) -> None:
+    if has_ended:
+        raise ValueError("this stream has been finished: a new recording needs a new stream")
+
+
+def _padded(frames: NDArray[np.float32], num_frames: int) -> NDArray[np.float32]:
+    """The first (num_frames, F), with zeros after the last."""
+    missing = max(0, num_frames - len(frames))
+    return np.pad(frames[:num_frames], ((0, missing), (0, 0)))

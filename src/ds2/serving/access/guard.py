@@ -1,0 +1,254 @@
+"""What stands before every request: keys, origins, rates, sizes, time-outs; and the access log."""
+
+import asyncio
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from ds2.serving.access.access import Access
+from ds2.serving.access.client_secrets import PREFIX
+from ds2.serving.access.errors import error_response
+from ds2.serving.access.keys import keys_in
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import Service
+
+OPEN_PATHS = ("/", "/health", "/ready", "/favicon.ico")
+OPEN_PLACE = "/page/"
+"""What needs no key and no rate: the page itself, and what tells a machine whether to come here."""
+SECRETS_PATH = "/v1/realtime"
+"""What keys for a short time open."""
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+logger = logging.getLogger(__name__)
+
+
+class Guard:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp, service: Service, access: Access) -> None:
+        self._app = app
+        self._service = service
+        self._keys = access.keys
+        self._secrets = access.secrets
+        self._rates = access.rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        start_s = time.monotonic()
+        told: dict[str, Any] = {}
+        is_socket = scope["type"] == "websocket"
+
+        async def watched_send(message: Message) -> None:
+            if "status" in message:
+                told["status"] = message["status"]
+            await send(message)
+
+        try:
+            self._admit(scope)
+        except Refused as refused:
+            await _refuse(refused, scope, receive, watched_send)
+            self._log(scope, told, start_s)
+            return
+        idle = _IdleWatch(self._service, receive, watched_send) if is_socket else None
+        try:
+            if idle:
+                await self._app(scope, idle.receive, idle.send)
+            else:
+                await self._app(scope, self._bounded(receive), watched_send)
+        except WebSocketDisconnect:
+            pass  # while something was sent to it
+        except Exception:
+            if not is_socket:
+                raise
+            logger.exception("a connection failed", extra={"facts": {"path": scope["path"]}})
+            with suppress(OSError, RuntimeError):
+                await send({"type": "websocket.close", "code": 1011})
+        finally:
+            if idle:
+                idle.stop()
+            self._log(scope, told, start_s)
+
+    def _admit(self, scope: Scope) -> None:
+        """Raise Refused for a request that may not come in."""
+        self._check_origin(scope)
+        if scope.get("method") == "OPTIONS":  # what browsers ask before they send a key
+            return
+        is_open = scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PLACE)
+        if is_open and scope.get("method") in SAFE_METHODS:  # a WebSocket at / has no method
+            return
+        try:
+            self._check_rate(self._check_key(scope))
+        except Refused as refused:
+            if refused.status == 401:  # who tries keys has a rate, too
+                self._check_rate(_address(scope))
+            raise
+        length = _header(scope, b"content-length")
+        if length.isdecimal() and int(length) > self._service.settings.max_upload_bytes:
+            raise self._too_large()
+
+    def _check_rate(self, client: str) -> None:
+        if self._rates is not None and (wait_s := self._rates.wait_s(client)):
+            self._service.metrics.refused.labels("rate").inc()
+            told = f"too many requests: the next may come in {math.ceil(wait_s)} s"
+            raise Refused(429, told)
+
+    def _check_key(self, scope: Scope) -> str:
+        """The name of the bucket that the client draws from; raises Refused without a key."""
+        if not self._keys:
+            return _address(scope)
+        for key in keys_in(scope):
+            if self._keys.holds(key):
+                return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+            is_secret = key.startswith(PREFIX) and scope["path"] == SECRETS_PATH
+            if is_secret and self._secrets.is_valid(key):
+                return key
+        self._service.metrics.refused.labels("key").inc()
+        raise Refused(401, "a valid API key is needed: send it as Authorization: Bearer KEY")
+
+    def _check_origin(self, scope: Scope) -> None:
+        """Raise Refused for web pages of other hosts, unless they are allowed.
+
+        Browsers let any page open a WebSocket to any host, and post forms to it.
+        """
+        origin = _header(scope, b"origin")
+        if not origin or scope.get("method") in SAFE_METHODS:
+            return
+        allowed = self._service.settings.allowed_origins
+        if "*" in allowed or origin in allowed:
+            return
+        if _host_of(origin) != _header(scope, b"host"):
+            self._service.metrics.refused.labels("origin").inc()
+            raise Refused(403, f"pages of {origin[:200]} may not connect: see --allow-origin")
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Raises Refused when a body is too large, whatever its sender told, or stops coming."""
+        num_bytes, is_whole = 0, False
+        limit_s = self._service.settings.idle_timeout_s
+
+        async def bounded() -> Message:
+            nonlocal num_bytes, is_whole
+            if is_whole:
+                return await receive()  # tells when the client goes away
+            try:
+                message = await asyncio.wait_for(receive(), limit_s)
+            except TimeoutError:
+                self._service.metrics.refused.labels("idle").inc()
+                told = f"nothing of the request came for {limit_s:g} s: send it without pauses"
+                raise Refused(408, told) from None
+            is_whole = not message.get("more_body", False)
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > self._service.settings.max_upload_bytes:
+                raise self._too_large()
+            return message
+
+        return bounded
+
+    def _too_large(self) -> Refused:
+        self._service.metrics.refused.labels("size").inc()
+        limit = self._service.settings.max_upload_bytes
+        return Refused(413, f"the request is larger than {limit} bytes: send the audio in parts")
+
+    def _log(self, scope: Scope, told: Mapping[str, Any], start_s: float) -> None:
+        """Without the query, which may hold a key."""
+        if scope["path"] in ("/health", "/ready", "/metrics"):
+            return
+        facts = {
+            "method": scope.get("method", "WEBSOCKET"),
+            "path": scope["path"],
+            "client": _address(scope),
+            "took_s": round(time.monotonic() - start_s, 3),
+            **told,
+        }
+        logger.info("request", extra={"facts": facts})
+
+
+class _IdleWatch:
+    """Closes a WebSocket on which nothing passes for long, while somebody waits for its client.
+
+    What the server sends counts, too: a client that waits for its last words has no more to say.
+    One timer for a connection, not one for a message: messages are many.
+    """
+
+    def __init__(self, service: Service, receive: Receive, send: Send) -> None:
+        self._service = service
+        self._receive = receive
+        self._send = send
+        self._limit_s = service.settings.idle_timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._since_s: float | None = None  # since when somebody waits
+        self._timer = self._loop.call_later(self._limit_s, self._look)
+        self._closing: asyncio.Task[None] | None = None
+
+    async def receive(self) -> Message:
+        """The next message."""
+        self._since_s = self._loop.time()
+        message = await self._receive()
+        self._since_s = None
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message."""
+        if self._since_s is not None:
+            self._since_s = self._loop.time()
+        await self._send(message)
+
+    def stop(self) -> None:
+        """The connection is over."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now_s = self._loop.time()
+        since_s = now_s if self._since_s is None else self._since_s
+        left_s = since_s + self._limit_s - now_s
+        if left_s > 0:
+            self._timer = self._loop.call_later(left_s, self._look)
+        else:
+            self._closing = self._loop.create_task(self._close())
+
+    async def _close(self) -> None:
+        """The server then tells whoever waits that the connection is over."""
+        self._service.metrics.refused.labels("idle").inc()
+        reason = f"nothing came for {self._limit_s:g} s"
+        with suppress(OSError, RuntimeError):
+            await self._send({"type": "websocket.close", "code": 1008, "reason": reason})
+
+
+def _address(scope: Scope) -> str:
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    found = [value for key, value in scope["headers"] if key == name]
+    return str(found[0].decode("latin-1")) if found else ""
+
+
+def _host_of(origin: str) -> str | None:
+    """The host and port of an origin; None where it has none that could be."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the error; a WebSocket's handshake too, where the server can."""
+    response = error_response(refused.status, refused.message, refused.param)
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await receive()  # websocket.connect
+        await response({**scope, "type": "websocket"}, receive, send)
+        await asyncio.sleep(0)  # until it is gone: uvicorn logs an error for who returns sooner
+    else:
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": refused.message})

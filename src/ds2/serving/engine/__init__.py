@@ -1,0 +1,1 @@
+"""Batch Dispatch and the sessions that it moves; knows no protocol."""

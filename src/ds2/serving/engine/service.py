@@ -1,0 +1,247 @@
+"""What wire protocols use: live sessions and uploads, over the dispatchers of all models."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO
+
+from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
+from ds2.audio.pcm import check_form
+from ds2.errors import InputError
+from ds2.model.bundle import Bundle
+from ds2.recognition.recognizer import Recognizer
+from ds2.recognition.streams import Stream, WholeStream
+from ds2.recognition.voice import VoiceDetector
+from ds2.serving.config import ServeSettings
+from ds2.serving.engine.dispatch import Dispatcher, Line, Report
+from ds2.serving.engine.metrics import Metrics
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.session import Session, StreamOptions
+from ds2.transcripts.events import Event, Final
+from ds2.transcripts.transcript import Transcript, together
+
+UPLOAD_BLOCK_S = 2.0
+"""Audio of an upload that is read at once."""
+MOST_ALTERNATIVES = 50
+LAST_WORDS_S = 5.0
+"""For the last words of streams that a shutdown ends."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What clients may know of a model."""
+
+    name: str
+    bundle: Bundle
+
+    @property
+    def language(self) -> str:
+        return self.bundle.language
+
+
+class Service:
+    """The models, a dispatcher for each, and the sessions that are open."""
+
+    def __init__(
+        self, recognizers: Mapping[str, Recognizer], settings: ServeSettings | None = None
+    ) -> None:
+        """recognizers: by the names that clients give; the first is the default.
+
+        Raises InputError if a detector of voices is wanted and not installed.
+        """
+        self.settings = settings or ServeSettings()
+        self.metrics = Metrics()
+        self.models: Mapping[str, ModelCard] = MappingProxyType(
+            {name: ModelCard(name, each.bundle) for name, each in recognizers.items()}
+        )
+        self.is_draining = False
+        self._recognizers = dict(recognizers)
+        self._detector = VoiceDetector() if self.settings.vad else None
+        self._loop: asyncio.AbstractEventLoop | None = None  # which all sessions live on
+        self._sessions: dict[Line, Session] = {}
+        self._num_opening = 0
+        self._dispatchers = {
+            name: Dispatcher(
+                partial(self._hear_report, name),
+                batch_size=self.settings.batch_size,
+                decode_threads=self.settings.decode_threads,
+            )
+            for name in recognizers
+        }
+
+    @property
+    def num_sessions(self) -> int:
+        """Streams and uploads that are open."""
+        return len(self._sessions) + self._num_opening
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a session could be opened now."""
+        return not self.is_draining and self.num_sessions < self.settings.max_streams
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all models can still move."""
+        return all(dispatcher.is_alive for dispatcher in self._dispatchers.values())
+
+    async def open(self, options: StreamOptions) -> Session:
+        """A new session. Raises Refused."""
+        self._loop = asyncio.get_running_loop()
+        card = self._card(options)
+        self._check(options)
+        self._num_opening += 1
+        try:
+            stream = await asyncio.to_thread(self._new_stream, card.name, options)
+        except InputError as error:
+            raise Refused(400, str(error), "phrases") from None
+        finally:
+            self._num_opening -= 1
+        line = self._dispatchers[card.name].add(stream, is_live=options.is_live)
+        session = Session(line, card.name, options, self.settings, self._forget)
+        self._sessions[line] = session
+        self.metrics.streams.labels(card.name, _kind(options)).inc()
+        return session
+
+    def _forget(self, session: Session) -> None:
+        del self._sessions[session.line]
+        self.metrics.streams.labels(session.model, _kind(session.options)).dec()
+        self.metrics.streams_ended.labels(session.model, session.ending).inc()
+        logger.info("stream ended", extra={"facts": session.facts()})
+
+    async def transcribe(
+        self, source: BinaryIO | Path | bytes, options: StreamOptions
+    ) -> Transcript:
+        """The transcript of a recording in any format; never live, whatever the options say.
+
+        Raises Refused; InputError for what cannot be read.
+        """
+        finals = [
+            event.transcript
+            async for event in self.transcribe_events(source, options)
+            if isinstance(event, Final)
+        ]
+        return together(finals)
+
+    async def transcribe_events(
+        self, source: BinaryIO | Path | bytes, options: StreamOptions
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a recording, as `transcribe` comes to know them."""
+        options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
+        async with await self.open(options) as session:
+            reading = asyncio.create_task(self._read(source, session))
+            try:
+                async for event in session.events():
+                    yield event
+                await reading
+            except Refused:
+                if reading.done():
+                    await reading  # what was wrong with the recording comes first
+                raise
+            finally:
+                reading.cancel()
+                with suppress(asyncio.CancelledError, InputError, Refused):
+                    await reading
+
+    async def _read(self, source: BinaryIO | Path | bytes, session: Session) -> None:
+        blocks = audio_blocks(source, block_s=UPLOAD_BLOCK_S)
+        audio_s = 0.0
+        try:
+            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+                audio_s += len(block) / SAMPLE_RATE_HZ
+                if audio_s > self.settings.max_upload_s:
+                    limit = self.settings.max_upload_s
+                    raise Refused(413, f"the recording lasts over {limit:g} s: send it in parts")
+                await session.feed(block)
+            await session.finish()
+        except (InputError, Refused) as error:
+            session.fail(error if isinstance(error, Refused) else Refused(400, str(error)))
+            raise
+
+    async def drain(self) -> None:
+        """Open nothing any more, and let what runs end; after `drain_s`, end it."""
+        self.is_draining = True
+        deadline_s = time.monotonic() + self.settings.drain_s
+        while self.num_sessions and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.05)
+        for session in tuple(self._sessions.values()):
+            session.end(Refused(503, "the server is shutting down"))
+        deadline_s = time.monotonic() + LAST_WORDS_S
+        while self.num_sessions and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        """Stop the dispatchers; what is still open fails."""
+        self.is_draining = True
+        for session in tuple(self._sessions.values()):
+            session.fail(Refused(503, "the server is shutting down"))
+        for dispatcher in self._dispatchers.values():
+            await asyncio.to_thread(dispatcher.stop)
+
+    def _card(self, options: StreamOptions) -> ModelCard:
+        """The model that is asked for."""
+        names = ", ".join(self.models)
+        if options.model is not None:
+            if options.model not in self.models:
+                raise Refused(404, f'no model "{options.model}": there are {names}', "model")
+            return self.models[options.model]
+        if not options.language:
+            return next(iter(self.models.values()))
+        language = options.language.lower().replace("_", "-").split("-")[0]
+        for card in self.models.values():
+            if card.language == language:
+                return card
+        raise Refused(
+            400, f'no model of language "{options.language}": there are {names}', "language"
+        )
+
+    def _check(self, options: StreamOptions) -> None:
+        """Raise Refused if there is no room, or an option is impossible."""
+        if self.is_draining:
+            raise Refused(503, "the server is shutting down")
+        if self.num_sessions >= self.settings.max_streams:
+            self.metrics.refused.labels("streams").inc()
+            limit = self.settings.max_streams
+            raise Refused(503, f"all {limit} streams are taken: try again later")
+        if not 0 <= options.num_alternatives <= MOST_ALTERNATIVES:
+            told = f"alternatives: must be 0 to {MOST_ALTERNATIVES}, not {options.num_alternatives}"
+            raise Refused(400, told, "alternatives")
+        try:
+            check_form(options.sample_rate_hz, 1, "the audio")
+        except InputError as error:
+            raise Refused(400, str(error), "sample_rate") from None
+
+    def _new_stream(self, name: str, options: StreamOptions) -> Stream | WholeStream:
+        return self._recognizers[name].stream(
+            chunk_s=self.settings.chunk_ms / 1000,
+            endpoints=options.endpoints if self.models[name].bundle.model.streaming else None,
+            voice=self._detector,
+            phrases=options.phrases,
+            num_alternatives=options.num_alternatives or None,
+        )
+
+    def _hear_report(self, model: str, report: Report) -> None:
+        """In a dispatcher's thread: count, and pass the updates on to the event loop."""
+        self.metrics.observe(model, report)
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._deliver, report)
+
+    def _deliver(self, report: Report) -> None:
+        for update in report.updates:
+            if (session := self._sessions.get(update.line)) is not None:
+                session.take(update)
+        for line, num_settled in report.settled:
+            if (session := self._sessions.get(line)) is not None:
+                session.settle(num_settled)
+
+
+def _kind(options: StreamOptions) -> str:
+    return "live" if options.is_live else "upload"

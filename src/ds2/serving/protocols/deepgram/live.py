@@ -1,0 +1,228 @@
+"""Deepgram's /v1/listen: a WebSocket for live audio, and POST for recordings."""
+
+import hashlib
+from contextlib import suppress
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ds2.audio import SAMPLE_RATE_HZ
+from ds2.audio.samples import Samples
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import Service
+from ds2.serving.engine.session import Session
+from ds2.serving.protocols.deepgram import answers
+from ds2.serving.protocols.deepgram.query import Query, query_of
+from ds2.serving.protocols.deepgram.recordings import transcribe
+from ds2.serving.wire import sockets
+from ds2.serving.wire.containers import ContainerStream
+from ds2.serving.wire.wav_stream import HeaderOff
+from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
+from ds2.transcripts.transcript import Transcript
+
+PATH = "/v1/listen"
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """The protocol's one place."""
+
+    async def listen(websocket: WebSocket) -> None:
+        await _listen(service, websocket)
+
+    async def post(request: Request) -> Response:
+        return await transcribe(service, request)
+
+    return [WebSocketRoute(PATH, listen), Route(PATH, post, methods=["POST"])]
+
+
+async def _listen(service: Service, websocket: WebSocket) -> None:
+    facts = answers.RequestFacts()
+    try:
+        if not service.is_ready:
+            raise Refused(503, sockets.busy_message(service.is_draining))
+        query = query_of(websocket.query_params, tuple(service.models))
+        session = await service.open(query.live_options()) if query.encoding else None
+    except Refused as refused:
+        await sockets.deny(websocket, answers.refusal(refused, facts.id))
+        return
+    live = _Live(service, websocket, query, session, facts)
+    try:
+        offered = websocket.scope.get("subprotocols") or [None]  # "token" and a browser's key
+        await websocket.accept(offered[0], headers=[(b"dg-request-id", facts.id.encode())])
+        await live.run()
+    except Refused as refused:
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await sockets.send(websocket, answers.error_message(refused))
+        await sockets.close(websocket, sockets.close_code(refused), refused.message)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        live.close()
+
+
+class _Live:
+    """One client's stream: its messages in, and events out as it wants to hear of them."""
+
+    def __init__(
+        self,
+        service: Service,
+        websocket: WebSocket,
+        query: Query,
+        session: Session | None,
+        facts: answers.RequestFacts,
+    ) -> None:
+        """session: None if the audio's header has to tell what to open."""
+        self._service = service
+        self._websocket = websocket
+        self._query = query
+        self._session = session
+        self._facts = facts
+        self._header = HeaderOff()
+        self._samples = Samples(query.encoding or "s16le")
+        self._container: ContainerStream | None = None  # for neither samples nor WAV
+        self._sha256 = hashlib.sha256()
+        self._start_s = 0.0  # of the segment under way
+        self._final: Transcript | None = None  # not told: what ended it comes next
+        self._last_word_end_s: float | None = None  # until its UtteranceEnd is told
+
+    async def run(self) -> None:
+        """Serve until the end of the stream. Raises Refused, WebSocketDisconnect."""
+        first = b""
+        while self._session is None:
+            if (data := await self._audio()) is None:
+                await self._end(0.0)
+                return
+            first += self._header.feed(data)
+            if not self._header.is_waiting:
+                self._session = await self._opened()
+        session = self._session
+        self._facts.card = self._service.models[session.model]
+        async with sockets.fed_by(session, self._read(session, first)):
+            try:
+                async for event in session.events():
+                    await self._tell(event, session)
+            finally:  # where the server ends the stream, too
+                if self._final is not None:
+                    await self._tell_final(self._final, session.heard_s, "end")
+            if not session.is_done:
+                return  # the client has gone
+        await self._end(session.heard_s)
+
+    def close(self) -> None:
+        """Give up the stream."""
+        if self._container is not None:
+            self._container.end()
+        if self._session is not None:
+            self._session.close()
+
+    async def _opened(self) -> Session:
+        """The session for audio that tells its form itself."""
+        form = self._header.form
+        if form is None:
+            session = await self._service.open(self._query.live_options(SAMPLE_RATE_HZ))
+            self._container = ContainerStream(session, self._service.settings.max_upload_bytes)
+            return session
+        self._samples = Samples(form.encoding)
+        return await self._service.open(self._query.live_options(form.sample_rate_hz))
+
+    async def _read(self, session: Session, first: bytes) -> None:
+        """Feed the stream until the client says that it is over."""
+        await self._feed(session, first)
+        while (data := await self._audio()) is not None:
+            if self._container is None:
+                data = self._without_header(data, session)
+            await self._feed(session, data)
+            await self._tell_utterance_end(session)
+        if self._container is None:
+            await session.finish()
+        else:
+            self._container.end()  # which finishes the session, after its last samples
+
+    async def _feed(self, session: Session, data: bytes) -> None:
+        if self._container is None:
+            await session.feed(self._samples.feed(data))
+        else:
+            await self._container.feed(data)
+
+    def _without_header(self, data: bytes, session: Session) -> bytes:
+        """Samples with an encoding in the query may come with a header all the same."""
+        data = self._header.feed(data)
+        if self._header.form is not None:
+            rate_hz = session.options.sample_rate_hz
+            self._header.form.check(self._samples.encoding, rate_hz)
+        return data
+
+    async def _audio(self) -> bytes | None:
+        """The next binary message; None at the end. Does what texts say in between."""
+        while True:
+            message = await sockets.receive(self._websocket)
+            if isinstance(message, bytes):
+                self._sha256.update(message)
+                return message or None  # an empty one is the old way to close a stream
+            kind = sockets.object_in(message).get("type")
+            if kind == "CloseStream":
+                return None
+            if kind == "Finalize":
+                if self._session is not None:
+                    await self._session.flush()
+            elif kind == "Configure":
+                await sockets.send(self._websocket, answers.configure_failure(self._facts))
+            elif kind != "KeepAlive":
+                known = "KeepAlive, Finalize or CloseStream"
+                raise Refused(400, f"type: must be {known}, not {str(kind)[:40]}")
+
+    async def _tell(self, event: Event, session: Session) -> None:
+        match event:
+            case SpeechStart(time_s) if self._query.vad_events:
+                told = {"type": "SpeechStarted", "channel": [0, 1], "timestamp": time_s}
+                await sockets.send(self._websocket, told)
+            case Partial(text=text):
+                if text.strip():
+                    self._last_word_end_s = None  # somebody speaks
+                if self._query.interim_results:
+                    await self._tell_partial(text.strip(), session.heard_s)
+            case Final(transcript):
+                self._final = transcript
+            case Endpoint(time_s, reason) if self._final is not None:
+                await self._tell_final(self._final, time_s, reason)
+                await self._tell_utterance_end(session)
+
+    async def _tell_partial(self, text: str, heard_s: float) -> None:
+        channel = answers.partial_channel(text)
+        told = answers.live_result(channel, self._facts, start_s=self._start_s, end_s=heard_s)
+        await sockets.send(self._websocket, told)
+
+    async def _tell_final(self, transcript: Transcript, end_s: float, reason: str) -> None:
+        told = answers.live_result(
+            answers.channel_of(transcript),
+            self._facts,
+            start_s=self._start_s,
+            end_s=end_s,
+            is_final=True,
+            speech_final=self._query.tells_endpoints and reason != "length",
+            from_finalize=reason == "request",
+        )
+        self._final, self._start_s = None, end_s
+        if transcript.words:
+            self._last_word_end_s = transcript.words[-1].end_s
+        await sockets.send(self._websocket, told)
+
+    async def _tell_utterance_end(self, session: Session) -> None:
+        """Once after words, when nothing more has been said for as long as the client asked."""
+        gap_s, end_s = self._query.utterance_end_s, self._last_word_end_s
+        if gap_s is not None and end_s is not None and session.heard_s - end_s >= gap_s:
+            self._last_word_end_s = None
+            told = {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": end_s}
+            await sockets.send(self._websocket, told)
+
+    async def _end(self, duration_s: float) -> None:
+        """Tell what all of it was, and close."""
+        facts = self._facts.of_all(duration_s, self._sha256.hexdigest())
+        await sockets.send(self._websocket, {"type": "Metadata", **facts})
+        if self._samples.has_rest:
+            refused = Refused(400, sockets.SPLIT_SAMPLE)
+            await sockets.send(self._websocket, answers.error_message(refused))
+            await sockets.close(self._websocket, sockets.INVALID, sockets.SPLIT_SAMPLE)
+        await sockets.close(self._websocket)

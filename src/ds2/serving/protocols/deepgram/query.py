@@ -1,0 +1,139 @@
+"""The query of a request to Deepgram's /v1/listen: what a client asks for."""
+
+import re
+from dataclasses import dataclass, replace
+
+from starlette.datastructures import QueryParams
+
+from ds2.audio.samples import Encoding
+from ds2.ctc.phrases import HotPhrase
+from ds2.recognition.endpoint import EndpointRules
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import MOST_ALTERNATIVES
+from ds2.serving.engine.session import StreamOptions
+
+ENCODINGS: dict[str, Encoding] = {"linear16": "s16le", "mulaw": "mulaw", "alaw": "alaw"}
+THEIR_MODELS = re.compile(r"(nova|enhanced|base|whisper|general)\b.*")
+"""Names that clients send because they must: which model answers, the language then decides."""
+NOT_DONE = ("callback", "redact", "replace", "search")
+"""What a client would rely on; all else that ds2 has nothing like is left out of the answer."""
+SHORTEST_PAUSE_S = 0.2
+"""Less silence stands within words: theirs of 10 ms is no end of anything."""
+SHORTEST_UTTERANCE_END_S = 1.0  # theirs, too
+HOTTEST = 20.0  # natural logarithm
+MOST_PHRASES = 500
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked for, in our units."""
+
+    model: str | None = None
+    language: str | None = None
+    encoding: Encoding | None = None  # None: a file, whose header tells
+    sample_rate_hz: int = 16_000
+    interim_results: bool = False
+    pause_s: float | None = None  # silence that ends a segment; None: the usual
+    tells_endpoints: bool = True  # whether speech_final is ever true
+    utterance_end_s: float | None = None
+    vad_events: bool = False
+    utterances: bool = False
+    num_alternatives: int = 1
+    phrases: tuple[HotPhrase, ...] = ()
+
+    def options(self) -> StreamOptions:
+        """A recording."""
+        return StreamOptions(
+            model=self.model,
+            language=self.language,
+            sample_rate_hz=self.sample_rate_hz,
+            phrases=self.phrases,
+            num_alternatives=self.num_alternatives - 1,  # besides the best
+            is_live=False,
+        )
+
+    def live_options(self, sample_rate_hz: int | None = None) -> StreamOptions:
+        """A live stream. sample_rate_hz: what a header says."""
+        rules = EndpointRules()
+        if self.pause_s is not None:
+            rules = replace(rules, pause_s=self.pause_s)
+        rate_hz = sample_rate_hz or self.sample_rate_hz
+        return replace(self.options(), sample_rate_hz=rate_hz, endpoints=rules, is_live=True)
+
+
+def query_of(params: QueryParams, models: tuple[str, ...] = ()) -> Query:
+    """What a query asks for. models: our own, by name. Raises Refused."""
+    for name in NOT_DONE:
+        if params.get(name):
+            raise Refused(400, f"{name}: this server does not do that: leave it out", name)
+    if _number(params, "channels", 1) != 1:
+        raise Refused(
+            400, "channels: this server hears one: send the other as a stream", "channels"
+        )
+    encoding = params.get("encoding")
+    if encoding and encoding not in ENCODINGS:
+        known = ", ".join(ENCODINGS)
+        raise Refused(400, f'encoding: must be {known}, not "{encoding[:40]}"', "encoding")
+    model = params.get("model")
+    is_theirs = model is not None and model not in models and THEIR_MODELS.fullmatch(model)
+    pause_s, tells_endpoints = _endpointing(params)
+    return Query(
+        model=None if is_theirs else model or None,
+        language=params.get("language") or None,
+        encoding=ENCODINGS[encoding] if encoding else None,
+        sample_rate_hz=_number(params, "sample_rate", 16_000 if encoding != "mulaw" else 8000),
+        interim_results=_claim(params, "interim_results"),
+        pause_s=pause_s,
+        tells_endpoints=tells_endpoints,
+        utterance_end_s=_utterance_end_s(params),
+        vad_events=_claim(params, "vad_events"),
+        utterances=_claim(params, "utterances"),
+        num_alternatives=min(max(1, _number(params, "alternatives", 1)), MOST_ALTERNATIVES),
+        phrases=_phrases(params),
+    )
+
+
+def _endpointing(params: QueryParams) -> tuple[float | None, bool]:
+    """The silence that ends a segment, and whether clients hear that it has."""
+    given = params.get("endpointing", "true").lower()
+    if given in ("true", "false"):
+        return None, given == "true"
+    return max(SHORTEST_PAUSE_S, _number(params, "endpointing", 0) / 1000), True
+
+
+def _utterance_end_s(params: QueryParams) -> float | None:
+    if not params.get("utterance_end_ms"):
+        return None
+    gap_s = _number(params, "utterance_end_ms", 0) / 1000
+    if gap_s < SHORTEST_UTTERANCE_END_S:
+        raise Refused(400, "utterance_end_ms: must be 1000 or more", "utterance_end_ms")
+    return gap_s
+
+
+def _number(params: QueryParams, name: str, usual: int) -> int:
+    given = params.get(name) or str(usual)
+    if not re.fullmatch(r"[0-9]{1,9}", given):
+        raise Refused(400, f'{name}: must be a whole number, not "{given[:40]}"', name)
+    return int(given)
+
+
+def _claim(params: QueryParams, name: str) -> bool:
+    given = params.get(name, "false").lower()
+    if given not in ("true", "false", "1", "0"):
+        raise Refused(400, f'{name}: must be true or false, not "{given[:40]}"', name)
+    return given in ("true", "1")
+
+
+def _phrases(params: QueryParams) -> tuple[HotPhrase, ...]:
+    """Of keyterm=PHRASE, and keywords=WORD:INTENSIFIER, where 1 is the usual weight."""
+    phrases = [HotPhrase(text) for text in params.getlist("keyterm") if text.strip()]
+    for given in params.getlist("keywords"):
+        text, _, factor = given.partition(":")
+        if not re.fullmatch(r"(-?[0-9]{1,6}(\.[0-9]{1,6})?)?", factor):
+            raise Refused(400, f'keywords: must be WORD:NUMBER, not "{given[:40]}"', "keywords")
+        usual = HotPhrase(text)
+        weight = usual.weight * float(factor or 1)
+        phrases.append(HotPhrase(text, min(max(weight, -HOTTEST), HOTTEST)))
+    if len(phrases) > MOST_PHRASES:
+        raise Refused(400, f"keyterm: must be {MOST_PHRASES} or fewer", "keyterm")
+    return tuple(phrases)

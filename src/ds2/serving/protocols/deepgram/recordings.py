@@ -1,0 +1,105 @@
+"""Deepgram's POST /v1/listen: recordings."""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from ds2.audio.samples import Encoding, Samples
+from ds2.errors import InputError
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import ModelCard, Service
+from ds2.serving.protocols.deepgram import answers
+from ds2.serving.protocols.deepgram.query import Query, query_of
+from ds2.serving.wire import sockets
+from ds2.serving.wire.wav_stream import HeaderOff
+from ds2.transcripts.events import Final
+from ds2.transcripts.transcript import Transcript, together
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+IN_MEMORY_BYTES = 1 << 20
+"""An upload that is larger goes to a file."""
+
+
+async def transcribe(service: Service, request: Request) -> Response:
+    """The answer to a recording in the body: a file, or samples if the query tells how."""
+    facts = answers.RequestFacts()
+    try:
+        query = query_of(request.query_params, tuple(service.models))
+        if request.headers.get("content-type", "").startswith("application/json"):
+            raise Refused(400, "url: this server fetches nothing: send the audio itself", "url")
+        sha256 = hashlib.sha256()
+        body = _hashed(request, sha256)
+        if query.encoding:
+            transcript = await _of_samples(service, body, query, query.encoding)
+        else:
+            transcript = await _of_file(service, body, query)
+    except InputError as error:
+        return answers.refusal(Refused(400, str(error)), facts.id)
+    except Refused as refused:
+        return answers.refusal(refused, facts.id)
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody reads it
+    facts.card = _card(service, query, transcript)
+    told = answers.recording_body(
+        transcript, facts, sha256.hexdigest(), utterances=query.utterances
+    )
+    return JSONResponse(told, headers={"dg-request-id": facts.id})
+
+
+async def _hashed(request: Request, sha256: "_Hash") -> AsyncIterator[bytes]:
+    async for data in request.stream():
+        sha256.update(data)
+        yield data
+
+
+async def _of_file(service: Service, body: AsyncIterator[bytes], query: Query) -> Transcript:
+    """Of a file in any format."""
+    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
+        async for data in body:
+            await asyncio.to_thread(file.write, data)
+        file.seek(0)
+        return await service.transcribe(cast(BinaryIO, file), query.options())
+
+
+async def _of_samples(
+    service: Service, body: AsyncIterator[bytes], query: Query, encoding: Encoding
+) -> Transcript:
+    """Of samples, and of WAV files that are announced as samples."""
+    header, samples = HeaderOff(), Samples(encoding)
+    num_left = service.settings.max_upload_s * query.sample_rate_hz
+
+    async def read() -> None:
+        nonlocal num_left
+        async for data in body:
+            waveform = samples.feed(header.feed(data))
+            if header.form is not None:
+                header.form.check(encoding, query.sample_rate_hz)
+            num_left -= len(waveform)
+            if num_left < 0:
+                limit = service.settings.max_upload_s
+                raise Refused(413, f"the recording lasts over {limit:g} s: send it in parts")
+            await session.feed(waveform)
+        if samples.has_rest:
+            raise Refused(400, sockets.SPLIT_SAMPLE)
+        await session.finish()
+
+    async with await service.open(query.options()) as session, sockets.fed_by(session, read()):
+        events = [event async for event in session.events()]
+        if not session.is_done:
+            raise ClientDisconnect
+    return together([event.transcript for event in events if isinstance(event, Final)])
+
+
+def _card(service: Service, query: Query, transcript: Transcript) -> ModelCard:
+    """The model that made the transcript."""
+    if query.model is not None:
+        return service.models[query.model]
+    cards = service.models.values()
+    return next(card for card in cards if card.language == transcript.language)

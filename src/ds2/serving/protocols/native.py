@@ -1,0 +1,171 @@
+"""Our own WebSocket protocol, at /v1/stream: docs/websocket.md tells it, `ds2.client` speaks it."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ds2.audio.samples import Encoding, Samples
+from ds2.ctc.phrases import HotPhrase
+from ds2.errors import InputError
+from ds2.recognition.endpoint import EndpointRules
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import Service
+from ds2.serving.engine.session import Session, StreamOptions
+from ds2.serving.wire import sockets
+from ds2.settings import settings_from
+from ds2.transcripts.messages import event_to_dict
+
+PATH = "/v1/stream"
+SUBPROTOCOL = "ds2"
+"""For browsers, which can send a key only as one of several subprotocols."""
+TRY_AGAIN_LATER, POLICY_VIOLATION = 1013, 1008  # close codes of RFC 6455
+MOST_PHRASES = 1000
+
+
+@dataclass(frozen=True)
+class Start:
+    """The first message. Unknown keys are errors."""
+
+    type: Literal["start"]
+    model: str | None = None
+    language: str | None = None
+    sample_rate_hz: int = 16_000
+    encoding: Encoding = "s16le"
+    phrases: tuple[str | dict[str, Any], ...] = ()  # "text", or {"text": ..., "weight": ...}
+    endpoints: bool | dict[str, Any] = True  # or rules that differ from the usual ones
+    alternatives: int = 0  # other readings of each segment
+    partials: bool | Literal["every_step"] = True  # or though the text be the same
+    live: bool = True  # False for recordings: they yield to whom speaks
+
+    def options(self) -> StreamOptions:
+        """What it asks for. Raises InputError."""
+        rules = EndpointRules() if self.endpoints else None
+        if isinstance(self.endpoints, dict):
+            rules = settings_from(EndpointRules, self.endpoints, "start: endpoints")
+        if len(self.phrases) > MOST_PHRASES:
+            raise InputError(f"start: phrases: must be {MOST_PHRASES} or fewer")
+        return StreamOptions(
+            model=self.model,
+            language=self.language,
+            sample_rate_hz=self.sample_rate_hz,
+            endpoints=rules,
+            phrases=tuple(
+                settings_from(HotPhrase, each, "start: phrases")
+                if isinstance(each, dict)
+                else HotPhrase(each)
+                for each in self.phrases
+            ),
+            num_alternatives=self.alternatives,
+            partials=bool(self.partials),
+            repeats=self.partials == "every_step",
+            is_live=self.live,
+        )
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """The protocol's one place."""
+
+    async def serve(websocket: WebSocket) -> None:
+        await _serve(service, websocket)
+
+    return [WebSocketRoute(PATH, serve)]
+
+
+async def _serve(service: Service, websocket: WebSocket) -> None:
+    offered = websocket.scope.get("subprotocols", [])
+    await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    try:
+        start = _start_of(await _message(websocket))
+        async with await service.open(start.options()) as session:
+            await _send(websocket, _ready(service, session))
+            await _answer(websocket, session, Samples(start.encoding))
+        await _send(websocket, {"type": "done"})
+        await websocket.close()
+    except InputError as error:
+        await _tell(websocket, Refused(400, str(error)))
+    except Refused as refused:
+        await _tell(websocket, refused)
+    except WebSocketDisconnect:
+        pass  # the client has gone; leaving the `async with` gave up its stream
+
+
+async def _answer(websocket: WebSocket, session: Session, samples: Samples) -> None:
+    """Send events until the last, while another task takes what comes."""
+    reading = asyncio.create_task(_read(websocket, session, samples))
+    try:
+        async for event in session.events():
+            await _send(websocket, event_to_dict(event, session.heard_s))
+        if not session.is_done:
+            raise WebSocketDisconnect
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+
+async def _read(websocket: WebSocket, session: Session, samples: Samples) -> None:
+    """Do what the messages say, until the client goes."""
+    try:
+        while True:
+            message = await _message(websocket)
+            if isinstance(message, bytes):
+                await session.feed(samples.feed(message))
+            elif message.get("type") == "flush":
+                await session.flush()
+            elif message.get("type") == "finish":
+                await session.finish()
+            elif message.get("type") != "keep_alive":
+                told = json.dumps(message.get("type"), ensure_ascii=False)[:100]
+                known = '"flush", "finish" or "keep_alive"'
+                raise Refused(400, f"type: must be {known}, not {told}", "type")
+    except Refused as refused:
+        session.fail(refused)
+    except WebSocketDisconnect:
+        session.close()
+
+
+async def _message(websocket: WebSocket) -> bytes | dict[str, Any]:
+    """The next message: audio, or a JSON object. Raises Refused, WebSocketDisconnect."""
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1005))
+    if (data := message.get("bytes")) is not None:
+        return bytes(data)
+    return sockets.object_in(message["text"])
+
+
+def _start_of(message: bytes | dict[str, Any]) -> Start:
+    if isinstance(message, bytes) or message.get("type") != "start":
+        raise Refused(400, 'the first message must be {"type": "start"}', "type")
+    return settings_from(Start, message, "start")
+
+
+def _ready(service: Service, session: Session) -> dict[str, Any]:
+    card = service.models[session.model]
+    return {
+        "type": "ready",
+        "model": card.name,
+        "language": card.language,
+        "latency_s": card.bundle.latency_s,
+        "chunk_s": service.settings.chunk_ms / 1000,
+    }
+
+
+async def _tell(websocket: WebSocket, refused: Refused) -> None:
+    """Send an error and close; a browser cannot see more of a close than its code."""
+    body = {"status": refused.status, "message": refused.message, "param": refused.param}
+    with suppress(WebSocketDisconnect, RuntimeError):  # it may have gone, or been closed
+        await _send(websocket, {"type": "error", **body})
+        is_busy = refused.status in (429, 503)
+        await websocket.close(TRY_AGAIN_LATER if is_busy else POLICY_VIOLATION)
+
+
+async def _send(websocket: WebSocket, message: Mapping[str, Any]) -> None:
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    await sockets.send_text(websocket, text)

@@ -1,0 +1,1 @@
+"""OpenAI's protocol: recordings, and live streams in realtime/."""

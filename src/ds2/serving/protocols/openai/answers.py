@@ -1,0 +1,120 @@
+"""What OpenAI's HTTP interface answers: transcripts in its five formats, and its errors."""
+
+import math
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.responses import PlainTextResponse, Response
+
+from ds2.text.alphabet import Alphabet
+from ds2.transcripts.transcript import WRITERS, LineShape, Segment, Transcript, Word
+
+LANGUAGE_NAMES = {"en": "english", "zh": "chinese"}
+"""What `verbose_json` calls languages: by Whisper's names, not by their codes."""
+
+LEAST_CONFIDENCE = 1e-9  # its logarithm can be written as JSON, that of 0 cannot
+
+
+def json_body(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
+    """The format `json`: the text alone. logprobs: with the confidences of its words."""
+    body: dict[str, Any] = {"text": transcript.text}
+    if logprobs:
+        body["logprobs"] = logprobs_of(transcript)
+    return body | {"usage": usage(transcript.duration_s)}
+
+
+def verbose_json_body(
+    transcript: Transcript, alphabet: Alphabet, *, words: bool, segments: bool
+) -> dict[str, Any]:
+    """The format `verbose_json`: everything that was asked for, each key that clients read."""
+    body: dict[str, Any] = {
+        "task": "transcribe",
+        "language": LANGUAGE_NAMES.get(transcript.language, transcript.language),
+        "duration": round(transcript.duration_s, 3),
+        "text": transcript.text,
+    }
+    if segments:
+        body["segments"] = [
+            _segment(index, segment, alphabet)
+            for index, segment in enumerate(transcript.segments())
+        ]
+    if words:
+        body["words"] = [_word(word) for word in transcript.words]
+    return body | {"usage": usage(transcript.duration_s)}
+
+
+def text_response(transcript: Transcript, file_format: str, shape: LineShape) -> Response:
+    """The formats `text`, `srt` and `vtt`: the file itself."""
+    if file_format == "text":
+        return PlainTextResponse(transcript.text + "\n")
+    content = WRITERS[file_format](transcript, shape)
+    kind = {"srt": "text/plain", "vtt": "text/vtt"}[file_format]
+    return Response(content, media_type=kind)
+
+
+def spaced(*texts: str) -> str:
+    """Texts after each other, with the spaces that a transcript's text has and no others.
+
+    A decoder's text may begin or end with a space, or hold two; Mandarin's stand between Latin
+    words alone. So what is certain of a segment becomes a part of its final text.
+    """
+    whole = ""
+    for piece in " ".join(texts).split():
+        whole += (" " if whole and (whole[-1] + piece[0]).isascii() else "") + piece
+    return whole
+
+
+def usage(duration_s: float) -> dict[str, Any]:
+    """What was used: seconds of audio."""
+    return {"type": "duration", "seconds": round(duration_s, 3)}
+
+
+def logprobs_of(transcript: Transcript) -> list[dict[str, Any]]:
+    """The text in its tokens, which are words here, each with its confidence's logarithm.
+
+    The tokens, joined, are the text: all but the first bring the space before them.
+    """
+    return [
+        {"token": token, "logprob": _log(word), "bytes": list(token.encode())}
+        for token, word in _tokens(transcript)
+    ]
+
+
+def _tokens(transcript: Transcript) -> Iterator[tuple[str, Word]]:
+    """Each word with the space that the text has before it."""
+    text, position = transcript.text, 0
+    for word in transcript.words:
+        end = text.index(word.text, position) + len(word.text)
+        yield text[position:end], word
+        position = end
+
+
+def _log(word: Word) -> float:
+    return round(math.log(max(LEAST_CONFIDENCE, min(1.0, word.confidence))), 4)
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {
+        "word": word.text,
+        "start": round(word.start_s, 3),
+        "end": round(word.end_s, 3),
+        "confidence": round(word.confidence, 4),  # beyond OpenAI's
+    }
+
+
+def _segment(index: int, segment: Segment, alphabet: Alphabet) -> dict[str, Any]:
+    """All that Whisper tells of a segment; docs/openai.md says what each number is here."""
+    encoded = segment.text.encode()
+    return {
+        "id": index,
+        "seek": 0,  # nothing was skipped: the recording is one window
+        "start": round(segment.start_s, 3),
+        "end": round(segment.end_s, 3),
+        "text": segment.text,
+        "tokens": alphabet.encode(segment.text),
+        "temperature": 0.0,  # nothing is drawn at random
+        "avg_logprob": round(sum(map(_log, segment.words)) / len(segment.words), 4),
+        "compression_ratio": round(len(encoded) / len(zlib.compress(encoded)), 4),
+        "no_speech_prob": 0.0,  # a segment holds words: where there are none there is no segment
+    }

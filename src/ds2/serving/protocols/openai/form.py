@@ -1,0 +1,175 @@
+"""The form that OpenAI's clients send with a recording, read and checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Literal, cast
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from ds2.errors import InputError
+from ds2.serving.engine.refused import Refused
+from ds2.serving.protocols.openai.parameters import TurnDetection, turn_detection
+from ds2.serving.wire.given_json import json_in
+from ds2.serving.wire.uploads import SharedFile
+from ds2.transcripts.transcript import LineShape
+
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+GRANULARITIES = ("word", "segment")
+MAX_FIELDS = 5000  # keywords are a field each
+MAX_FIELD_BYTES = 1 << 20  # of a field that is no file: files go to disk, whatever their size
+
+_TRUE = ("true", "1", "yes", "on")
+_FALSE = ("false", "0", "no", "off", "")
+_SHAPES = ("max_line_width", "max_line_count", "max_words_per_line")
+
+
+@dataclass(frozen=True)
+class TranscriptionForm:
+    """What a client asks of one recording."""
+
+    file: BinaryIO
+    model: str | None = None
+    languages: tuple[str, ...] = ()  # any of these; none: the server chooses
+    prompt: str = ""
+    keywords: tuple[str, ...] = ()
+    hotwords: tuple[str, ...] = ()
+    response_format: str = "json"
+    granularities: frozenset[str] = frozenset({"segment"})
+    logprobs: bool = False
+    stream: bool = False
+    chunking: Literal["auto"] | TurnDetection | None = None
+    shape: LineShape = field(default_factory=LineShape)  # of subtitles
+
+    def __post_init__(self) -> None:
+        streams = self.response_format in ("json", "text")
+        if self.stream and not streams:
+            told = f"stream: text alone is streamed, not {self.response_format}: ask for json"
+            raise Refused(400, told, "response_format")
+        if self.logprobs and self.response_format != "json":
+            raise Refused(400, "include: logprobs come with response_format json only", "include[]")
+        if "word" in self.granularities and streams:
+            told = "timestamp_granularities: words need response_format verbose_json, srt or vtt"
+            raise Refused(400, told, "timestamp_granularities[]")
+
+
+async def receive_form(request: Request) -> FormData:
+    """The parts of the body; files larger than a megabyte are on disk. Raises Refused."""
+    try:
+        form = await request.form(max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    except HTTPException as error:
+        raise Refused(error.status_code, f"the form cannot be read: {error.detail}") from None
+    for upload in _uploads(form):
+        upload.file = cast(BinaryIO, SharedFile(upload.file))
+    return form
+
+
+def close_files(form: FormData) -> None:
+    """Close what came with a form; at once, unlike its own `close`, which can be cancelled."""
+    for upload in _uploads(form):
+        upload.file.close()
+
+
+def _uploads(form: FormData) -> list[UploadFile]:
+    return [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+
+
+def read_form(form: FormData) -> TranscriptionForm:
+    """What the parts say. What is no parameter of OpenAI's or ours is passed over.
+
+    Raises Refused, which names the parameter that is wrong.
+    """
+    upload = form.get("file")
+    if not isinstance(upload, UploadFile):
+        raise Refused(400, "file: is missing: send a recording as multipart/form-data", "file")
+    response_format = _text(form, "response_format") or "json"
+    if response_format not in FORMATS:
+        told = f'response_format: "{response_format}" is not offered; there are: '
+        raise Refused(400, told + ", ".join(FORMATS), "response_format")
+    granularities = frozenset(_texts(form, "timestamp_granularities"))
+    _check(granularities, GRANULARITIES, "timestamp_granularities[]")
+    include = _texts(form, "include")
+    _check(include, ("logprobs",), "include[]")
+    language = _text(form, "language")
+    return TranscriptionForm(
+        file=upload.file,
+        model=_text(form, "model"),
+        languages=(language,) if language else _texts(form, "languages"),
+        prompt=_text(form, "prompt") or "",
+        keywords=_texts(form, "keywords"),
+        hotwords=_texts(form, "hotwords"),
+        response_format=response_format,
+        granularities=granularities or frozenset({"segment"}),
+        logprobs=bool(include),
+        stream=_flag(form, "stream"),
+        chunking=_chunking(form),
+        shape=_shape(form, by_word="word" in granularities),
+    )
+
+
+def _text(form: FormData, name: str) -> str | None:
+    """A field; None if it is missing or empty, as some clients send what was not filled in."""
+    value = form.get(name)
+    if isinstance(value, UploadFile):
+        raise Refused(400, f"{name}: must be text, not a file", name)
+    return value.strip() or None if value else None
+
+
+def _texts(form: FormData, name: str) -> tuple[str, ...]:
+    """A field that may be repeated, with brackets after its name or without."""
+    values = [*form.getlist(name + "[]"), *form.getlist(name)]
+    if not all(isinstance(value, str) for value in values):
+        raise Refused(400, f"{name}: must be text, not a file", name)
+    return tuple(str(value).strip() for value in values if value)
+
+
+def _check(values: Any, offered: tuple[str, ...], param: str) -> None:
+    for value in values:
+        if value not in offered:
+            told = f'{param}: "{value}" is not offered; there are: {", ".join(offered)}'
+            raise Refused(400, told, param)
+
+
+def _flag(form: FormData, name: str) -> bool:
+    value = (_text(form, name) or "").lower()
+    if value not in _TRUE + _FALSE:
+        raise Refused(400, f'{name}: must be true or false, not "{value}"', name)
+    return value in _TRUE
+
+
+def _chunking(form: FormData) -> Literal["auto"] | TurnDetection | None:
+    """`auto`, an object as JSON, or its keys in brackets, as OpenAI's client sends them."""
+    name = "chunking_strategy"
+    value = _text(form, name)
+    keys = {
+        key.removeprefix(name + "[").removesuffix("]"): form[key]
+        for key in form
+        if key.startswith(name + "[")
+    }
+    if value is None and not keys:
+        return None
+    if value == "auto":
+        return "auto"
+    if value is not None:
+        try:
+            keys = json_in(value)
+        except ValueError:
+            keys = {}
+    if not isinstance(keys, Mapping) or keys.get("type") != "server_vad":
+        raise Refused(400, f'{name}: must be "auto" or an object of type server_vad', name)
+    return turn_detection(keys, name)
+
+
+def _shape(form: FormData, *, by_word: bool) -> LineShape:
+    """How subtitles are broken into lines: by Whisper's options, which OpenAI does not take."""
+    given: dict[str, Any] = {"max_words_per_line": 1} if by_word else {}
+    for name in _SHAPES:
+        if (text := _text(form, name)) is not None:
+            if not (text.isascii() and text.isdigit() and len(text) < 6):
+                raise Refused(400, f'{name}: must be a whole number, not "{text[:20]}"', name)
+            given[name] = int(text)
+    try:
+        return LineShape(**given, highlight_words=_flag(form, "highlight_words"))
+    except InputError as error:
+        raise Refused(400, str(error), str(error).split(":")[0]) from None

@@ -1,0 +1,1 @@
+"""OpenAI's realtime protocol, over a WebSocket."""

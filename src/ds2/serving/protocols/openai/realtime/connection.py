@@ -1,0 +1,300 @@
+"""OpenAI's Realtime interface, for live transcription: the WebSocket `/v1/realtime`."""
+
+import asyncio
+import base64
+import binascii
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ds2.audio.samples import Samples
+from ds2.serving.access.client_secrets import ClientSecrets
+from ds2.serving.access.errors import error_body
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import Service
+from ds2.serving.engine.session import Session, StreamOptions
+from ds2.serving.protocols.openai.realtime.keys import create_client_secret, session_by_key
+from ds2.serving.protocols.openai.realtime.settings import (
+    SessionSettings,
+    is_flat,
+    session_body,
+    stream_options,
+    updated,
+)
+from ds2.serving.protocols.openai.realtime.turns import (
+    Message,
+    Turns,
+    error_message,
+    nothing_to_commit,
+)
+from ds2.serving.wire import sockets
+from ds2.serving.wire.given_json import json_in
+
+FEED_S = 1.0
+"""A message may hold more audio than may wait for the model: it is fed by the second."""
+
+_BETA_HEADER, _BETA_SUBPROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
+_TOO_BUSY, _NOT_ALLOWED, _BROKEN = 1013, 1008, 1011  # why a WebSocket is closed
+
+logger = logging.getLogger(__name__)
+
+
+def routes(service: Service, client_secrets: ClientSecrets) -> list[BaseRoute]:
+    """`/v1/realtime`, and what makes short-lived keys for it."""
+
+    async def connect(websocket: WebSocket) -> None:
+        await _serve(websocket, service, client_secrets)
+
+    async def create(request: Request) -> Response:
+        return await create_client_secret(request, service, client_secrets, flat=False)
+
+    async def create_flat(request: Request) -> Response:
+        return await create_client_secret(request, service, client_secrets, flat=True)
+
+    return [
+        WebSocketRoute("/v1/realtime", connect),
+        Route("/v1/realtime/client_secrets", create, methods=["POST"]),
+        Route("/v1/realtime/transcription_sessions", create_flat, methods=["POST"]),
+    ]
+
+
+async def _serve(websocket: WebSocket, service: Service, client_secrets: ClientSecrets) -> None:
+    offered = websocket.scope.get("subprotocols") or []
+    flat = _BETA_SUBPROTOCOL in offered
+    flat |= _BETA_HEADER in websocket.headers.get("openai-beta", "")
+    # A browser gives up a connection whose answer picks none of the subprotocols it offered.
+    await websocket.accept("realtime" if "realtime" in offered else None)
+    session = session_by_key(websocket, client_secrets) or {}
+    model = websocket.query_params.get("model")
+    connection = _Connection(websocket, service, flat=flat)
+    try:
+        await connection.run(SessionSettings(model=model), session)
+    except WebSocketDisconnect:
+        pass  # it is the client's right
+    finally:
+        await connection.close()
+
+
+class _Connection:
+    """A client: it is read from in one task, and told what its stream tells in another."""
+
+    def __init__(self, websocket: WebSocket, service: Service, *, flat: bool) -> None:
+        """flat: speak the beta's shape."""
+        self._websocket = websocket
+        self._service = service
+        self._flat = flat
+        self._session_id = f"sess_{secrets.token_hex(12)}"
+        self._turns = Turns(SessionSettings(), flat=flat)
+        self._samples = Samples("s16le")
+        self._options: StreamOptions | None = None
+        self._stream: Session | None = None  # opened by the first audio
+        self._teller: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._handlers = {
+            "session.update": self._update,
+            "transcription_session.update": self._update,
+            "input_audio_buffer.append": self._append,
+            "input_audio_buffer.commit": self._commit,
+            "input_audio_buffer.clear": self._clear,
+        }
+
+    async def run(self, settings: SessionSettings, session: Mapping[str, Any]) -> None:
+        """Serve the client until it goes.
+
+        settings, session: what it begins with, by its address and by its key.
+        """
+        try:
+            settings = updated(settings, session)
+            await self._apply(settings)
+        except Refused as error:
+            await self._close_for(error)
+            return
+        intent = self._websocket.query_params.get("intent")
+        what = "transcription_session" if self._flat and intent == "transcription" else "session"
+        await self._tell_settings(what, "created")
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            await self._handle(message.get("text"))
+
+    async def _handle(self, text: str | None) -> None:
+        """Do what a message asks; tell the client if that cannot be."""
+        event_id: str | None = None
+        try:
+            message = _parsed(text)
+            given = message.get("event_id")
+            event_id = given if isinstance(given, str) else None
+            handler = self._handlers.get(message["type"])
+            if handler is None:
+                told = f'"{message["type"]}" is not offered: this server only transcribes'
+                raise Refused(400, told, "type")
+            await handler(message, event_id)
+        except Refused as error:
+            if error.status >= 429:  # the stream cannot be had: all that follows would be lost
+                await self._close_for(error, event_id)
+            else:
+                await self._send(_error(error, event_id))
+
+    async def _update(self, message: Mapping[str, Any], event_id: str | None) -> None:
+        """`session.update`, or the beta's `transcription_session.update`."""
+        del event_id
+        session = message.get("session")
+        if not isinstance(session, Mapping):
+            raise Refused(400, "session: must be an object", "session")
+        await self._apply(updated(self._turns.settings, session))
+        self._flat |= is_flat(session)
+        self._turns.flat = self._flat
+        await self._tell_settings(message["type"].removesuffix(".update"), "updated")
+
+    async def _apply(self, settings: SessionSettings) -> None:
+        """Go by new settings; a stream by other ones ends, and what it holds becomes a turn."""
+        options = await asyncio.to_thread(stream_options, self._service, settings)
+        if options.endpoints is None:
+            settings = replace(settings, turns=None)
+        if options != self._options or settings.encoding != self._samples.encoding:
+            await self._end_stream()
+            self._options = options
+            self._samples = Samples(settings.encoding)
+        self._turns.settings = settings
+
+    async def _append(self, message: Mapping[str, Any], event_id: str | None) -> None:
+        """`input_audio_buffer.append`: more audio, in base64."""
+        del event_id
+        try:
+            data = base64.b64decode(message.get("audio") or "", validate=True)
+        except (TypeError, ValueError, binascii.Error):
+            raise Refused(400, "audio: must be bytes in base64", "audio") from None
+        waveform = self._samples.feed(data)
+        if not len(waveform):
+            return
+        stream = self._stream or await self._begin_stream()
+        rate = self._turns.settings.sample_rate_hz
+        step = round(FEED_S * rate)
+        for start in range(0, len(waveform), step):
+            piece = waveform[start : start + step]
+            await stream.feed(piece)  # waits while the model is behind, and so does the client
+            self._turns.heard_s += len(piece) / rate
+
+    async def _commit(self, message: Mapping[str, Any], event_id: str | None) -> None:
+        """`input_audio_buffer.commit`: the turn ends here."""
+        del message
+        if self._stream is None:
+            await self._send(nothing_to_commit(0.0, event_id))
+            return
+        self._turns.request("commit", event_id)
+        await self._end_segment(self._stream)
+
+    async def _clear(self, message: Mapping[str, Any], event_id: str | None) -> None:
+        """`input_audio_buffer.clear`: the turn is not wanted."""
+        del message
+        if self._stream is None:
+            await self._send({"type": "input_audio_buffer.cleared"})
+            return
+        self._turns.request("clear", event_id)
+        await self._end_segment(self._stream)
+
+    async def _end_segment(self, stream: Session) -> None:
+        """End what is under way; for a model of whole utterances its end is the stream's."""
+        if self._service.models[stream.model].bundle.model.streaming:
+            await stream.flush()
+        else:
+            await self._end_stream()
+
+    async def _begin_stream(self) -> Session:
+        assert self._options is not None  # since `run` began
+        self._stream = await self._service.open(self._options)
+        self._turns.begin_stream()
+        self._teller = asyncio.create_task(self._tell_events(self._stream))
+        return self._stream
+
+    async def _tell_events(self, stream: Session) -> None:
+        """All that a stream tells, to its end."""
+        try:
+            async for event in stream.events():
+                for message in list(self._turns.take(event)):  # all of it before the next thing
+                    await self._send(message)
+            for message in list(self._turns.end_stream()):
+                await self._send(message)
+        except Refused as error:
+            await self._close_for(error)
+        except WebSocketDisconnect:
+            pass  # the reading task is told too
+        except Exception:  # a client that is told nothing more must not be left waiting
+            logger.exception("a live session failed")
+            await self._close_for(Refused(500, "this session failed; the server's log tells why"))
+
+    async def _end_stream(self) -> None:
+        """End the stream, if there is one, and wait for what it still has to tell."""
+        stream, teller = self._stream, self._teller
+        self._stream = self._teller = None
+        if stream is not None and teller is not None:
+            await stream.finish()
+            await teller
+            stream.close()
+
+    async def close(self) -> None:
+        """Forget the stream: nobody listens any more."""
+        if self._teller is not None:
+            self._teller.cancel()
+            await asyncio.wait([self._teller])
+        if self._stream is not None:
+            self._stream.close()
+
+    async def _tell_settings(self, what: str, how: str) -> None:
+        session = session_body(
+            self._service, self._turns.settings, self._session_id, flat=self._flat
+        )
+        await self._send({"type": f"{what}.{how}", "session": session})
+
+    async def _send(self, message: Message) -> None:
+        """Send a message, unless the server has hung up."""
+        if not self._is_closed:
+            await self._write(message)
+
+    async def _write(self, message: Message) -> None:
+        named = {"event_id": f"event_{secrets.token_hex(12)}", **message}
+        await sockets.send(self._websocket, named)
+
+    async def _close_for(self, error: Refused, event_id: str | None = None) -> None:
+        """Tell the client why, and hang up; once, though both tasks may have a reason."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        code = _TOO_BUSY if error.status in (429, 503) else _NOT_ALLOWED
+        await self._write(_error(error, event_id))
+        await sockets.close(
+            self._websocket, _BROKEN if error.status == 500 else code, error.message
+        )
+
+
+def _parsed(text: str | None) -> Mapping[str, Any]:
+    """A client's message. Raises Refused if it is none."""
+    if text is None:
+        raise Refused(400, "send JSON as text: audio comes as base64 in it")
+    try:
+        message = json_in(text)
+    except ValueError:
+        raise Refused(400, "this is no JSON") from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise Refused(400, "type: a message must be an object with a type", "type")
+    return message
+
+
+def _error(error: Refused, event_id: str | None) -> Message:
+    """The same error that an answer by HTTP would hold."""
+    told = error_body(error.status, error.message, error.param)["error"]
+    return error_message(
+        told["message"],
+        kind=told["type"],
+        code=told["code"] or "invalid_value",
+        param=told["param"],
+        event_id=event_id,
+    )

@@ -1,0 +1,295 @@
+"""vosk-server's WebSocket protocol, at /vosk and at / of a port of its own.
+
+A client sends `{"config": {...}}` if it likes, then samples, then `{"eof": 1}`. Every binary
+message gets exactly one reply, for clients send and receive in lock-step: a reply too many or
+too few would hang them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ds2.audio.samples import Samples
+from ds2.ctc.phrases import HotPhrase
+from ds2.recognition.endpoint import EndpointRules
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import MOST_ALTERNATIVES, Service
+from ds2.serving.engine.session import Session, StreamOptions
+from ds2.serving.wire import sockets
+from ds2.serving.wire.wav_stream import HeaderOff
+from ds2.transcripts.events import Event, Final, Partial
+from ds2.transcripts.transcript import Transcript, Word, together
+
+PATH = "/vosk"
+MOST_PHRASES = 1000
+UNKNOWN_WORD = "[unk]"
+"""In a vosk grammar, all words that are not in it; a hot phrase needs nothing of the kind."""
+LONGEST_COMMAND = 64
+"""Bytes of a binary message that is looked at as a command: some tools send all as binary."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a client may set; what vosk-server takes and ds2 has nothing like is left out."""
+
+    sample_rate_hz: int | None = None  # None: a WAV header's, or vosk-server's 8000
+    words: bool = True
+    max_alternatives: int = 0
+    phrases: tuple[str, ...] = ()
+    model: str | None = None
+
+    def updated(self, given: Mapping[str, Any]) -> "Config":
+        """With what a config message says. Raises Refused."""
+        config = self
+        if "sample_rate" in given:
+            config = replace(config, sample_rate_hz=_whole(given, "sample_rate"))
+        if "words" in given:
+            config = replace(config, words=bool(given["words"]))
+        if "max_alternatives" in given:
+            config = replace(config, max_alternatives=max(0, _whole(given, "max_alternatives")))
+        if "phrase_list" in given:
+            config = replace(config, phrases=_phrases(given["phrase_list"]))
+        if "model" in given:
+            if not isinstance(given["model"], str):
+                raise Refused(400, "model: must be the name of a model", "model")
+            config = replace(config, model=given["model"])
+        return config
+
+    def options(self, wav_rate_hz: int | None) -> StreamOptions:
+        """The stream to open. wav_rate_hz: what a WAV header says, which must know."""
+        rate_hz = self.sample_rate_hz if wav_rate_hz is None else wav_rate_hz
+        return StreamOptions(
+            model=self.model,
+            sample_rate_hz=8000 if rate_hz is None else rate_hz,
+            endpoints=EndpointRules(),
+            phrases=tuple(map(HotPhrase, self.phrases)),
+            num_alternatives=self._num_others(),
+        )
+
+    def _num_others(self) -> int:
+        """Readings besides the best; one is needed even where only the best one's score is."""
+        if not self.max_alternatives:
+            return 0
+        return min(max(1, self.max_alternatives - 1), MOST_ALTERNATIVES)
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """The protocol's place on the main port."""
+    return _routes(service, PATH)
+
+
+def app(service: Service) -> Starlette:
+    """The protocol alone, as vosk-server has it on port 2700."""
+    return Starlette(routes=_routes(service, "/"))
+
+
+def _routes(service: Service, path: str) -> list[BaseRoute]:
+    async def serve(websocket: WebSocket) -> None:
+        await _serve(service, websocket)
+
+    async def explain(request: Request) -> Response:
+        told = "vosk-server's WebSocket protocol is spoken here: connect to ws://"
+        headers = {"Upgrade": "websocket"}
+        return PlainTextResponse(f"{told}{request.url.netloc}{path}\n", 426, headers)
+
+    return [WebSocketRoute(path, serve), Route(path, explain)]
+
+
+async def _serve(service: Service, websocket: WebSocket) -> None:
+    if not service.is_ready:
+        told = sockets.busy_message(service.is_draining)
+        await sockets.deny(websocket, PlainTextResponse(told, 503))
+        return
+    await websocket.accept()
+    talk = _Talk(service, Config(model=websocket.query_params.get("model") or None))
+    try:
+        while not talk.is_done:
+            reply = await talk.answer(await sockets.receive(websocket))
+            if reply is not None:
+                await sockets.send(websocket, reply)
+        if talk.has_split_sample:
+            await sockets.close(websocket, sockets.INVALID, sockets.SPLIT_SAMPLE)
+        await sockets.close(websocket)
+    except Refused as refused:
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await sockets.send(websocket, await talk.last_words() | {"error": refused.message})
+        await sockets.close(websocket, sockets.close_code(refused), refused.message)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        talk.close()
+
+
+class _Talk:
+    """One client's connection: its settings, its stream, and what it has been told."""
+
+    def __init__(self, service: Service, config: Config) -> None:
+        self.is_done = False
+        self._service = service
+        self._config = config
+        self._header = HeaderOff()
+        self._samples = Samples("s16le")
+        self._session: Session | None = None
+        self._partial = ""
+
+    @property
+    def has_split_sample(self) -> bool:
+        """Whether a part of a sample is left over."""
+        return self._samples.has_rest
+
+    async def answer(self, message: bytes | str) -> dict[str, Any] | None:
+        """The reply to a message; None to a config. Raises Refused."""
+        command = _command_in(message)
+        if command is None:
+            assert isinstance(message, bytes)
+            return await self._hear(message)
+        if "config" in command:
+            self._configure(command["config"])
+            return None
+        if "eof" in command:
+            return await self._end()
+        if "reset" in command:
+            return await self._reset()
+        raise Refused(400, 'a text message must hold "config", "eof" or "reset"')
+
+    async def last_words(self) -> dict[str, Any]:
+        """A result of what has been heard and not told, where a stream comes to grief."""
+        events: list[Event] = []
+        if self._session is not None:
+            with suppress(Refused):
+                await self._session.finish()
+            with suppress(Refused):
+                async for event in self._session.events():
+                    events.append(event)
+        finals = _finals(events)
+        return result(finals, self._config) if any(final.words for final in finals) else {}
+
+    def close(self) -> None:
+        """Give up the stream."""
+        if self._session is not None:
+            self._session.close()
+
+    def _configure(self, given: Any) -> None:
+        if not isinstance(given, dict):
+            raise Refused(400, "config: must be an object", "config")
+        config = self._config.updated(given)
+        if self._session is not None and replace(config, words=self._config.words) != self._config:
+            raise Refused(400, "config: only words can change once audio has come", "config")
+        self._config = config
+
+    async def _hear(self, data: bytes) -> dict[str, Any]:
+        data = self._header.feed(data)
+        if self._header.is_waiting:
+            return {"partial": ""}
+        session = await self._opened()
+        await session.feed(self._samples.feed(data))
+        await session.caught_up()
+        return self._reply(session.take_events())
+
+    async def _opened(self) -> Session:
+        if self._session is None:
+            form = self._header.form
+            if form is not None:
+                self._samples = Samples(form.encoding)
+            options = self._config.options(form.sample_rate_hz if form else None)
+            self._session = await self._service.open(options)
+        return self._session
+
+    def _reply(self, events: Sequence[Event]) -> dict[str, Any]:
+        """A result if a segment has ended, else what is known of the one under way."""
+        for event in events:
+            if isinstance(event, Partial):
+                self._partial = event.text.strip()
+            elif isinstance(event, Final):
+                self._partial = ""
+        finals = _finals(events)
+        return result(finals, self._config) if finals else {"partial": self._partial}
+
+    async def _reset(self) -> dict[str, Any]:
+        """End the segment, and go on."""
+        if self._session is None:
+            return result([], self._config)
+        await self._session.flush()
+        await self._session.caught_up()
+        finals = _finals(self._session.take_events())
+        self._partial = ""
+        return result(finals, self._config)
+
+    async def _end(self) -> dict[str, Any]:
+        """The last result."""
+        self.is_done = True
+        if self._session is None:
+            return result([], self._config)
+        await self._session.finish()
+        return result(_finals([event async for event in self._session.events()]), self._config)
+
+
+def _finals(events: Sequence[Event]) -> list[Transcript]:
+    return [event.transcript for event in events if isinstance(event, Final)]
+
+
+def _command_in(message: bytes | str) -> dict[str, Any] | None:
+    """The JSON object of a text message, or of a binary one that ends or resets; else None."""
+    if isinstance(message, str):
+        return sockets.object_in(message)
+    if len(message) > LONGEST_COMMAND or message[:1] != b"{":
+        return None
+    with suppress(Refused):  # samples that begin like JSON
+        command = sockets.object_in(message)
+        return command if command.keys() & {"eof", "reset"} else None
+    return None
+
+
+def result(finals: Sequence[Transcript], config: Config) -> dict[str, Any]:
+    """Segments that are done, as one result; none gives an empty one."""
+    words = [word for final in finals for word in final.words]
+    text = together(finals).text if finals else ""
+    if not config.max_alternatives:
+        shown = {"result": [_word(word) for word in words]} if config.words and words else {}
+        return shown | {"text": text}
+    best = {"confidence": _score(finals), "text": text}
+    if config.words and words:
+        best["result"] = [_word(word, with_confidence=False) for word in words]
+    others = finals[0].alternatives[1:] if len(finals) == 1 else ()
+    rest = [{"confidence": round(each.scores.total, 6), "text": each.text} for each in others]
+    return {"alternatives": [best, *rest][: config.max_alternatives]}
+
+
+def _score(finals: Sequence[Transcript]) -> float:
+    """The natural logarithm that the best readings' scores make together."""
+    best = [final.alternatives[0] for final in finals if final.alternatives]
+    return round(sum(each.scores.total for each in best), 6)
+
+
+def _word(word: Word, *, with_confidence: bool = True) -> dict[str, Any]:
+    fields: dict[str, Any] = {"conf": round(word.confidence, 6)} if with_confidence else {}
+    return fields | {"end": word.end_s, "start": word.start_s, "word": word.text}
+
+
+def _whole(given: Mapping[str, Any], name: str) -> int:
+    """A number, which may be a string or have a fraction of nothing: clients send all three."""
+    try:
+        number = float(given[name])
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not number.is_integer():
+        raise Refused(400, f"{name}: must be a whole number", name)
+    return int(number)
+
+
+def _phrases(given: Any) -> tuple[str, ...]:
+    given = given or []
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise Refused(400, "phrase_list: must be a list of strings", "phrase_list")
+    wanted = dict.fromkeys(each for each in given if each.strip() and each != UNKNOWN_WORD)
+    if len(wanted) > MOST_PHRASES:
+        raise Refused(400, f"phrase_list: must have {MOST_PHRASES} or fewer", "phrase_list")
+    return tuple(wanted)

@@ -1,0 +1,1 @@
+"""Many replicas of the server on a Ray cluster."""

@@ -1,0 +1,1 @@
+"""What protocols share: sockets, uploads, JSON, audio as it arrives."""

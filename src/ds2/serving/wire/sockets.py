@@ -1,0 +1,114 @@
+"""What the protocols of other servers share: messages, refusals and ends of WebSockets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.session import Session
+from ds2.serving.wire.given_json import json_in
+
+NORMAL, INVALID, POLICY_VIOLATION, TOO_BIG, FAILED, TRY_AGAIN_LATER = (
+    *(1000, 1007, 1008, 1009, 1011, 1013),  # close codes of RFC 6455
+)
+LONGEST_REASON = 123
+"""Bytes that the reason of a close may have."""
+SPLIT_SAMPLE = "the audio ended within a sample: check its encoding"
+
+
+async def receive(websocket: WebSocket) -> bytes | str:
+    """The next message: binary or text. Raises WebSocketDisconnect."""
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1005))
+    data = message.get("bytes")
+    return bytes(data) if data is not None else str(message["text"])
+
+
+async def send(websocket: WebSocket, message: dict[str, Any]) -> None:
+    """Send JSON. Raises WebSocketDisconnect."""
+    await send_text(websocket, json.dumps(message, ensure_ascii=False))
+
+
+async def send_text(websocket: WebSocket, text: str) -> None:
+    """Send a text. Raises WebSocketDisconnect, also where the server itself has hung up.
+
+    It does so, and tells nobody else, when a message is too large and when nothing comes for long.
+    """
+    try:
+        await websocket.send_text(text)
+    except RuntimeError:
+        raise WebSocketDisconnect(1006) from None
+
+
+async def close(websocket: WebSocket, code: int = NORMAL, reason: str = "") -> None:
+    """Close, with as much of the reason as there is room for; the client may have gone."""
+    short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await websocket.close(code, short)
+
+
+async def deny(websocket: WebSocket, response: Response) -> None:
+    """Answer a handshake as HTTP does; where the server cannot, close."""
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
+        await websocket.send_denial_response(response)
+        await asyncio.sleep(0)  # until it is gone: uvicorn logs an error for who returns sooner
+    else:
+        await close(websocket, POLICY_VIOLATION)
+
+
+def object_in(text: str | bytes) -> dict[str, Any]:
+    """A JSON object. Raises Refused."""
+    try:
+        parsed = json_in(text)
+    except ValueError:
+        raise Refused(400, "a text message must be JSON") from None
+    if not isinstance(parsed, dict):
+        raise Refused(400, "a text message must be a JSON object")
+    return parsed
+
+
+def close_code(refused: Refused) -> int:
+    """The close code that tells most of why."""
+    by_status = {413: TOO_BIG, 429: TRY_AGAIN_LATER, 500: FAILED, 503: TRY_AGAIN_LATER}
+    return by_status.get(refused.status, POLICY_VIOLATION)
+
+
+def busy_message(is_draining: bool) -> str:
+    """What clients are told when there is no room."""
+    if is_draining:
+        return "The server is shutting down. Please retry later."
+    return "The server is busy. Please retry later."
+
+
+@asynccontextmanager
+async def fed_by(session: Session, reading: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let a task feed the session from a client's messages while the block tells its events.
+
+    What ends the reading ends the session: its events then raise Refused, or stop.
+    """
+
+    async def read() -> None:
+        try:
+            await reading
+        except Refused as refused:
+            session.fail(refused)
+        except (WebSocketDisconnect, ClientDisconnect):
+            session.close()
+        except Exception:
+            session.fail(Refused(500, "this connection failed; the server's log tells why"))
+            raise
+
+    task = asyncio.create_task(read())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

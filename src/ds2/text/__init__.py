@@ -1,0 +1,1 @@
+"""Text as a model spells it: alphabets, normalisation, numbers in words."""

@@ -1,0 +1,1 @@
+"""From manifests or shards to minibatches."""

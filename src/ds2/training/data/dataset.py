@@ -1,0 +1,187 @@
+"""Utterances to padded minibatches: read, augmented, made features, in processes of their own."""
+
+import functools
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ds2.audio import read_audio
+from ds2.errors import InputError
+from ds2.model.features import Floats, log_spectrogram
+from ds2.training.augment import Augmenter, augmentation_rng, mask_features
+from ds2.training.config import RunConfig
+from ds2.training.data.examples import Example, output_frames
+from ds2.training.network.loss import frames_needed
+
+Key = tuple[int, int]
+"""An epoch and an utterance's index: all that a loaded utterance depends on."""
+
+PREFETCHED_BATCHES = 4  # per process: audio is read while the network computes
+
+
+@dataclass(frozen=True)
+class Item:
+    """One utterance, loaded.
+
+    features: (T, F) float32; labels: (U,); error: why there is nothing, T = U = 0 then.
+    """
+
+    index: int
+    features: Floats
+    labels: tuple[int, ...]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances side by side, padded.
+
+    features: (B, T, F) float32; frame_lengths, label_lengths: (B,) int64; labels: (B, U) int64.
+    An utterance that could not be loaded has length 0 in both and stands in `errors`.
+    """
+
+    features: Tensor
+    frame_lengths: Tensor
+    labels: Tensor
+    label_lengths: Tensor
+    indices: list[int]
+    errors: list[str]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device; copies from pinned memory do not wait."""
+        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory that a GPU can fetch from; DataLoader calls it by this name."""
+        return self._with_tensors(Tensor.pin_memory)
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(
+            change(self.features),
+            change(self.frame_lengths),
+            change(self.labels),
+            change(self.label_lengths),
+            self.indices,
+            self.errors,
+        )
+
+
+class SpeechDataset(Dataset[Item]):
+    """Examples by (epoch, index): what is loaded is a function of the seed and this key alone."""
+
+    def __init__(
+        self, examples: Sequence[Example], config: RunConfig, augmenter: Augmenter | None = None
+    ) -> None:
+        """With an augmenter, utterances are changed and masked; without, they are as recorded."""
+        self._examples = examples
+        self._config = config
+        self._augmenter = augmenter
+
+    def __getitem__(self, key: Key) -> Item:
+        """Load one utterance; what is wrong with it is told in the item."""
+        epoch, index = key
+        utterance = self._examples[index].utterance
+        read = functools.partial(
+            read_audio,
+            utterance.audio_path,
+            offset_s=utterance.offset_s,
+            duration_s=utterance.duration_s,
+        )
+        try:
+            return self.load(epoch, index, read)
+        except InputError as error:
+            return self.failed(index, f"{utterance.where}: {error}")
+
+    def failed(self, index: int, error: str) -> Item:
+        """What stands for an utterance that cannot be loaded."""
+        nothing = np.zeros((0, self._config.features.num_bins), np.float32)
+        return Item(index, nothing, (), error)
+
+    def load(self, epoch: int, index: int, read: Callable[[], Floats]) -> Item:
+        """Make an item of the waveform that `read` gives. Raises InputError."""
+        waveform = read()
+        labels = self._examples[index].labels or ()
+        if self._augmenter is None:
+            return Item(index, self._features(waveform), labels)
+        self._check_fits(waveform, labels)
+        rng = augmentation_rng(self._config.training.seed, epoch, index)
+        changed = self._augmenter(waveform, rng)
+        if self._fits(changed, labels):  # speech made faster may leave its text too few frames
+            waveform = changed
+        features = mask_features(self._features(waveform), rng, self._config.augmentation)
+        return Item(index, features, labels)
+
+    def _features(self, waveform: Floats) -> Floats:
+        return log_spectrogram(waveform, self._config.features)
+
+    def _fits(self, waveform: Floats, labels: Sequence[int]) -> bool:
+        frames = output_frames(len(waveform), self._config.features, self._config.network)
+        return frames >= max(1, frames_needed(labels))
+
+    def _check_fits(self, waveform: Floats, labels: Sequence[int]) -> None:
+        if not self._fits(waveform, labels):
+            seconds = len(waveform) / self._config.features.sample_rate_hz
+            raise InputError(f"the recording holds only {seconds:.2f} s: too short for its text")
+
+
+def collate(items: Sequence[Item], num_bins: int) -> Batch:
+    """Items side by side, padded with zeros; of no items, a single row of length 0.
+
+    A process that has no share in a minibatch still takes part in its statistics.
+    """
+    num_rows = max(1, len(items))
+    num_frames = max([1, *(len(item.features) for item in items)])
+    num_labels = max([1, *(len(item.labels) for item in items)])
+    features = np.zeros((num_rows, num_frames, num_bins), np.float32)
+    labels = np.zeros((num_rows, num_labels), np.int64)
+    frame_lengths = np.zeros(num_rows, np.int64)
+    label_lengths = np.zeros(num_rows, np.int64)
+    for row, item in enumerate(items):
+        frame_lengths[row], label_lengths[row] = len(item.features), len(item.labels)
+        features[row, : len(item.features)] = item.features
+        labels[row, : len(item.labels)] = item.labels
+    return Batch(
+        features=torch.from_numpy(features),
+        frame_lengths=torch.from_numpy(frame_lengths),
+        labels=torch.from_numpy(labels),
+        label_lengths=torch.from_numpy(label_lengths),
+        indices=[item.index for item in items],
+        errors=[item.error for item in items if item.error is not None],
+    )
+
+
+def load_batches(
+    dataset: SpeechDataset, keys: Iterable[list[Key]], config: RunConfig, device: torch.device
+) -> DataLoader[Batch]:
+    """The minibatches of these keys, in order, loaded ahead by `data.num_workers` processes."""
+    return loader(dataset, keys, config, device)
+
+
+def loader(
+    dataset: Dataset[Any], keys: Iterable[list[Any]], config: RunConfig, device: torch.device
+) -> DataLoader[Batch]:
+    """The same for any dataset of items; its keys go to the processes in turn."""
+    num_workers = config.data.num_workers
+    return DataLoader(
+        dataset,  # of items, which collate makes batches of
+        batch_sampler=keys,
+        num_workers=num_workers,
+        collate_fn=functools.partial(collate, num_bins=config.features.num_bins),
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_leave_signals_to_parent,
+        persistent_workers=num_workers > 0,
+        prefetch_factor=PREFETCHED_BATCHES if num_workers else None,
+        generator=torch.Generator(),  # else it would draw from, and so change, the global one
+    )
+
+
+def _leave_signals_to_parent(_worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; only the parent decides when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

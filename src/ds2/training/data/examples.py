@@ -1,0 +1,190 @@
+"""From manifests to what is trained on: texts spelt as labels, and what cannot be, listed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from pathlib import Path
+
+from ds2.audio import probe_audio
+from ds2.errors import InputError
+from ds2.manifest import Utterance, read_manifest
+from ds2.model.features import FeatureConfig
+from ds2.shards.reading import Place, Shards, is_shards, read_shards
+from ds2.text.alphabet import Alphabet, english_bigrams, english_characters, mandarin_characters
+from ds2.text.normalise import normalise
+from ds2.training.config import DataConfig, RunConfig
+from ds2.training.network.config import NetworkConfig
+from ds2.training.network.loss import frames_needed
+
+
+@dataclass(frozen=True)
+class Example:
+    """An utterance ready for training: its text in the alphabet's style, and as labels."""
+
+    utterance: Utterance
+    duration_s: float
+    text: str
+    labels: tuple[int, ...] | None  # None: the text cannot be spelt (only in evaluation)
+    place: Place | None = None  # in a shard; None: in a recording of its own
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of the manifests is used, what is left out by length, and what is wrong with the rest.
+
+    bad: "manifest.jsonl:12: what is wrong" for each utterance that cannot be trained on.
+    """
+
+    examples: list[Example]
+    num_short: int
+    num_long: int
+    bad: list[str]
+
+    @property
+    def hours(self) -> float:
+        """Of audio in the examples."""
+        return sum(example.duration_s for example in self.examples) / 3600
+
+
+def read_training_data(
+    sources: Sequence[str], problems: list[str]
+) -> tuple[list[Utterance], Shards | None]:
+    """The utterances to train on, and the shards they are in, if any.
+
+    problems: takes what is wrong with single utterances. Raises InputError.
+    """
+    in_shards = [is_shards(source) for source in sources]
+    if not any(in_shards):
+        return read_utterances(sources, problems), None
+    if not all(in_shards):
+        raise InputError(
+            f"data.train: {sources[in_shards.index(False)]} is a manifest, and others are shards: "
+            "put it into shards, too, with `ds2 corpus shard`"
+        )
+    shards = read_shards(sources, problems)
+    return shards.utterances, shards
+
+
+def read_utterances(
+    manifests: Iterable[str | Path], problems: list[str] | None = None
+) -> list[Utterance]:
+    """The utterances of all manifests, in order.
+
+    problems: takes what is wrong with single lines; without it, the first raises InputError.
+    """
+    manifests = list(manifests)
+    for path in manifests:
+        if is_shards(str(path)):
+            raise InputError(f"{path}: shards are for data.train alone: name a manifest here")
+    on_error = None if problems is None else lambda error: problems.append(str(error))
+    return [item for path in manifests for item in read_manifest(path, on_error=on_error)]
+
+
+def build_alphabet(config: DataConfig, utterances: Sequence[Utterance]) -> Alphabet:
+    """The alphabet of a run; a Mandarin one holds the characters of the training texts."""
+    if config.language == "zh":
+        texts = (styled_text(utterance, config) for utterance in utterances)
+        return mandarin_characters(texts, config.min_count)
+    return english_bigrams() if config.alphabet == "bigrams" else english_characters()
+
+
+def styled_text(utterance: Utterance, config: DataConfig) -> str:
+    """The utterance's text as it is trained on; "" if it has none."""
+    text = utterance.text or ""
+    return normalise(text, config.language) if config.normalise else text
+
+
+def select_for_training(
+    utterances: Sequence[Utterance],
+    alphabet: Alphabet,
+    config: RunConfig,
+    problems: Sequence[str] = (),
+    places: Sequence[Place] | None = None,
+) -> Selection:
+    """What to train on; `problems` of reading the manifests head the list of what is bad.
+
+    places: of the utterances, if they are in shards.
+    """
+    examples, num_short, num_long, bad = [], 0, 0, list(problems)
+    for utterance, place in zip(utterances, places or repeat(None)):  # noqa: B905  # without end
+        try:
+            duration_s = duration_of(utterance) if place is None else utterance.duration_s or 0.0
+            if duration_s < config.data.min_duration_s:
+                num_short += 1
+            elif duration_s > config.data.max_duration_s:
+                num_long += 1
+            else:
+                example = _trainable(utterance, duration_s, alphabet, config)
+                examples.append(replace(example, place=place) if place else example)
+        except InputError as error:
+            bad.append(str(error))
+    return Selection(examples, num_short, num_long, bad)
+
+
+def select_for_evaluation(
+    utterances: Sequence[Utterance], alphabet: Alphabet, config: RunConfig
+) -> list[Example]:
+    """Every utterance: what the network cannot spell or fit counts as its errors.
+
+    Raises InputError for one without a reference text or recording.
+    """
+    examples = []
+    for utterance in utterances:
+        text = styled_text(utterance, config.data)
+        if not text:
+            raise InputError(f"{utterance.where}: has no text to compare with")
+        labels = None if alphabet.unspellable(text) else tuple(alphabet.encode(text))
+        examples.append(Example(utterance, duration_of(utterance), text, labels))
+    return examples
+
+
+def refuse_bad(selection: Selection, skip_bad: bool) -> None:
+    """Raise InputError if there are bad utterances that the user has not asked to skip."""
+    if not selection.examples:
+        first = f" (the first: {selection.bad[0]})" if selection.bad else ""
+        raise InputError(
+            f"data.train: no utterance can be trained on: {len(selection.bad)} bad{first}, "
+            f"{selection.num_short} too short, {selection.num_long} too long"
+        )
+    if selection.bad and not skip_bad:
+        raise InputError(
+            f"data.train: {len(selection.bad)} utterances cannot be trained on, the first: "
+            f"{selection.bad[0]}; mend them, or leave them out with --set data.skip_bad=true"
+        )
+
+
+def duration_of(utterance: Utterance) -> float:
+    """Seconds of audio, from the manifest or else the recording's header. Raises InputError."""
+    if not utterance.audio_path.is_file():
+        raise InputError(f"{utterance.where}: there is no recording {utterance.audio_path}")
+    if utterance.duration_s is not None:
+        return utterance.duration_s
+    duration_s = probe_audio(utterance.audio_path).duration_s
+    if duration_s is None:
+        raise InputError(f"{utterance.where}: give a duration: the recording's header does not")
+    return duration_s - utterance.offset_s
+
+
+def _trainable(
+    utterance: Utterance, duration_s: float, alphabet: Alphabet, config: RunConfig
+) -> Example:
+    text = styled_text(utterance, config.data)
+    if not text:
+        raise InputError(f"{utterance.where}: has no text")
+    unspellable = alphabet.unspellable(text)
+    if unspellable:
+        characters = " ".join(sorted(unspellable))
+        raise InputError(f"{utterance.where}: the alphabet cannot spell {characters}")
+    labels = tuple(alphabet.encode(text))
+    available = output_frames(round(duration_s * 16_000), config.features, config.network)
+    if frames_needed(labels) > available:
+        raise InputError(
+            f"{utterance.where}: {duration_s:g} s give {available} output frames, but its text "
+            f"needs {frames_needed(labels)}: a wrong text, or too large a stride in time"
+        )
+    return Example(utterance, duration_s, text, labels)
+
+
+def output_frames(num_samples: int, features: FeatureConfig, network: NetworkConfig) -> int:
+    """T': what the network gives for so many samples."""
+    return network.output_lengths(features.num_frames(num_samples))

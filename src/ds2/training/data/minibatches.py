@@ -1,0 +1,93 @@
+"""The minibatches of a run, from single files or from shards: which there are, and loaded."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ds2.errors import InputError
+from ds2.training.augment import Augmenter
+from ds2.training.config import RunConfig
+from ds2.training.data.dataset import Batch, SpeechDataset, load_batches
+from ds2.training.data.examples import Example
+from ds2.training.data.sampler import SortaGradSampler
+from ds2.training.data.shard_dataset import ShardDataset, load_turns
+from ds2.training.data.shard_sampler import ShardOrder, ShardSampler
+
+
+@dataclass(frozen=True)
+class Minibatches:
+    """A sampler, a dataset that understands its keys, and what loads them."""
+
+    config: RunConfig
+    sampler: SortaGradSampler | ShardSampler
+    dataset: SpeechDataset | ShardDataset
+    load_keys: Callable[..., Iterable[Batch]]
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """All minibatches of one epoch, in order, as indices of examples."""
+        return self.sampler.batches(epoch)
+
+    def checksum(self, epoch: int) -> int:
+        """A number that tells one order of minibatches from another."""
+        return self.sampler.checksum(epoch)
+
+    def load(
+        self,
+        epochs: Iterable[int],
+        skip: int,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Iterator[Batch]:
+        """A process's share of every minibatch of these epochs, less the first `skip`."""
+        keys = self._keys(epochs, skip, rank, world_size)
+        return iter(self.load_keys(self.dataset, keys, self.config, device))
+
+    def _keys(self, epochs: Iterable[int], skip: int, rank: int, world_size: int) -> Iterator[Any]:
+        for epoch in epochs:
+            yield from self.sampler.keys(epoch, skip, rank, world_size)
+            skip = 0
+
+
+def minibatches(
+    config: RunConfig,
+    examples: Sequence[Example],
+    shard_urls: Sequence[str] | None = None,
+    augmenter: Augmenter | None = None,
+) -> Minibatches:
+    """Minibatches of the examples; shard_urls: of the shards that they are in, if they are.
+
+    Raises InputError for too few shards.
+    """
+    data, training = config.data, config.training
+    durations_s = [example.duration_s for example in examples]
+    items = SpeechDataset(examples, config, augmenter)
+    if shard_urls is None:
+        sampler = SortaGradSampler(
+            durations_s,
+            batch_seconds=data.batch_seconds,
+            max_batch_size=data.max_batch_size,
+            seed=training.seed,
+            sortagrad=training.sortagrad,
+        )
+        return Minibatches(config, sampler, items, load_batches)
+    shards = [example.place.shard_index for example in examples if example.place]
+    streams = data.shard_streams or (1, max(1, data.num_workers))
+    if len(set(shards)) < streams[0]:
+        raise InputError(
+            f"data.train: {len(set(shards))} shards cannot feed {streams[0]} processes, each of "
+            "which needs one: write smaller ones with `ds2 corpus shard --shard-mb`"
+        )
+    order = ShardOrder(
+        streams,
+        data.shuffle_shards,
+        data.batch_seconds,
+        data.max_batch_size,
+        training.seed,
+        training.sortagrad,
+    )
+    by_shard = ShardSampler(durations_s, shards, order)
+    dataset = ShardDataset(examples, shard_urls, items, by_shard)
+    return Minibatches(config, by_shard, dataset, load_turns)

@@ -1,0 +1,1 @@
+"""The network: layers, loss, shapes, weights for export."""

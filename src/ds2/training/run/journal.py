@@ -1,0 +1,88 @@
+"""What a run leaves for people: metrics.jsonl, samples of transcripts, TensorBoard events."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from ds2.files import atomic_write
+from ds2.training.run.evaluate import Evaluation
+
+METRICS = "metrics.jsonl"
+NUM_SAMPLES = 50
+"""Transcripts of an evaluation that are kept, spread evenly over the set."""
+
+
+class Journal:
+    """Appends to a run's records; begun again after a stop, it drops what will come again."""
+
+    def __init__(self, run_dir: Path, step: int, evaluated_step: int) -> None:
+        """step: of the checkpoint that the run goes on from."""
+        self._metrics_path = run_dir / METRICS
+        self._samples_dir = run_dir / "samples"
+        self._drop_after(step, evaluated_step)
+        self._metrics = self._metrics_path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
+
+    def train(self, step: int, **facts: Any) -> None:
+        """A line about the steps since the last such line."""
+        self._line("train", step, facts)
+
+    def evaluated(self, kind: str, step: int, evaluation: Evaluation, **facts: Any) -> None:
+        """A line about an evaluation, and some of its transcripts."""
+        rates = {"wer": evaluation.wer, "cer": evaluation.cer, "loss": evaluation.loss}
+        stride = max(1, evaluation.num_utterances // NUM_SAMPLES)
+        with atomic_write(self._samples_dir / f"{kind}-{step:08d}.jsonl") as file:
+            for item in evaluation.transcribed[::stride]:
+                sample = {
+                    "utterance": item.where,
+                    "reference": item.reference,
+                    "hypothesis": item.hypothesis,
+                }
+                file.write(json.dumps(sample, ensure_ascii=False) + "\n")
+        self._line(kind, step, {**facts, **rates, "num_utterances": evaluation.num_utterances})
+
+    def event(self, step: int, kind: str, **facts: Any) -> None:
+        """A line about something out of the ordinary."""
+        self._line(kind, step, facts)
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        self._metrics.close()
+        self._board.close()
+
+    def _line(self, kind: str, step: int, facts: dict[str, Any]) -> None:
+        record: dict[str, Any] = {"kind": kind, "step": step}
+        for name, value in facts.items():
+            is_number = isinstance(value, float)
+            record[name] = None if is_number and not math.isfinite(value) else value
+            if is_number:
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+        record["time"] = round(time.time(), 3)
+        self._metrics.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        self._metrics.flush()
+
+    def _drop_after(self, step: int, evaluated_step: int) -> None:
+        """Forget lines and samples of steps that will be done again, and half a line."""
+        if self._metrics_path.exists():
+            text = self._metrics_path.read_text(encoding="utf-8")
+            kept = [line for line in text.splitlines() if _stays(line, step, evaluated_step)]
+            with atomic_write(self._metrics_path) as file:
+                file.writelines(line + "\n" for line in kept)
+        for path in self._samples_dir.glob("*-*.jsonl"):
+            if int(path.stem.split("-")[1]) > evaluated_step:
+                path.unlink()
+
+
+def _stays(line: str, step: int, evaluated_step: int) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:  # the run was killed while it wrote
+        return False
+    if record["kind"] == "averaged":  # made again at the end
+        return False
+    last = evaluated_step if record["kind"] == "dev" else step
+    return bool(record["step"] <= last)

@@ -1,0 +1,101 @@
+"""The parts of a training run: the data it reads, the model it changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ds2.errors import InputError
+from ds2.files import atomic_write
+from ds2.text.alphabet import Alphabet
+from ds2.training.augment import Augmenter, NoiseBank
+from ds2.training.config import RunConfig
+from ds2.training.data.examples import (
+    Example,
+    Selection,
+    build_alphabet,
+    read_training_data,
+    read_utterances,
+    refuse_bad,
+    select_for_evaluation,
+    select_for_training,
+)
+from ds2.training.data.minibatches import Minibatches, minibatches
+from ds2.training.network.network import Network
+from ds2.training.run.checkpoint import Checkpoint, Progress, restore_optimiser
+from ds2.training.run.optimiser import build_optimiser
+
+BAD = "bad_utterances.txt"
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run reads, checked and in order."""
+
+    alphabet: Alphabet
+    selection: Selection
+    dev: list[Example]
+    batches: Minibatches
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a run changes, on its device, and how far it is."""
+
+    network: Network
+    optimiser: torch.optim.Optimizer
+    progress: Progress
+
+
+def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Data:
+    """Read the manifests and check every utterance.
+
+    alphabet: that of a run that goes on; None makes it. What is bad is listed in the run
+    directory. Raises InputError.
+    """
+    problems: list[str] = []
+    utterances, shards = read_training_data(config.data.train, problems)
+    alphabet = alphabet or build_alphabet(config.data, utterances)
+    places = shards.places if shards else None
+    selection = select_for_training(utterances, alphabet, config, problems, places)
+    if selection.bad:
+        with atomic_write(run_dir / BAD) as file:
+            file.writelines(line + "\n" for line in selection.bad)
+    refuse_bad(selection, config.data.skip_bad)
+    dev = select_for_evaluation(read_utterances(config.data.dev), alphabet, config)
+    noise = [utterance.audio_path for utterance in read_utterances(config.data.noise)]
+    augmenter = Augmenter(config.augmentation, NoiseBank(noise) if noise else None)
+    batches = minibatches(config, selection.examples, shards.urls if shards else None, augmenter)
+    return Data(alphabet, selection, dev, batches)
+
+
+def build_model(
+    config: RunConfig, num_labels: int, checkpoint: Checkpoint | None, device: torch.device
+) -> Model:
+    """Network and optimiser, new or as the checkpoint left them."""
+    torch.manual_seed(config.training.seed)
+    network = Network(config.network, num_labels)
+    if checkpoint:
+        network.load_state_dict(checkpoint.network)
+    network.to(device)
+    freeze(network, config.training.freeze)
+    optimiser = build_optimiser(network, config.training)
+    if checkpoint:
+        restore_optimiser(optimiser, network, checkpoint.optimiser)
+    return Model(network, optimiser, checkpoint.progress if checkpoint else Progress())
+
+
+def freeze(network: Network, parts: Sequence[str]) -> None:
+    """Leave parts of the network untrained, batch norm's running averages included.
+
+    parts: names such as "conv" or "recurrent.0". Raises InputError for a name that is not there.
+    """
+    modules = dict(network.named_modules())
+    for part in parts:
+        if part not in modules or not part:
+            known = ", ".join(name for name, _ in network.named_children())
+            raise InputError(
+                f"training.freeze: no part {part!r} (parts: {known}; conv.0 and so on)"
+            )
+        modules[part].requires_grad_(False)

@@ -1,0 +1,167 @@
+"""A training run: a new one from a TOML file, or an old one from where it stopped."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from ds2.errors import InputError
+from ds2.files import atomic_write
+from ds2.shards.reading import is_shards
+from ds2.training.config import RunConfig, config_to_toml, load_config
+from ds2.training.run.beginning import begin_from
+from ds2.training.run.checkpoint import Checkpoint, CheckpointDirectory, read_checkpoint
+from ds2.training.run.distributed import Workers, started_workers
+from ds2.training.run.parts import Data, Model, build_model, load_data
+from ds2.training.run.progress import Display
+from ds2.training.run.stop import StopRequest
+from ds2.training.run.trainer import CHECKPOINTS, Trainer
+
+CONFIG = "config.toml"
+LOCK = ".lock"
+"""Held by the process that trains; the system lets go of it when that ends, however it ends."""
+
+
+def prepare_run_directory(
+    source: Path, run_dir: Path | None, overrides: Sequence[str]
+) -> tuple[Path, RunConfig]:
+    """The directory and settings of a new run (from a TOML file) or an old one (itself).
+
+    Raises InputError if a new run would go where an old one is, or there is none to go on with.
+    """
+    if source.is_dir():
+        if run_dir is not None:
+            raise InputError(f"{source}: is a run to go on with: leave out -o")
+        config_path = source / CONFIG
+        if not config_path.is_file():
+            raise InputError(f"{source}: holds no {CONFIG}, so it is no run to go on with")
+        run_dir = source
+        config = load_config(config_path, overrides)
+        _refuse_other_model(load_config(config_path), config, source)
+    else:
+        config = load_config(source, overrides)
+        run_dir = run_dir or Path("runs") / source.stem
+        if (run_dir / CONFIG).exists():
+            raise InputError(
+                f"{run_dir}: holds a run already: go on with it by `ds2 train {run_dir}`, "
+                "or name another directory with -o"
+            )
+    return run_dir, _with_threads(config)
+
+
+def write_config(run_dir: Path, config: RunConfig) -> None:
+    """Leave the settings in the run directory, to go on from and to read."""
+    with atomic_write(run_dir / CONFIG) as file:
+        file.write(config_to_toml(config))
+
+
+def train(run_dir: Path, config: RunConfig) -> int | None:
+    """Train, from the start or from where the run in `run_dir` stopped, to the last epoch.
+
+    Returns None at the end, the signal's number if a signal stopped it before.
+    Raises InputError.
+    """
+    with ExitStack() as stack:
+        workers, device = stack.enter_context(started_workers(config.training.device))
+        torch.set_num_threads(config.training.num_threads or torch.get_num_threads())
+        display = stack.enter_context(Display(config.training.epochs, quiet=not workers.is_first))
+        is_old = workers.from_first((run_dir / CONFIG).exists())
+        if is_old:
+            _lock(run_dir, workers, stack)
+        checkpoint, problems = newest_checkpoint(run_dir, workers)
+        config = _with_streams(config, workers.world_size)
+        data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None)
+        model = build_model(config, len(data.alphabet), checkpoint, device)
+        for problem in problems:
+            display.warn(f"{problem}; going on from the one before")
+        _introduce(display, data, model, device, workers)
+        if checkpoint is None and config.training.init_from:
+            display.say(begin_from(model.network, data.alphabet, config.training.init_from))
+        workers.share_weights(model.network)
+        if not is_old:
+            _lock(run_dir, workers, stack)
+        if workers.is_first:  # from here on it is a run that one can go on with
+            write_config(run_dir, config)
+        stop = stack.enter_context(StopRequest().listening())
+        trainer = Trainer(run_dir, config, data, model, workers, device, display, stop)
+        try:
+            trainer.run()
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"data.batch_seconds: a minibatch of {config.data.batch_seconds:g} s does not fit "
+                f"in the GPU's memory: go on by `ds2 train {run_dir} --set data.batch_seconds=...`"
+            ) from None
+        finally:
+            trainer.close()
+        return stop.signal
+
+
+def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
+    """Keep other runs out of the directory until the stack is left. Raises InputError."""
+    is_ours = True
+    if workers.is_first:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            stack.enter_context(FileLock(run_dir / LOCK, blocking=False))
+        except Timeout:
+            is_ours = False
+    if not workers.from_first(is_ours):
+        raise InputError(f"{run_dir}: another process trains there: wait for it, or stop it")
+
+
+def _introduce(
+    display: Display, data: Data, model: Model, device: torch.device, workers: Workers
+) -> None:
+    selection = data.selection
+    display.say(
+        f"{len(selection.examples)} utterances, {selection.hours:.2f} h "
+        f"({selection.num_short} too short, {selection.num_long} too long, "
+        f"{len(selection.bad)} bad left out); dev {len(data.dev)} utterances"
+    )
+    num_parameters = sum(parameter.numel() for parameter in model.network.parameters())
+    display.say(
+        f"{num_parameters / 1e6:.2f} M parameters, {len(data.alphabet)} labels, {device}, "
+        f"{workers.world_size} process(es) of {torch.get_num_threads()} threads"
+    )
+    if model.progress.step:
+        display.say(f"going on from step {model.progress.step}")
+
+
+def newest_checkpoint(run_dir: Path, workers: Workers) -> tuple[Checkpoint | None, list[str]]:
+    """Where the run stopped, the same at every process, and what is wrong with newer files."""
+    found: tuple[Path | None, list[str]] = (None, [])
+    if workers.is_first:
+        found = CheckpointDirectory(run_dir / CHECKPOINTS).newest()
+    path, problems = workers.from_first(found)
+    return (read_checkpoint(path) if path else None), problems
+
+
+def _with_threads(config: RunConfig) -> RunConfig:
+    """Fix the number of threads: sums in another order differ in the last bits."""
+    num_threads = config.training.num_threads or torch.get_num_threads()
+    return replace(config, training=replace(config.training, num_threads=num_threads))
+
+
+def _with_streams(config: RunConfig, world_size: int) -> RunConfig:
+    """Fix how many streams of shards there are: the minibatches depend on it."""
+    streams = config.data.shard_streams
+    if (streams and streams[0] >= world_size) or not any(map(is_shards, config.data.train)):
+        return config
+    streams = (world_size, max(1, config.data.num_workers))
+    return replace(config, data=replace(config.data, shard_streams=streams))
+
+
+def _refuse_other_model(old: RunConfig, new: RunConfig, run_dir: Path) -> None:
+    """A run that goes on may change its data's place or its length, not what the weights mean."""
+    for name, before, after in (
+        ("features", old.features, new.features),
+        ("network", old.network, new.network),
+        ("data.language", old.data.language, new.data.language),
+        ("data.alphabet", old.data.alphabet, new.data.alphabet),
+        ("training.optimiser", old.training.optimiser, new.training.optimiser),
+    ):
+        if before != after:
+            raise InputError(f"{run_dir}: --set {name}: cannot change in a run that goes on")

@@ -1,0 +1,122 @@
+"""One step of the optimiser: forward, loss, backward, over minibatches and processes."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ds2.training.config import TrainingConfig
+from ds2.training.data.dataset import Batch
+from ds2.training.network.loss import ctc_losses
+from ds2.training.network.network import Network
+from ds2.training.run.distributed import Workers
+from ds2.training.run.optimiser import rescale_gradient, set_learning_rate
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What came of a step, the same at every process except for `errors`."""
+
+    loss: float  # mean over the step's utterances
+    gradient_norm: float  # before rescaling
+    skipped: bool  # loss or gradient was not finite: the weights are as before
+    culprits: list[int]  # indices of the utterances whose loss was not finite
+    errors: list[str]  # utterances that could not be loaded, of this process's share
+    stop: bool  # some process was asked to stop
+
+
+class Stepper:
+    """Does the steps of a run; all it draws at random depends on the seed and the step."""
+
+    def __init__(
+        self,
+        network: Network,
+        optimiser: torch.optim.Optimizer,
+        config: TrainingConfig,
+        workers: Workers,
+        device: torch.device,
+        frozen: Sequence[str] = (),
+    ) -> None:
+        """frozen: parts of the network that stay in evaluation mode."""
+        self._network = network
+        self._frozen = frozen
+        self._optimiser = optimiser
+        self._config = config
+        self._workers = workers
+        self._device = device
+
+    def step(
+        self,
+        batches: Iterable[Batch],
+        num_utterances: int,
+        step: int,
+        learning_rate: float,
+        stop: bool = False,
+    ) -> StepResult:
+        """Take one step.
+
+        batches: this process's shares, one after another; num_utterances: in all shares of all
+        processes, which makes the gradient that of their mean loss.
+        """
+        torch.manual_seed(step_seed(self._config.seed, step, self._workers.rank))
+        self._training_mode()
+        buffers = [buffer.clone() for buffer in self._network.buffers()]
+        self._optimiser.zero_grad()
+        indices: list[int] = []
+        losses: list[Tensor] = []
+        errors: list[str] = []
+        for batch in batches:
+            losses.append(self._losses(batch))
+            torch.autograd.backward(losses[-1].sum() / num_utterances)
+            indices += batch.indices
+            errors += batch.errors
+        own = torch.cat(losses).detach()
+        facts = torch.stack([own.sum(), own.new_tensor(float(stop))])
+        loss_sum, stops = self._workers.sum_gradients(self._trained(), facts).tolist()
+        norm = rescale_gradient(self._trained(), self._config.max_gradient_norm)
+        skipped = not (math.isfinite(loss_sum) and math.isfinite(norm))
+        culprits: list[int] = []
+        if skipped:
+            finite = own.isfinite().tolist()
+            own_culprits = [i for i, ok in zip(indices, finite, strict=True) if not ok]
+            culprits = [i for part in self._workers.gather(own_culprits) for i in part]
+            for buffer, before in zip(self._network.buffers(), buffers, strict=True):
+                buffer.copy_(before)  # running averages may have caught the NaN
+        else:
+            set_learning_rate(self._optimiser, learning_rate)
+            self._optimiser.step()
+        loss = loss_sum / num_utterances
+        return StepResult(loss, norm, skipped, culprits, errors, stops > 0)
+
+    def _losses(self, batch: Batch) -> Tensor:
+        """The losses of the batch's utterances, 0 for those that could not be loaded."""
+        loaded = batch.frame_lengths > 0
+        all_loaded, some_loaded = bool(loaded.all()), bool(loaded.any())
+        num_utterances = len(batch.indices)
+        batch = batch.to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.bf16):
+            log_probs, lengths = self._network(batch.features, batch.frame_lengths)
+        if all_loaded:
+            return ctc_losses(log_probs, lengths, batch.labels, batch.label_lengths)
+        losses: Tensor = log_probs.sum((1, 2)) * 0  # keeps this process in the others' statistics
+        if some_loaded:
+            loaded = loaded.to(self._device)
+            some = (t[loaded] for t in (log_probs, lengths, batch.labels, batch.label_lengths))
+            losses = losses.masked_scatter(loaded, ctc_losses(*some))
+        return losses[:num_utterances]
+
+    def _training_mode(self) -> None:
+        self._network.train()
+        for part in self._frozen:
+            self._network.get_submodule(part).eval()
+
+    def _trained(self) -> list[Tensor]:
+        return [p for p in self._network.parameters() if p.requires_grad]
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """The seed of what one process draws in one step: dropout."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])

@@ -1,0 +1,307 @@
+"""What was said, with times: words, segments, and the files people want them in."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ds2.ctc.hypothesis import Scores
+from ds2.errors import InputError
+
+PAUSE_S = 0.8
+"""A silence so long ends a segment."""
+LONGEST_SEGMENT_S = 10.0
+"""A segment ends at the next word after this, pause or not: nobody reads longer subtitles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word (in Mandarin, a character) and when it was said."""
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float  # in [0, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Words that belong on the screen together."""
+
+    words: tuple[Word, ...]
+    text: str
+
+    @property
+    def start_s(self) -> float:
+        return self.words[0].start_s
+
+    @property
+    def end_s(self) -> float:
+        return self.words[-1].end_s
+
+    @property
+    def confidence(self) -> float:
+        """The mean of its words'."""
+        return sum(word.confidence for word in self.words) / len(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A way to read a recording, and what its score is made of."""
+
+    text: str
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A recording's text, its words in time order."""
+
+    words: tuple[Word, ...]
+    duration_s: float
+    language: str
+    alternatives: tuple[Alternative, ...] = ()  # where asked for, the best first: this text
+
+    @property
+    def text(self) -> str:
+        """All words; Mandarin characters stand side by side, all else is parted by spaces."""
+        return joined(self.words, self.language)
+
+    def segments(self) -> list[Segment]:
+        """The words, cut at pauses, and where a segment grows too long."""
+        segments: list[list[Word]] = []
+        for word in self.words:
+            current = segments[-1] if segments else []
+            if (
+                not current
+                or word.start_s - current[-1].end_s >= PAUSE_S
+                or word.end_s - current[0].start_s > LONGEST_SEGMENT_S
+            ):
+                segments.append([])
+            segments[-1].append(word)
+        return [Segment(tuple(words), joined(words, self.language)) for words in segments]
+
+
+def together(finals: Sequence[Transcript]) -> Transcript:
+    """One transcript of all segments, at least one; alternatives only where there is just one."""
+    if len(finals) == 1:
+        return finals[0]
+    words = tuple(word for final in finals for word in final.words)
+    duration_s = sum(final.duration_s for final in finals)
+    return Transcript(words, duration_s, finals[-1].language)
+
+
+@dataclass(frozen=True)
+class LineShape:
+    """How subtitles are broken into lines; Whisper's options, with their meanings.
+
+    A width or count makes a new subtitle when full; without any, a segment is one line.
+    """
+
+    max_line_width: int | None = None  # characters
+    max_line_count: int | None = None  # lines of one subtitle; needs max_line_width
+    max_words_per_line: int | None = None
+    highlight_words: bool = False  # underline each word while it is said
+
+    def __post_init__(self) -> None:
+        for name in ("max_line_width", "max_line_count", "max_words_per_line"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name}: must be at least 1, not {value}")
+        if self.max_line_count and not self.max_line_width:
+            raise InputError("max_line_count: needs max_line_width, which says when a line is full")
+
+
+def joined(words: Iterable[Word], language: str) -> str:
+    """The words' text: with spaces, but for none between Mandarin characters."""
+    return "".join(separator + word.text for separator, word in _separated(words, language))
+
+
+def _separated(words: Iterable[Word], language: str) -> Iterator[tuple[str, Word]]:
+    """Each word with what stands before it."""
+    before = ""
+    for word in words:
+        tight = language == "zh" and not (_is_latin(before) and _is_latin(word.text))
+        yield ("" if not before or tight else " "), word
+        before = word.text
+
+
+def _is_latin(text: str) -> bool:
+    return text.isascii()
+
+
+def to_txt(transcript: Transcript, shape: LineShape) -> str:
+    """The text, a segment a line."""
+    del shape
+    return "".join(segment.text + "\n" for segment in transcript.segments())
+
+
+def to_tsv(transcript: Transcript, shape: LineShape) -> str:
+    """Start and end in milliseconds, and text, parted by tabs; a segment a line."""
+    del shape
+    lines = ["start\tend\ttext"]
+    for segment in transcript.segments():
+        text = segment.text.replace("\t", " ")
+        lines.append(f"{round(1000 * segment.start_s)}\t{round(1000 * segment.end_s)}\t{text}")
+    return "\n".join(lines) + "\n"
+
+
+def to_json(transcript: Transcript, shape: LineShape) -> str:
+    """Everything, in Whisper's layout as far as it has a place for it."""
+    del shape
+    return json.dumps(transcript_to_dict(transcript), ensure_ascii=False, indent=2) + "\n"
+
+
+def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
+    """Plain data: text, language, duration, segments with their words, alternatives if any."""
+    fields: dict[str, Any] = {
+        "text": transcript.text,
+        "language": transcript.language,
+        "duration": transcript.duration_s,
+        "segments": [
+            {
+                "id": index,
+                "start": segment.start_s,
+                "end": segment.end_s,
+                "text": segment.text,
+                "confidence": round(segment.confidence, 4),
+                "words": [_word_to_dict(word) for word in segment.words],
+            }
+            for index, segment in enumerate(transcript.segments())
+        ],
+    }
+    if transcript.alternatives:
+        fields["alternatives"] = [_alternative_to_dict(item) for item in transcript.alternatives]
+    return fields
+
+
+def _alternative_to_dict(alternative: Alternative) -> dict[str, Any]:
+    scores = {name: round(value, 4) for name, value in asdict(alternative.scores).items()}
+    return {"text": alternative.text, "score": round(alternative.scores.total, 4), **scores}
+
+
+def _word_to_dict(word: Word) -> dict[str, Any]:
+    fields = asdict(word)
+    return {
+        "word": fields["text"],
+        "start": fields["start_s"],
+        "end": fields["end_s"],
+        "confidence": round(fields["confidence"], 4),
+    }
+
+
+def to_ctm(transcript: Transcript, utterance_id: str) -> str:
+    """NIST's CTM: utterance, channel, start, duration, word and confidence; a word a line."""
+    name = "_".join(utterance_id.split())  # white space parts the fields
+    return "".join(
+        f"{name} 1 {word.start_s:.3f} {word.end_s - word.start_s:.3f} {word.text} "
+        f"{word.confidence:.4f}\n"
+        for word in transcript.words
+    )
+
+
+def to_srt(transcript: Transcript, shape: LineShape) -> str:
+    """SubRip subtitles."""
+    cues = enumerate(_cues(transcript, shape), 1)
+    return "".join(
+        f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{cue.text}\n\n"
+        for number, cue in cues
+    )
+
+
+def to_vtt(transcript: Transcript, shape: LineShape) -> str:
+    """WebVTT subtitles."""
+    cues = _cues(transcript, shape)
+    return "WEBVTT\n\n" + "".join(
+        f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n{cue.text}\n\n" for cue in cues
+    )
+
+
+WRITERS: Mapping[str, Callable[[Transcript, LineShape], str]] = MappingProxyType(
+    {
+        "txt": to_txt,
+        "srt": to_srt,
+        "vtt": to_vtt,
+        "tsv": to_tsv,
+        "json": to_json,
+    }
+)
+"""Writers by file extension; `to_ctm` needs a name besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cue:
+    """A subtitle: what is on the screen from start to end."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+def _cues(transcript: Transcript, shape: LineShape) -> Iterator[_Cue]:
+    for segment in transcript.segments():
+        for lines in _subtitles(segment.words, transcript.language, shape):
+            words = [word for line in lines for _, word in line]
+            if shape.highlight_words:
+                yield from _highlighted(lines, words)
+            else:
+                yield _Cue(words[0].start_s, words[-1].end_s, _drawn(lines))
+
+
+Line = list[tuple[str, Word]]
+"""Words, each with what stands before it."""
+
+
+def _subtitles(words: Sequence[Word], language: str, shape: LineShape) -> Iterator[list[Line]]:
+    """A segment's words in lines, so many lines a subtitle."""
+    lines: list[Line] = []
+    for separator, word in _separated(words, language):
+        if lines and not _is_full(lines[-1], separator + word.text, shape):
+            lines[-1].append((separator, word))
+            continue
+        # Without a count, wide text flows over as many lines as it needs, as Whisper does.
+        new_subtitle = shape.max_words_per_line is not None or (
+            shape.max_line_count is not None and len(lines) == shape.max_line_count
+        )
+        if lines and new_subtitle:
+            yield lines
+            lines = []
+        lines.append([("", word)])
+    if lines:
+        yield lines
+
+
+def _is_full(line: Line, addition: str, shape: LineShape) -> bool:
+    width = sum(len(separator) + len(word.text) for separator, word in line)
+    too_wide = shape.max_line_width is not None and width + len(addition) > shape.max_line_width
+    return too_wide or len(line) == shape.max_words_per_line
+
+
+def _highlighted(lines: Sequence[Line], words: Sequence[Word]) -> Iterator[_Cue]:
+    """A cue for each word, underlined while it is said, and for the gaps between."""
+    last_s = words[0].start_s
+    for spoken in words:
+        if spoken.start_s > last_s:
+            yield _Cue(last_s, spoken.start_s, _drawn(lines))
+        yield _Cue(spoken.start_s, spoken.end_s, _drawn(lines, spoken))
+        last_s = spoken.end_s
+
+
+def _drawn(lines: Sequence[Line], spoken: Word | None = None) -> str:
+    drawn = [
+        "".join(
+            separator + (f"<u>{word.text}</u>" if word is spoken else word.text)
+            for separator, word in line
+        )
+        for line in lines
+    ]
+    return "\n".join(drawn).replace("-->", "->")
+
+
+def _clock(time_s: float, decimal: str) -> str:
+    milliseconds = round(1000 * time_s)
+    hours, rest = divmod(milliseconds, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    seconds, thousandths = divmod(rest, 1000)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{decimal}{thousandths:03d}"

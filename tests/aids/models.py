@@ -1,0 +1,73 @@
+"""Small random networks as checkpoints and bundles, for tests of what comes after training."""
+
+from pathlib import Path
+
+import torch
+
+from ds2.model.bundle import Bundle
+from ds2.model.features import FeatureConfig
+from ds2.text.alphabet import Alphabet, english_characters, mandarin_characters
+from ds2.training.config import config_from_dict
+from ds2.training.export import export
+from ds2.training.network.config import ConvolutionConfig, NetworkConfig
+from ds2.training.network.network import Network
+from ds2.training.network.onnx_graph import Precision
+from ds2.training.run.checkpoint import Checkpoint, Progress, write_checkpoint
+
+TINY = NetworkConfig(
+    convolutions=(
+        ConvolutionConfig(4, (41, 11), (4, 3)),
+        ConvolutionConfig(4, (11, 5), (2, 1)),
+    ),
+    hidden_size=16,
+    num_recurrent=2,
+    lookahead=3,
+)
+TINY_BIDIRECTIONAL = NetworkConfig(
+    convolutions=(ConvolutionConfig(4, (41, 11), (4, 2)),),
+    recurrent="rnn",
+    hidden_size=16,
+    num_recurrent=2,
+    lookahead=0,
+    bidirectional=True,
+)
+
+
+def random_network(config: NetworkConfig, num_labels: int, seed: int = 0) -> Network:
+    """A network whose running averages and output are not those it began with."""
+    torch.manual_seed(seed)
+    network = Network(config, num_labels)
+    features = 2 * torch.randn(3, 120, config.num_bins) + 0.5
+    with torch.no_grad():
+        for _ in range(3):
+            network(features, torch.tensor([120, 80, 33]))
+        network.output.weight *= 4  # livelier than a fresh output layer: labels change often
+    return network.eval()
+
+
+def write_random_checkpoint(
+    path: Path, config: NetworkConfig, alphabet: Alphabet, normalisation: str | None = None
+) -> Path:
+    """A checkpoint of a random network."""
+    if normalisation is None:
+        normalisation = "clip" if config.bidirectional else "causal"
+    settings = config_from_dict(
+        {"data": {"train": ["train.jsonl"], "dev": ["dev.jsonl"]}}, "settings"
+    )
+    network = random_network(config, len(alphabet))
+    settings = type(settings)(settings.data, FeatureConfig(normalisation=normalisation), config)
+    write_checkpoint(path, Checkpoint(settings, alphabet, Progress(), network.state_dict(), {}, {}))
+    return path
+
+
+def write_random_bundle(
+    directory: Path,
+    config: NetworkConfig = TINY,
+    *,
+    language: str = "en",
+    precision: Precision = "float32",
+) -> Bundle:
+    """A bundle of a random network."""
+    alphabet = english_characters() if language == "en" else mandarin_characters(["你好世界"])
+    checkpoint = write_random_checkpoint(directory / "checkpoint.safetensors", config, alphabet)
+    return export(checkpoint, directory / "bundle", precision=precision)

@@ -1,0 +1,99 @@
+"""`ds2 transcribe` where output can go wrong: names that meet, places that are none, cores."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aids.models import write_random_bundle
+from ds2.audio import write_wav
+from ds2.cli import main
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_random_bundle(tmp_path_factory.mktemp("model")).path)
+
+
+def write_recordings(directory: Path, *names: str) -> list[str]:
+    random = np.random.default_rng(0)
+    for name in names:
+        write_wav(directory / name, (0.1 * random.standard_normal(12_000)).astype(np.float32))
+    return [str(directory / name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (["a.wav", "b.wav"], ["a", "b"]),
+        (["a.wav", "a.b.wav"], ["a", "a.b"]),
+        (["a.wav", "x/a.wav", "y/a.wav"], ["a_wav", "a_wav-2", "a_wav-3"]),
+        (["a.wav", "x/a.wav", "a_wav.wav"], ["a_wav", "a_wav-2", "a_wav-3"]),
+        (["a.wav", "x/A.wav"], ["a_wav", "A_wav-2"]),
+    ],
+    ids=str,
+)
+def test_no_two_recordings_write_the_same_file(
+    model: str, tmp_path: Path, names: list[str], written: list[str]
+) -> None:
+    recordings = write_recordings(tmp_path, *names)
+    assert main(["transcribe", *recordings, "-m", model, "-o", str(tmp_path / "out")]) == 0
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == {*written}
+
+
+def test_a_place_that_is_no_directory_is_named(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = write_recordings(tmp_path, "a.wav")
+    for place in (tmp_path / "a.wav", tmp_path / "a.wav" / "inner"):
+        assert main(["transcribe", *recordings, "-m", model, "-o", str(place)]) == 2
+        message = capsys.readouterr().err
+        assert message.startswith(f"ds2: -o {place}: cannot be a directory: ")
+        assert message.count("\n") == 1
+
+
+def test_a_wrong_model_leaves_no_directory(tmp_path: Path) -> None:
+    recordings = write_recordings(tmp_path, "a.wav")
+    assert main(["transcribe", *recordings, "-m", "klingon", "-o", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt", "tsv", "json"])
+def test_several_files_are_not_run_together_on_standard_output(
+    model: str, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = write_recordings(tmp_path, "a.wav", "b.wav")
+    assert main(["transcribe", *recordings, "-m", model, "-f", form]) == 2
+    assert capsys.readouterr().err == (
+        f"ds2: -f {form}: writes a file for each of the 2 recordings: say where with -o DIR\n"
+    )
+    assert main(["transcribe", recordings[0], "-m", model, "-f", form]) == 0
+
+
+def test_ctm_names_the_recordings_itself(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = write_recordings(tmp_path, "a 1.wav", "b.wav")
+    assert main(["transcribe", *recordings, "-m", model, "-f", "ctm"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} == {"a_1", "b"}
+    assert {len(line.split()) for line in lines} == {6}
+
+
+def test_more_cores_than_recordings_give_the_same_text(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = write_recordings(tmp_path, "a.wav")
+    texts = []
+    for jobs in ("1", "2"):
+        assert main(["transcribe", *recordings, "-m", model, "--jobs", jobs]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != ""
+
+
+def test_numbers_that_are_none_are_named(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb, value in itertools.product(("transcribe", "evaluate"), ("0", "-1", "x", "1.5")):
+        with pytest.raises(SystemExit):
+            main([verb, "a.wav", "-m", model, f"--jobs={value}"])
+        assert f"must be a whole number from 1 on, not {value}" in capsys.readouterr().err

@@ -1,0 +1,261 @@
+"""sherpa-onnx's protocols: its own C++ client, and what its other clients send."""
+
+import json
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from aids.listening import listening, serving
+from aids.models import write_random_bundle
+from ds2 import Recognizer, Transcript, read_audio
+from ds2.audio import Waveform, write_wav
+from ds2.serving.config import ServeSettings
+from ds2.serving.protocols.sherpa import announced
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "en-1.ogg"
+NAME = "sherpa-onnx-online-websocket-client"
+CLIENT = shutil.which(NAME, path=str(Path(sys.executable).parent)) or shutil.which(NAME)
+ONLINE_KEYS = {
+    *("text", "tokens", "timestamps", "ys_probs", "lm_probs", "context_scores", "segment"),
+    *("words", "start_time", "is_final", "is_eof"),
+}
+OFFLINE_KEYS = {
+    *("lang", "emotion", "event", "text", "timestamps", "durations", "tokens"),
+    *("ys_log_probs", "words"),
+}
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load("en")
+
+
+@pytest.fixture(scope="module")
+def port(recognizer: Recognizer) -> Iterator[int]:
+    """A port that speaks the protocol at its root, as sherpa-onnx's does."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    options = ServeSettings(sherpa_port=number, drain_s=0, max_upload_bytes=1 << 20)
+    with listening({"en": recognizer}, options):
+        yield number
+
+
+@pytest.fixture(scope="module")
+def url(port: int) -> str:
+    return f"ws://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def waveform() -> Waveform:
+    """The sample as a file of 16-bit integers has it."""
+    return (np.rint(read_audio(SAMPLE) * 32767) / 32768).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def said(recognizer: Recognizer, waveform: Waveform) -> Transcript:
+    """What `ds2 transcribe` makes of the same."""
+    return recognizer.transcribe(waveform)
+
+
+def text_of(messages: list[dict[str, Any]]) -> str:
+    """The text of all segments."""
+    return " ".join(each["text"] for each in messages if each["is_final"] and each["text"])
+
+
+def received(client: ClientConnection) -> list[str]:
+    """All that comes until the server closes."""
+    messages = []
+    with suppress(ConnectionClosed):
+        while True:
+            messages.append(str(client.recv(timeout=20)))
+    return messages
+
+
+def close_of(client: ClientConnection) -> tuple[int | None, str | None]:
+    received(client)
+    return client.protocol.close_code, client.protocol.close_reason
+
+
+def recording(waveform: Waveform, rate_hz: int = 16_000) -> bytes:
+    """A recording as the clients of the offline server send it."""
+    data = waveform.astype("<f4").tobytes()
+    return struct.pack("<ii", rate_hz, len(data)) + data
+
+
+def send_in_pieces(client: ClientConnection, data: bytes, size: int = 10_240) -> None:
+    for start in range(0, len(data), size):
+        client.send(data[start : start + size])
+
+
+@pytest.mark.skipif(CLIENT is None, reason="needs sherpa-onnx-bin")
+def test_the_cpp_client_gets_the_transcript(
+    port: int, waveform: Waveform, said: Transcript, tmp_path: Path
+) -> None:
+    path = tmp_path / "said.wav"
+    write_wav(path, waveform)
+    options = [f"--server-port={port}", "--seconds-per-message=0.01", "--samples-per-message=3200"]
+    assert CLIENT is not None
+    done = subprocess.run(
+        [CLIENT, *options, str(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    printed = [line[line.index("{") :] for line in done.stderr.splitlines() if "{" in line]
+    messages = [json.loads(each) for each in printed]
+    assert all(each.keys() == ONLINE_KEYS for each in messages)
+    assert said.text
+    assert text_of(messages) == said.text
+    assert [each["is_eof"] for each in messages] == [False] * (len(messages) - 1) + [True]
+    assert "Disconnected" in done.stderr  # after Done!
+
+
+def test_times_count_from_the_start_of_a_segment(
+    url: str, waveform: Waveform, said: Transcript
+) -> None:
+    silence = np.zeros(3 * 16_000, np.float32)
+    with connect(url) as client:
+        send_in_pieces(client, np.concatenate([waveform, silence, waveform]).tobytes())
+        client.send("Done")
+        *told, last = received(client)
+    assert last == "Done!"
+    finals = [each for each in map(json.loads, told) if each["is_final"] and each["text"]]
+    assert len(finals) == 2
+    first, second = finals
+    assert first["text"] == said.text
+    assert [token.strip() for token in first["tokens"]] == [word.text for word in said.words]
+    assert first["timestamps"] == [word.start_s for word in said.words]
+    assert second["segment"] > first["segment"]
+    assert second["start_time"] >= said.duration_s
+    shift_s = said.duration_s + 3 - second["start_time"]
+    assert abs(second["timestamps"][0] - shift_s - said.words[0].start_s) < 0.5
+
+
+def test_recordings_get_one_answer_each_on_one_connection(
+    url: str, recognizer: Recognizer, waveform: Waveform, said: Transcript, tmp_path: Path
+) -> None:
+    write_wav(tmp_path / "8k.wav", waveform[::2], 8000)
+    slow = read_audio(tmp_path / "8k.wav")
+    with connect(url) as client:
+        send_in_pieces(client, recording(waveform))
+        first = json.loads(client.recv(timeout=20))
+        both = recording(waveform[::2], 8000) + recording(waveform)
+        send_in_pieces(client, both)
+        others = [json.loads(client.recv(timeout=20)) for _ in range(2)]
+        client.send("Done")
+        assert close_of(client) == (1000, "Done")
+    assert [each.keys() for each in (first, *others)] == [OFFLINE_KEYS] * 3
+    assert first["text"] == others[1]["text"] == said.text
+    assert others[0]["text"] == recognizer.transcribe(slow).text
+    assert first["timestamps"] == [word.start_s for word in said.words]
+
+
+def test_the_address_may_name_a_model_or_a_language(
+    recognizer: Recognizer, waveform: Waveform, tmp_path: Path
+) -> None:
+    mandarin = Recognizer(write_random_bundle(tmp_path, language="zh"))
+    with listening({"en": recognizer, "other": mandarin}, ServeSettings(drain_s=0)) as at:
+        for query, language in (("", "en"), ("?model=other", "zh"), ("?language=zh-CN", "zh")):
+            with connect(f"ws://{at}/sherpa{query}") as client:
+                client.send(recording(waveform[:8000]))
+                assert json.loads(client.recv(timeout=20))["lang"] == language
+        with connect(f"ws://{at}/sherpa?model=third") as client:
+            client.send(recording(waveform[:8000]))
+            assert close_of(client) == (1008, 'no model "third": there are en, other')
+
+
+@pytest.mark.parametrize("head", [b"", b"\0\0\0"])
+def test_done_without_audio_is_answered(url: str, head: bytes) -> None:
+    with connect(url) as client:
+        if head:
+            client.send(head)
+        client.send("Done")
+        told, *rest = received(client)
+    assert json.loads(told)["is_eof"]
+    assert rest == ([] if head else ["Done!"])
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "told"),
+    [
+        (["Hello"], 1008, 'Invalid payload: the only text is "Done", not "Hello"'),
+        ([b"\0" * 9, "{}"], 1008, "Invalid payload"),
+        ([np.full(4, np.nan, "<f4").tobytes()], 1008, "not sound"),
+        ([np.full(4, 900.0, "<f4").tobytes()], 1008, "float samples lie in [-1, 1]"),
+        ([b"\0" * 9, "Done"], 1007, "the audio ended within a sample"),
+        ([struct.pack("<ii", 16_000, 6) + bytes(6)], 1008, "no multiple of 4"),
+        ([struct.pack("<ii", 16_000, 1 << 24)], 1009, "too long: send it in parts"),
+        ([struct.pack("<ii", 16_000, 400), "Done"], 1008, "400 bytes of the recording are missing"),
+        ([recording(np.zeros(9, np.float32)) + b"12", "Done"], 1008, "within the head"),
+        ([recording(np.zeros(9, np.float32)) + bytes(8)], 1008, "begins with its sample rate"),
+    ],
+)
+def test_what_is_wrong_is_told_in_the_close(
+    url: str, messages: list[str | bytes], code: int, told: str
+) -> None:
+    with connect(url) as client:
+        for message in messages:
+            client.send(message)
+        found, reason = close_of(client)
+    assert told in (reason or "")
+    assert found == code
+
+
+def test_a_full_server_says_so_and_a_browser_is_told_what_this_is(recognizer: Recognizer) -> None:
+    with (
+        serving({"en": recognizer}, ServeSettings(max_streams=1, drain_s=0)) as (at, service),
+        connect(f"ws://{at}/sherpa") as client,
+    ):
+        client.send(bytes(64_000))
+        for _ in range(2000):
+            if not service.is_ready:
+                break
+            time.sleep(0.01)
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"ws://{at}/sherpa")
+        assert refused.value.response.status_code == 503
+        assert refused.value.response.body == b"The server is busy. Please retry later."
+        answer = httpx.get(f"http://{at}/sherpa")
+        assert answer.status_code == 200
+        assert f"ws://{at}/sherpa" in answer.text
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    messages=st.lists(
+        st.binary(max_size=200)
+        | st.text(max_size=10)
+        | st.builds(
+            lambda rate_hz, size, data: struct.pack("<ii", rate_hz, size) + data,
+            st.sampled_from([8000, 16_000, 44_100, -1]),
+            st.integers(-4, 40) | st.sampled_from([1 << 30]),
+            st.binary(max_size=60),
+        ),
+        max_size=6,
+    )
+)
+def test_any_messages_end_in_a_close_never_in_a_hang(url: str, messages: list[bytes | str]) -> None:
+    with connect(url) as client:
+        with suppress(ConnectionClosed):
+            for message in (*messages, "Done"):
+                client.send(message)
+        code, _ = close_of(client)
+    assert code in (1000, 1007, 1008, 1009)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-32768, 32767), min_size=2, max_size=2))
+def test_samples_are_never_taken_for_the_head_of_a_recording(samples: list[int]) -> None:
+    assert announced((np.array(samples, np.float32) / 32768).tobytes()) is None

@@ -1,0 +1,141 @@
+"""Settings of a run: what loads, what is refused, and that messages name the key."""
+
+from pathlib import Path
+
+import pytest
+
+from ds2.errors import InputError
+from ds2.training.config import (
+    RunConfig,
+    config_from_dict,
+    config_to_dict,
+    config_to_toml,
+    load_config,
+)
+from ds2.training.network.config import PRESETS
+
+MINIMAL = '[data]\ntrain = ["train.jsonl"]\ndev = ["sub/dev.jsonl"]\n'
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_fill_what_is_not_said_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, MINIMAL + '[training]\ninit_from = "old"\n'))
+    assert config.data.train == (str(tmp_path / "train.jsonl"),)
+    assert config.data.dev == (tmp_path / "sub" / "dev.jsonl",)
+    assert config.training.init_from == tmp_path / "old"
+    assert config.network == PRESETS["small"]
+
+
+def test_one_manifest_needs_no_brackets(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, MINIMAL), [f"data.dev={tmp_path}/one.jsonl"])
+    assert config.data.dev == (tmp_path / "one.jsonl",)
+
+
+def test_a_preset_is_changed_by_what_stands_beside_it(tmp_path: Path) -> None:
+    text = MINIMAL + '[network]\npreset = "baseline"\nhidden_size = 96\n'
+    network = load_config(written(tmp_path, text)).network
+    assert network.hidden_size == 96
+    assert network.num_recurrent == PRESETS["baseline"].num_recurrent
+    assert network.bidirectional
+
+
+def test_the_network_takes_its_bins_from_the_features(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, MINIMAL + "[features]\nwindow_ms = 10\n"))
+    assert config.network.num_bins == config.features.num_bins == 81
+
+
+def test_overrides_are_toml_values_and_bare_words_are_text(tmp_path: Path) -> None:
+    overrides = [
+        "training.learning_rate=3e-4",
+        "training.optimiser=sgd",
+        'training.freeze=["conv"]',
+        "data.skip_bad=true",
+        "network.preset=medium",
+    ]
+    config = load_config(written(tmp_path, MINIMAL), overrides)
+    assert config.training.learning_rate == 3e-4
+    assert config.training.optimiser == "sgd"
+    assert config.training.freeze == ("conv",)
+    assert config.data.skip_bad
+    assert config.network == PRESETS["medium"]
+
+
+def test_settings_survive_a_round_trip_through_json_and_toml(tmp_path: Path) -> None:
+    overrides = ["data.language=zh", "network.hidden_size=7", 'data.noise=["a b\\"c.jsonl"]']
+    config = load_config(written(tmp_path, MINIMAL), overrides)
+    assert config_from_dict(config_to_dict(config), "x") == config
+    assert load_config(written(tmp_path / ".", config_to_toml(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[training]\nlerning_rate = 1", "training.lerning_rate"),
+        ("[trainig]\nepochs = 1", "trainig"),
+        ("[network]\nhiden = 1", "network.hiden"),
+        ('[training]\nlearning_rate = "fast"', "training.learning_rate"),
+        ('[training]\noptimiser = "adam"', "training.optimiser"),
+        ("[training]\nepochs = 0", "epochs"),
+        ("[training]\nlearning_rate = 0.0", "learning_rate"),
+        ("[training]\nlearning_rate = nan", "learning_rate"),
+        ("[training]\nmomentum = 1.0", "momentum"),
+        ("[training]\ndev_every = 0", "dev_every"),
+        ("[training]\naverage_last = 99", "average_last"),
+        ('[network]\npreset = "huge"', "network.preset"),
+        ("[network]\nnum_bins = 7", "network.num_bins"),
+        ("[features]\nwindow_ms = -1.0", "window_ms"),
+        ("[features]\nwindow = 1", "features.window"),
+        ("[augmentation]\nnoise_probability = 2.0", "noise_probability"),
+        ("network = 3", "network"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_file_and_the_key(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    path = written(tmp_path, f"{text}\n{MINIMAL}")
+    with pytest.raises(InputError) as caught:
+        load_config(path)
+    assert str(path) in str(caught.value)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("batch_seconds = 0", "batch_seconds"),
+        ("max_duration_s = 0.01", "max_duration_s"),
+        ("num_workers = -1", "num_workers"),
+        ('language = "zh"\nalphabet = "bigrams"', "alphabet"),
+        ("train = []", "train"),
+        ("train = 3", "data.train"),
+    ],
+)
+def test_impossible_data_settings_are_refused(tmp_path: Path, line: str, named: str) -> None:
+    kept = [part for part in MINIMAL.splitlines() if part.split()[0] != line.split()[0]]
+    with pytest.raises(InputError, match=named):
+        load_config(written(tmp_path, "\n".join([*kept, line])))
+
+
+def test_what_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.dev"):
+        load_config(written(tmp_path, '[data]\ntrain = ["a"]\n'))
+    with pytest.raises(InputError, match="data"):
+        load_config(written(tmp_path, ""))
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_config(written(tmp_path, "[data"))
+    with pytest.raises(InputError, match="absent"):
+        load_config(tmp_path / "absent.toml")
+    with pytest.raises(InputError, match="--set epochs=3"):
+        load_config(written(tmp_path, MINIMAL), ["epochs=3"])
+
+
+def test_the_settings_are_one_frozen_whole(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, MINIMAL))
+    assert isinstance(config, RunConfig)
+    assert hash(config) == hash(load_config(tmp_path / "run.toml"))

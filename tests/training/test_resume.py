@@ -1,0 +1,57 @@
+"""A run killed at random moments ends with the weights of one that was let run, bit for bit.
+
+DS2_KILLS=10 kills it ten times.
+"""
+
+import os
+import random
+import signal
+from pathlib import Path
+
+from aids.runs import assert_same_runs, finish, kill_after, start
+from aids.tones import QUICKSTART, random_texts, tone_settings, write_tones
+
+NUM_LINES = 45  # of the journal: 5 epochs of 8 steps and an evaluation
+NUM_KILLS = int(os.environ.get("DS2_KILLS", "2"))
+
+
+def kill_and_resume(directory: Path, num_kills: int) -> int:
+    """Compare a run let run with one killed so often; returns how many kills hit it running."""
+    texts = random_texts(32)
+    settings = tone_settings(
+        write_tones(directory, "train", texts),
+        write_tones(directory, "dev", texts[:4], 1),
+        training__epochs=5,
+        training__log_every=1,
+        training__checkpoint_every_s=0.05,
+        training__average_last=2,
+        data__max_batch_size=4,
+        data__num_workers=1,
+        network__num_recurrent=2,
+        network__dropout=0.2,
+        augmentation__speed_probability=0.5,
+        augmentation__mask_probability=1.0,
+    )
+    whole, killed = directory / "whole", directory / "killed"
+    process = start(QUICKSTART, whole, *settings)
+    arguments: list[str | Path] = [QUICKSTART, killed, *settings]
+    num_hit = 0
+    moments = sorted(random.choices(range(NUM_LINES), k=num_kills))
+    for index, num_lines in enumerate(moments):
+        run = start(*arguments)
+        how = signal.SIGTERM if index % 3 == 1 else signal.SIGKILL
+        kill_after(run, killed, num_lines, how)
+        run.communicate(timeout=100)
+        num_hit += run.returncode != 0
+        assert not list((killed / "checkpoints").glob("*.damaged"))
+        if (killed / "config.toml").exists():
+            arguments = [killed]
+    finish(start(*arguments))
+    finish(process)
+    assert_same_runs(whole, killed)
+    return num_hit
+
+
+def test_killed_at_random_moments_a_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    num_hit = kill_and_resume(tmp_path, NUM_KILLS)
+    print(f"{num_hit} of {NUM_KILLS} kills hit the run")

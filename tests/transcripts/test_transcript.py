@@ -1,0 +1,109 @@
+"""Transcripts in the forms that players and scorers read."""
+
+import json
+
+import pytest
+
+from ds2.errors import InputError
+from ds2.transcripts.transcript import (
+    LineShape,
+    Transcript,
+    Word,
+    to_ctm,
+    to_json,
+    to_srt,
+    to_tsv,
+    to_txt,
+    to_vtt,
+)
+
+PLAIN = LineShape()
+
+
+def spoken(*words: tuple[str, float, float], language: str = "en") -> Transcript:
+    made = tuple(Word(text, start, end, 0.9) for text, start, end in words)
+    return Transcript(made, 4000.0, language)
+
+
+TWO = spoken(("we", 0.5, 0.61), ("met", 0.7, 1.0), ("again", 3.0, 3.456))
+
+
+def test_a_pause_makes_a_new_line() -> None:
+    assert to_txt(TWO, PLAIN) == "we met\nagain\n"
+
+
+def test_srt_by_hand() -> None:
+    assert to_srt(TWO, PLAIN) == (
+        "1\n00:00:00,500 --> 00:00:01,000\nwe met\n\n2\n00:00:03,000 --> 00:00:03,456\nagain\n\n"
+    )
+
+
+def test_vtt_by_hand() -> None:
+    assert to_vtt(TWO, PLAIN).startswith("WEBVTT\n\n00:00:00.500 --> 00:00:01.000\nwe met\n\n")
+
+
+def test_tsv_is_in_milliseconds() -> None:
+    assert to_tsv(TWO, PLAIN) == "start\tend\ttext\n500\t1000\twe met\n3000\t3456\tagain\n"
+
+
+def test_ctm_has_a_line_for_each_word() -> None:
+    assert to_ctm(TWO, "my file").splitlines()[0] == "my_file 1 0.500 0.110 we 0.9000"
+
+
+def test_json_holds_everything() -> None:
+    data = json.loads(to_json(TWO, PLAIN))
+    assert data["text"] == "we met again"
+    assert [segment["text"] for segment in data["segments"]] == ["we met", "again"]
+    assert data["segments"][1]["words"] == [
+        {"word": "again", "start": 3.0, "end": 3.456, "confidence": 0.9}
+    ]
+
+
+def test_hours_are_counted() -> None:
+    assert "01:01:01,250 --> " in to_srt(spoken(("late", 3661.25, 3662)), PLAIN)
+
+
+def test_mandarin_has_no_spaces_but_between_latin_words() -> None:
+    words = [("我", 0, 1), ("用", 1, 2), ("python", 2, 3), ("three", 3, 4), ("写", 4, 5)]
+    assert spoken(*words, language="zh").text == "我用python three写"
+
+
+def test_lines_are_no_wider_than_asked() -> None:
+    words = [(word, i / 10, i / 10 + 0.1) for i, word in enumerate(["one", "two", "three", "four"])]
+    text = to_srt(spoken(*words), LineShape(max_line_width=8))
+    assert text == "1\n00:00:00,000 --> 00:00:00,400\none two\nthree\nfour\n\n"
+
+
+def test_a_full_subtitle_makes_room_for_the_next() -> None:
+    words = [(word, i / 10, i / 10 + 0.1) for i, word in enumerate(["one", "two", "three", "four"])]
+    text = to_srt(spoken(*words), LineShape(max_line_width=8, max_line_count=2))
+    assert "one two\nthree\n\n2\n00:00:00,300 --> 00:00:00,400\nfour\n" in text
+    text = to_srt(spoken(*words), LineShape(max_words_per_line=3))
+    assert "one two three\n\n2\n00:00:00,300 --> 00:00:00,400\nfour\n" in text
+
+
+def test_the_word_being_said_is_underlined() -> None:
+    text = to_vtt(spoken(("we", 0.5, 0.6), ("met", 0.7, 1.0)), LineShape(highlight_words=True))
+    assert text.split("\n\n")[1:4] == [
+        "00:00:00.500 --> 00:00:00.600\n<u>we</u> met",
+        "00:00:00.600 --> 00:00:00.700\nwe met",
+        "00:00:00.700 --> 00:00:01.000\nwe <u>met</u>",
+    ]
+
+
+def test_an_arrow_in_the_text_does_not_break_subtitles() -> None:
+    assert "a -> b" in to_srt(spoken(("a --> b", 0, 1)), PLAIN)
+
+
+def test_silence_is_an_empty_file_of_each_form() -> None:
+    silent = spoken()
+    assert (silent.text, to_txt(silent, PLAIN), to_srt(silent, PLAIN)) == ("", "", "")
+    assert to_vtt(silent, PLAIN) == "WEBVTT\n\n"
+    assert json.loads(to_json(silent, PLAIN))["segments"] == []
+
+
+def test_impossible_shapes_are_refused() -> None:
+    with pytest.raises(InputError, match="max_line_width: must be at least 1, not 0"):
+        LineShape(max_line_width=0)
+    with pytest.raises(InputError, match="max_line_count: needs max_line_width"):
+        LineShape(max_line_count=2)

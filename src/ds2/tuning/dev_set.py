@@ -17,7 +17,7 @@ from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
 from ds2.evaluation.evaluation import Rate, total
-from ds2.evaluation.metrics import EditCounts, align, bootstrap_interval, characters
+from ds2.evaluation.metrics import EditCounts, bootstrap_interval, characters, count_edits
 from ds2.manifest import Utterance
 from ds2.ngram.corpus import Report
 from ds2.recognition.recognizer import Recognizer
@@ -144,7 +144,7 @@ class DevSet:
     def counted(self, hypotheses: Iterable[Hypothesis]) -> tuple[EditCounts, ...]:
         """The errors of one hypothesis for each utterance."""
         pairs = zip(self.references, hypotheses, strict=True)
-        return tuple(align(reference, self.words(found)).counts for reference, found in pairs)
+        return tuple(count_edits(reference, self.words(found)) for reference, found in pairs)
 
     def greedy(self) -> Rate:
         """The error rate without beam and language model."""

@@ -14,7 +14,7 @@ def damaged(text: str, others: Sequence[str], language: str, rng: np.random.Gene
 
     others: where words are taken from, none of them empty. What comes back is never the text.
     """
-    words = list(text.split() if language == "en" else text.replace(" ", ""))
+    words = _words_of(text, language)
     foreign = _words_of(str(rng.choice(np.array(others, dtype=object))), language)
     separator = " " if language == "en" else ""
     for _ in range(10):

@@ -19,7 +19,7 @@ from ds2.serving.config import ServeSettings
 from ds2.serving.engine.metrics import CONTENT_TYPE
 from ds2.serving.engine.service import Service
 from ds2.serving.logs import log_to_stderr
-from ds2.serving.ray.board import Note, together
+from ds2.serving.ray.board import Note, merged_metrics
 from ds2.serving.server import Load, begun
 
 BEAT_S = 1.0
@@ -115,7 +115,7 @@ class Replica:
         del request
         assert self._service is not None
         notes = {**await self._link.notes(), self._link.name(): _note(self._service)}
-        text = together({name: note.metrics for name, note in notes.items()})
+        text = merged_metrics({name: note.metrics for name, note in notes.items()})
         return Response(text, media_type=CONTENT_TYPE)
 
 

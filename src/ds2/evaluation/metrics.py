@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
+from ds2.text.spacing import is_spaced
+
 Edit: TypeAlias = Literal["correct", "substitution", "deletion", "insertion"]
 
 _EDITS: Mapping[str, Edit] = MappingProxyType(
@@ -84,9 +86,7 @@ class Alignment:
 
 def word_errors(reference: str, hypothesis: str, language: str = "en") -> EditCounts:
     """Errors in words, which spaces part; a Mandarin text counts in characters."""
-    if language == "zh":
-        return character_errors(reference, hypothesis, language)
-    return count_edits(reference.split(), hypothesis.split())
+    return count_edits(units(reference, language), units(hypothesis, language))
 
 
 def character_errors(reference: str, hypothesis: str, language: str = "en") -> EditCounts:
@@ -96,7 +96,12 @@ def character_errors(reference: str, hypothesis: str, language: str = "en") -> E
 
 def characters(text: str, language: str) -> Sequence[str]:
     """What the character error rate counts: runs of spaces as one, in Mandarin none at all."""
-    return ("" if language == "zh" else " ").join(text.split())
+    return (" " if is_spaced(language) else "").join(text.split())
+
+
+def units(text: str, language: str) -> Sequence[str]:
+    """What the word error rate counts: words; in Mandarin, characters."""
+    return text.split() if is_spaced(language) else characters(text, language)
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Alignment:

@@ -24,6 +24,7 @@ from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.service import Service
 from ds2.serving.engine.session import StreamOptions
 from ds2.serving.wire import sockets
+from ds2.text.spacing import is_spaced
 from ds2.transcripts.events import Endpoint, Event, Final, Partial
 from ds2.transcripts.transcript import Transcript, together
 
@@ -152,7 +153,7 @@ class _Segments:
         """What an event is told as."""
         match event:
             case Partial():
-                return [online_result(event.text.strip(), self._index, self._start_s)]
+                return [online_result(event.text, self._index, self._start_s)]
             case Final(transcript):
                 self._final = transcript
             case Endpoint(time_s) if self._final is not None:
@@ -263,7 +264,7 @@ def offline_result(transcript: Transcript) -> dict[str, Any]:
 
 def _tokens(transcript: Transcript) -> list[str]:
     """The words; in a language with spaces each has one before it, as sherpa's pieces do."""
-    space = "" if transcript.language == "zh" else " "
+    space = " " if is_spaced(transcript.language) else ""
     return [space + word.text for word in transcript.words]
 
 

@@ -207,7 +207,7 @@ class _Talk:
         """A result if a segment has ended, else what is known of the one under way."""
         for event in events:
             if isinstance(event, Partial):
-                self._partial = event.text.strip()
+                self._partial = event.text
             elif isinstance(event, Final):
                 self._partial = ""
         finals = _finals(events)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ds2.serving.protocols.openai.answers import logprobs_of, spaced, usage
+from ds2.serving.protocols.openai.answers import logprobs_of, usage
 from ds2.serving.protocols.openai.realtime.settings import SessionSettings
 from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
 from ds2.transcripts.transcript import Transcript
@@ -70,7 +70,7 @@ class Turns:
             yield from self._start_speech(self._stream_start_s + event.time_s)
         elif isinstance(event, Partial):
             if not (self._requests and self._requests[0].kind == "clear"):
-                yield from self._tell(spaced(event.stable))
+                yield from self._tell(event.stable)
         elif isinstance(event, Final):
             self._transcript = event.transcript
         elif event.reason == "request" and self._requests:

@@ -118,7 +118,6 @@ def test_impossible_numbers_of_replicas_are_named(values: dict[str, int], told: 
         (["--ray", "--replicas", "2", "--max-replicas", "3"], "--replicas: is both"),
         (["--ray", "--min-replicas", "2"], "--min-replicas: needs --max-replicas"),
         (["--ray", "--min-replicas", "3", "--max-replicas", "2"], "--max-replicas: must be"),
-        (["--ray", "--vosk-port", "1"], "--ray: has one port only"),
         (["--ray", "--workers", "2"], "--ray: its replicas are processes"),
         (["--ray", "--port", "0"], "--port 0: not with --ray"),
     ],

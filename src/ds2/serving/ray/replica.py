@@ -20,7 +20,7 @@ from ds2.serving.engine.metrics import CONTENT_TYPE
 from ds2.serving.engine.service import Service
 from ds2.serving.logs import log_to_stderr
 from ds2.serving.ray.board import Note, merged_metrics
-from ds2.serving.server import Load, begun
+from ds2.serving.server import Load, start_service
 
 BEAT_S = 1.0
 """From one note on the board to the next."""
@@ -95,7 +95,7 @@ class Replica:
 
     def _begin(self) -> Service:
         log_to_stderr()
-        return begun(self._load, self._settings)
+        return start_service(self._load, self._settings)
 
     async def _tell(self, service: Service) -> None:
         """Pin a note at every beat, until the board says that it is time to drain."""

@@ -34,10 +34,8 @@ class Turns:
     joined, are its transcript.
     """
 
-    def __init__(self, settings: SessionSettings, *, flat: bool) -> None:
-        """flat: tell of items in the beta's shape."""
+    def __init__(self, settings: SessionSettings) -> None:
         self.settings = settings
-        self.flat = flat
         self.heard_s = 0.0  # audio appended so far, in all streams of the session
         self._stream_start_s = 0.0  # where in it the stream under way began
         self._turn_start_s = 0.0
@@ -142,7 +140,7 @@ class Turns:
             "item_id": item_id,
             "previous_item_id": previous_id,
         }
-        for kind in ("created",) if self.flat else ("added", "done"):
+        for kind in ("added", "done"):
             yield {
                 "type": f"conversation.item.{kind}",
                 "previous_item_id": previous_id,

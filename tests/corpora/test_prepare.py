@@ -169,18 +169,6 @@ def test_an4_is_read_without_lhotse(tmp_path: Path) -> None:
     assert len(read_audio(manifests["train"][0].audio_path)) == len(layouts.sing(0))
 
 
-def test_yesno_is_complete_with_sixty_recordings(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    layouts.yesno(tmp_path)
-    assert run("yesno", tmp_path) == 0
-    assert capsys.readouterr().err == ""
-    train, test = (read_manifest(tmp_path / f"{name}.jsonl") for name in ("train", "test"))
-    assert (len(train), len(test)) == (30, 30)
-    assert train[0].text == "NO NO NO NO NO NO NO NO"
-    assert train[0].language == "he"
-
-
 def test_ljspeech_is_one_split(tmp_path: Path) -> None:
     layouts.ljspeech(tmp_path)
     (name, utterances), *others = prepared("ljspeech", tmp_path).items()
@@ -463,10 +451,6 @@ def lose_talk(directory: Path) -> None:
     (root / "legacy/dev/sph/Speaker1_2010.sph").unlink()
 
 
-def lose_answer(directory: Path) -> None:
-    (layouts.yesno(directory) / "0_0_0_0_0_0_0_0.wav").unlink()
-
-
 def spoil_metadata(directory: Path) -> None:
     layouts.write_text(layouts.ljspeech(directory) / "metadata.csv", "LJ001-0001|Half")
 
@@ -553,11 +537,6 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lose_talk,
         "dev: 1 talks have no .sph file (first: DIR/TEDLIUM_release-3/legacy/dev/sph/"
         "Speaker1_2010.sph): fetch them, or move their .stm files away and use --allow-incomplete",
-    ),
-    "an answer is missing": (
-        "yesno",
-        lose_answer,
-        "DIR/waves_yesno: 60 recordings expected, 59 found: the copy is incomplete: fetch it again",
     ),
     "half a line": (
         "ljspeech",

@@ -14,7 +14,6 @@ from ds2.recognition.segments import words_of
 from ds2.text.alphabet import Alphabet
 from ds2.text.normalise import normalise
 from ds2.text.spacing import is_spaced, split_words
-from ds2.transcripts.transcript import Word
 
 SPACE = " "
 
@@ -28,10 +27,6 @@ class SpokenWord:
     end_s: float
     confidence: float
     log_prob: float  # of its frames and the silence after it, in natural logarithms
-
-    def as_word(self) -> Word:
-        """The same as part of a transcript."""
-        return Word(self.text, self.start_s, self.end_s, self.confidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,9 +136,9 @@ async def connect(
         "partials": partials,
         "live": is_live,
     }
-    websocket = await _opened(url, api_key, ssl)
+    websocket = await _open_connection(url, api_key, ssl)
     try:
-        yield RemoteStream(websocket, await _started(websocket, start))
+        yield RemoteStream(websocket, await _start_stream(websocket, start))
     finally:
         await websocket.close()
 
@@ -176,7 +176,9 @@ async def _send_all(stream: RemoteStream, source: Source) -> None:
         raise
 
 
-async def _opened(url: str, api_key: str | None, ssl: SSLContext | None) -> ClientConnection:
+async def _open_connection(
+    url: str, api_key: str | None, ssl: SSLContext | None
+) -> ClientConnection:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     options: dict[str, Any] = {"ssl": ssl} if ssl else {}
     try:
@@ -195,7 +197,7 @@ async def _opened(url: str, api_key: str | None, ssl: SSLContext | None) -> Clie
         raise ServerError(f"{url}: cannot be reached: {reason}") from None
 
 
-async def _started(websocket: ClientConnection, start: dict[str, Any]) -> dict[str, Any]:
+async def _start_stream(websocket: ClientConnection, start: dict[str, Any]) -> dict[str, Any]:
     try:
         await websocket.send(json.dumps(start))
         message = json.loads(await websocket.recv())

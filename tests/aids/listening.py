@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ds2.recognition.recognizer import Recognizer
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.service import Service
-from ds2.serving.server import bound_socket, run_service
+from ds2.serving.server import bind_socket, run_service
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def serving(
 ) -> Iterator[tuple[str, Service]]:
     """The same, and its service, for a look inside."""
     service = Service(recognizers, settings or ServeSettings(drain_s=0.0))
-    listener = bound_socket("127.0.0.1", 0)
+    listener = bind_socket("127.0.0.1", 0)
     host, port = listener.getsockname()
     started = threading.Event()
     stop: list[asyncio.Event] = []

@@ -11,7 +11,7 @@ from numba import njit
 
 from aids.grams import FALLBACK, GENESIS, POEM, backed_off, build, grams_in
 from ds2.errors import InputError
-from ds2.ngram.binary import FORMAT_VERSION, HEADER_BYTES, PREFIX, ModelFacts, opened_model
+from ds2.ngram.binary import FORMAT_VERSION, HEADER_BYTES, PREFIX, ModelFacts, open_model
 from ds2.ngram.estimate import EstimateConfig
 from ds2.ngram.mixture import fit_weights, mixed, word_log_probs
 from ds2.ngram.model import NgramModel
@@ -207,7 +207,7 @@ def test_loading_reads_nothing_but_the_header(tmp_path: Path) -> None:
     build(tmp_path, GENESIS, EstimateConfig(3))
     data = (tmp_path / "lm.bin").read_bytes()
     blank = data[:HEADER_BYTES] + bytes(len(data) - HEADER_BYTES)
-    assert opened_model(blank, "blank").counts == (62, 128, 161)
+    assert open_model(blank, "blank").counts == (62, 128, 161)
 
 
 @pytest.fixture(scope="module")

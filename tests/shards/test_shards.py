@@ -458,7 +458,7 @@ def test_what_does_not_pass_is_told_at_once_and_what_does_not_end_after_some_att
         raise ConnectionResetError("connection reset")
 
     with pytest.raises(InputError, match=r"s3://b/k: cannot be read: connection reset \(5 att"):
-        storage.persistently(fail, "s3://b/k")
+        storage.keep_trying(fail, "s3://b/k")
     assert len(tried) == 5
     with pytest.raises(InputError, match="there is no such file"):
         storage.read_whole(str(tmp_path / "none"))

@@ -20,7 +20,7 @@ from ds2.ngram.model import NgramModel
 from ds2.recognition.recognizer import Recognizer
 from ds2.text.alphabet import Alphabet, english_characters, mandarin_characters
 from ds2.tuning.candidates import FORBIDDEN, Pool
-from ds2.tuning.dev_set import DevSet, LogProbs, Outputs, Trial, heard, references_of
+from ds2.tuning.dev_set import DevSet, LogProbs, Outputs, Trial, hear, references_of
 from ds2.tuning.search import Grid, search
 from ds2.tuning.tune import tune
 from ds2.tuning.widths import WidthTrial, narrowest, try_widths
@@ -72,7 +72,7 @@ def dev() -> Iterator[DevSet]:
 
 def errors_at(dev: DevSet, lm: NgramModel, alpha: float, beta: float, price: float | None) -> int:
     point = replace(FIRST, lm_weight=alpha, word_bonus=beta, unknown_word_score=price)
-    decoded = dev.decoded(BeamSearch(ALPHABET, point, lm), report=silent)
+    decoded = dev.decode(BeamSearch(ALPHABET, point, lm), report=silent)
     return sum(count.num_errors for count in dev.counted(best[0] for best in decoded))
 
 
@@ -107,7 +107,7 @@ def test_weighing_the_texts_of_a_decoding_gives_its_errors(
 ) -> None:
     point = replace(FIRST, lm_weight=0.7, word_bonus=0.5, unknown_word_score=price)
     pool = Pool(dev, lm)
-    best = pool.add(dev.decoded(BeamSearch(ALPHABET, point, lm), n=50, report=silent))
+    best = pool.add(dev.decode(BeamSearch(ALPHABET, point, lm), n=50, report=silent))
     weights = np.array([[1.0, 0.7, 0.5, FORBIDDEN if price is None else price]])
     expected = [count.num_errors for count in dev.counted(best)]
     assert pool.errors(weights)[:, 0].tolist() == expected
@@ -116,9 +116,9 @@ def test_weighing_the_texts_of_a_decoding_gives_its_errors(
 def test_texts_that_come_again_are_not_kept_twice(dev: DevSet, lm: NgramModel) -> None:
     pool = Pool(dev, lm)
     beams = BeamSearch(ALPHABET, FIRST, lm)
-    pool.add(dev.decoded(beams, n=50, report=silent))
+    pool.add(dev.decode(beams, n=50, report=silent))
     size = len(pool)
-    pool.add(dev.decoded(beams, n=50, report=silent))
+    pool.add(dev.decode(beams, n=50, report=silent))
     assert len(pool) == size
 
 
@@ -227,7 +227,7 @@ def test_recordings_are_heard_once_by_any_number_of_threads(
     assert references == (("god", "said", "two"),) * 3
     with Outputs(len(ALPHABET)) as one, Outputs(len(ALPHABET)) as other:
         for num_threads, outputs in enumerate((one, other), 1):
-            dev = heard(
+            dev = hear(
                 *(recognizer, utterances, references, outputs),
                 num_threads=num_threads,
                 report=silent,
@@ -244,4 +244,4 @@ def test_a_recording_that_cannot_be_read_is_named(recognizer: Recognizer, tmp_pa
     references = references_of(utterances, recognizer.bundle.alphabet)
     utterances[1].audio_path.write_bytes(b"")
     with Outputs(len(ALPHABET)) as outputs, pytest.raises(InputError, match=r"2.wav:2: .* empty"):
-        heard(recognizer, utterances, references, outputs, report=silent)
+        hear(recognizer, utterances, references, outputs, report=silent)

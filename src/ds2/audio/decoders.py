@@ -17,7 +17,7 @@ import soundfile
 from ds2.audio.headers import claimed_ratio, is_mpeg_wav, mp3_tells_length, ogg_end
 from ds2.audio.pcm import check_form, mono
 from ds2.audio.resampling import Waveform
-from ds2.audio.sources import Pipe, Seekable, Source, is_mp4, opened
+from ds2.audio.sources import Pipe, Seekable, Source, is_mp4, open_source
 from ds2.errors import InputError
 
 READ_FRAMES = 8192  # decoded at once; also how finely the end of a damaged file is told
@@ -172,7 +172,7 @@ class _FFmpeg:
 def open_decoder(source: Source, name: str) -> Iterator[Decoder]:
     """The recording, opened by the library that reads it."""
     with ExitStack() as stack:
-        file, head = opened(source, stack)
+        file, head = open_source(source, stack)
         decoder = _open_soundfile(file, head, name, stack) or _open_ffmpeg(file, head, name, stack)
         check_form(decoder.info.sample_rate_hz, decoder.info.num_channels, name)
         yield decoder

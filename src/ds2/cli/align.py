@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
     if args.output is not None:
         make_directory(args.output)
-    results = _aligned(aligner, utterances, args)
+    results = _align_all(aligner, utterances, args)
     for name, utterance, result in zip(_names(utterances), utterances, results, strict=True):
         if isinstance(result, InputError):
             problems.append(f"{utterance.where}: {result}")
@@ -106,7 +106,7 @@ def _names(utterances: "Sequence[Utterance]") -> Iterator[str]:
         yield free
 
 
-def _aligned(
+def _align_all(
     aligner: "Aligner", utterances: "Sequence[Utterance]", args: argparse.Namespace
 ) -> "Iterator[AlignedText | InputError]":
     """Results in the order of the utterances, under a progress bar on a terminal."""
@@ -114,7 +114,7 @@ def _aligned(
 
     from ds2.text.alphabet import UnspellableError
 
-    def result_of(utterance: "Utterance") -> "AlignedText | InputError":
+    def align_one(utterance: "Utterance") -> "AlignedText | InputError":
         try:
             text = _text_of(utterance, aligner.bundle.language, is_raw=args.raw_text)
             return aligner.align(utterance, text)
@@ -125,10 +125,10 @@ def _aligned(
             return error
 
     if args.jobs == 1 or len(utterances) == 1:
-        yield from tracked(map(result_of, utterances), "aligning", len(utterances))
+        yield from tracked(map(align_one, utterances), "aligning", len(utterances))
         return
     with ThreadPoolExecutor(args.jobs) as executor:
-        yield from tracked(executor.map(result_of, utterances), "aligning", len(utterances))
+        yield from tracked(executor.map(align_one, utterances), "aligning", len(utterances))
 
 
 def _text_of(utterance: "Utterance", language: str, *, is_raw: bool) -> str:

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     language = recognizer.bundle.language
     start_s = time.perf_counter()
     scored = []
-    for index, transcript in _recognised(recognizer, utterances, args):
+    for index, transcript in _recognise(recognizer, utterances, args):
         utterance = utterances[index]
         reference = utterance.text or ""
         if not args.raw_text:
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     _write(evaluation, args)
 
 
-def _recognised(
+def _recognise(
     recognizer: "Recognizer", utterances: "Sequence[Utterance]", args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript]]":
     """Transcripts under a progress bar. Raises InputError for a recording that cannot be read."""

@@ -39,20 +39,20 @@ def run(args: argparse.Namespace) -> None:
     """Listen until Ctrl-C."""
     from ds2.recognition.endpoint import EndpointRules
 
-    sounddevice = _sounddevice()
+    sounddevice = _import_sounddevice()
     recognizer = load_recognizer(args)
     rules = None if args.no_endpoints else EndpointRules()
     stream = recognizer.stream(endpoints=rules, voice=detector(args))
     text = live_text()
     try:
-        for block in _microphone(sounddevice, args.device):
+        for block in _record(sounddevice, args.device):
             text.show(stream.feed(block))
     except KeyboardInterrupt:
         stream.finish()
         text.show(stream.take_events())
 
 
-def _sounddevice() -> Any:
+def _import_sounddevice() -> Any:
     """The library. Raises InputError where it, or PortAudio, is missing."""
     try:
         import sounddevice
@@ -63,7 +63,7 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
-def _microphone(sounddevice: Any, device: str | None) -> "Iterator[Waveform]":
+def _record(sounddevice: Any, device: str | None) -> "Iterator[Waveform]":
     """Blocks of (N,) samples at 16 kHz, without end. Raises InputError without a microphone."""
     from ds2.audio import SAMPLE_RATE_HZ
 

@@ -60,10 +60,10 @@ def _tune(args: argparse.Namespace) -> None:
     from ds2.manifest import read_manifest
     from ds2.model.bundle_lm import check_writable
     from ds2.recognition.recognizer import Recognizer
-    from ds2.tuning.dev_set import Outputs, heard, references_of
+    from ds2.tuning.dev_set import Outputs, hear, references_of
     from ds2.tuning.tune import tune
 
-    bundle, source, lm = _models(args)
+    bundle, source, lm = _load_models(args)
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     references = references_of(utterances, bundle.alphabet)
     if not args.no_write:
@@ -74,7 +74,7 @@ def _tune(args: argparse.Namespace) -> None:
     recognizer = Recognizer(bundle, greedy=True)
     with Outputs(len(bundle.alphabet)) as outputs:
         with progress() as report:
-            dev = heard(
+            dev = hear(
                 recognizer, utterances, references, outputs, num_threads=args.jobs, report=report
             )
             tuned = tune(
@@ -84,7 +84,7 @@ def _tune(args: argparse.Namespace) -> None:
     _write(args, bundle, source, dev, tuned)
 
 
-def _models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
+def _load_models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
     """The bundle, the language model's file and the language model. Raises InputError."""
     from ds2.model.bundle import find_bundle, load_bundle
     from ds2.ngram.model import NgramModel

@@ -29,7 +29,7 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def transcribed_remotely(
+def transcribe_remotely(
     names: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
     """Each recording's index and transcript, or what is wrong with it, in their order.

@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> None:
     models = _named(args.models)
     if args.ray is None:
         _refuse_ray_options(args)
-        serve(partial(_loaded, models, args), settings)
+        serve(partial(_load, models, args), settings)
     else:
         _serve_on_ray(models, args, settings)
 
@@ -161,7 +161,7 @@ def _serve_on_ray(
     from ds2.serving.ray.deployment import LOCAL, Scale, serve_on_ray
 
     if args.ray == LOCAL:  # the models of another machine are its own affair
-        models = {name: str(_found(path)) for name, path in models.items()}
+        models = {name: str(_find(path)) for name, path in models.items()}
     given = {name: value for name, value in vars(args).items() if name in RAY_OPTIONS}
     if "replicas" in given:
         number = given.pop("replicas")
@@ -176,10 +176,10 @@ def _serve_on_ray(
         scale = Scale(address=args.ray, **given)
     except ValueError as error:
         raise _naming_option(error) from None
-    serve_on_ray(partial(_loaded, models, args), settings, scale)
+    serve_on_ray(partial(_load, models, args), settings, scale)
 
 
-def _found(path: str) -> Path:
+def _find(path: str) -> Path:
     """A model's directory, whatever directory its user is in. Raises InputError."""
     from ds2.model.bundle import find_bundle
 
@@ -229,7 +229,7 @@ def _named(models: list[str]) -> dict[str, str]:
     return named
 
 
-def _loaded(models: Mapping[str, str], args: argparse.Namespace) -> "dict[str, Recognizer]":
+def _load(models: Mapping[str, str], args: argparse.Namespace) -> "dict[str, Recognizer]":
     """The recognisers; what is asked of the search is asked of each."""
     num_threads = getattr(args, "num_threads", 1)
     return {

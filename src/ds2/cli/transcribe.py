@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.decoding import add_decoding, load_recognizer
 from ds2.cli.live import add_vad, detector, play
-from ds2.cli.remote import add_server, transcribed_remotely
+from ds2.cli.remote import add_server, transcribe_remotely
 from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
@@ -104,14 +104,14 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.raw and args.recordings != ["-"]:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
-    names, problems = _found(args.recordings)
+    names, problems = _find_recordings(args.recordings)
     if args.vad and not args.stream:
         raise InputError("--vad: is for --stream: a recording as a whole has no endpoints")
     if args.stream:
         return _play(names, problems, args)
     if args.output is None:
         _check_printable(args.format, len(names))
-    results = _results(names, args)
+    results = _transcribe_all(names, args)
     if args.output is not None:
         make_directory(args.output)
     outputs = _output_names(names)
@@ -145,12 +145,12 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
     return 2 if problems else 0
 
 
-def _results(
+def _transcribe_all(
     names: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
     """Results to be written one after another, from the model that is loaded here or a server's."""
     if args.server:
-        return transcribed_remotely(names, args)
+        return transcribe_remotely(names, args)
     if args.model is None:
         raise InputError("-m: is missing: name a bundle's directory, en or zh; or a --server")
     recognizer = load_recognizer(
@@ -158,7 +158,7 @@ def _results(
         num_threads=max(1, args.jobs // len(names)),
         num_alternatives=args.alternatives - 1,
     )
-    return _transcribed(recognizer, names, args)
+    return _transcribe(recognizer, names, args)
 
 
 def _check_printable(form: str, num_recordings: int) -> None:
@@ -172,7 +172,7 @@ def _check_printable(form: str, num_recordings: int) -> None:
         )
 
 
-def _found(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def _find_recordings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The recordings that the arguments name, and what is wrong with others."""
     from ds2.audio import find_audio
 
@@ -208,12 +208,12 @@ def _output_names(names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _transcribed(
+def _transcribe(
     recognizer: "Recognizer", names: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
     """Results in the order of the recordings, under a progress bar on a terminal."""
     if names == ["-"]:
-        yield 0, _from_standard_input(recognizer, args)
+        yield 0, _transcribe_standard_input(recognizer, args)
         return
     recordings = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
     results = recognizer.transcribe_many(
@@ -232,7 +232,7 @@ def _transcribed(
             next_index += 1
 
 
-def _from_standard_input(
+def _transcribe_standard_input(
     recognizer: "Recognizer", args: argparse.Namespace
 ) -> "Transcript | InputError":
     from ds2.audio import pcm_blocks

@@ -36,14 +36,14 @@ def add_lm(path: Path, source: Path, decoding: BeamSettings) -> Bundle:
     model.require(bundle.alphabet.word_unit, bundle.alphabet.language)
     model.verify()
     check_writable(path)
-    with _as_binary(source, model) as binary, _told(path):
+    with _as_binary(source, model) as binary, _naming(path):
         with atomic_write(path / LM, "wb") as file:
-            lm = _copied(binary, file)
+            lm = _copy(binary, file)
             file.flush()
             os.fsync(file.fileno())  # a full disk shows here, while the old one is still named
             if bundle.lm:
-                _name(path, None, None)
-        _name(path, lm, decoding)
+                _write_names(path, None, None)
+        _write_names(path, lm, decoding)
     return load_bundle(path)
 
 
@@ -53,8 +53,8 @@ def change_decoding(path: Path, decoding: BeamSettings) -> Bundle:
     if bundle.lm is None:
         raise InputError(f"{path}: holds no language model: add one with `ds2 bundle add-lm`")
     check_writable(path)
-    with _told(path):
-        _name(path, bundle.lm, decoding)
+    with _naming(path):
+        _write_names(path, bundle.lm, decoding)
     return load_bundle(path)
 
 
@@ -64,8 +64,8 @@ def remove_lm(path: Path) -> Bundle:
     if bundle.lm is None and not (path / LM).exists():
         raise InputError(f"{path}: holds no language model")
     check_writable(path)
-    with _told(path):
-        _name(path, None, None)
+    with _naming(path):
+        _write_names(path, None, None)
         (path / LM).unlink(missing_ok=True)
     return load_bundle(path)
 
@@ -77,7 +77,7 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """What the system has against writing, as InputError."""
     try:
         yield
@@ -98,7 +98,7 @@ def _as_binary(source: Path, model: NgramModel) -> Iterator[Path]:
         yield path
 
 
-def _copied(source: Path, target: IO[bytes]) -> LmFacts:
+def _copy(source: Path, target: IO[bytes]) -> LmFacts:
     """Copy a model's file; returns how to know it again."""
     whole, header = hashlib.sha256(), hashlib.sha256()
     num_bytes = 0
@@ -112,6 +112,6 @@ def _copied(source: Path, target: IO[bytes]) -> LmFacts:
     return LmFacts(num_bytes, header.hexdigest(), whole.hexdigest())
 
 
-def _name(path: Path, lm: LmFacts | None, decoding: BeamSettings | None) -> None:
+def _write_names(path: Path, lm: LmFacts | None, decoding: BeamSettings | None) -> None:
     """Say in bundle.json which language model the bundle has."""
     write_facts(path, with_lm(read_facts(path), lm, decoding))

@@ -161,10 +161,10 @@ def map_model(path: Path) -> MappedModel:
     Raises InputError for a file that is of another kind, of a later version, or cut short.
     """
     with path.open("rb") as file:
-        return opened_model(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
+        return open_model(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
 
 
-def opened_model(data: bytes | mmap.mmap, where: str) -> MappedModel:
+def open_model(data: bytes | mmap.mmap, where: str) -> MappedModel:
     """The model in these bytes; see `map_model`."""
     if len(data) < HEADER_BYTES:
         raise InputError(f"{where}: is cut short: copy or build it again")

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 def serve(load: Load, settings: ServeSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises InputError if a port or file cannot be used."""
     _check_tls(settings)
-    listener = bound_socket(settings.host, settings.port)
+    listener = bind_socket(settings.host, settings.port)
     log_to_stderr()
     if settings.host not in ("127.0.0.1", "::1", "localhost") and not settings.api_keys:
         logger.warning("open to everybody who can reach this host: set API keys")
@@ -140,7 +140,7 @@ def _watch_signals() -> asyncio.Event:
     return stopping
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises InputError if the port is taken, or not ours to take."""
     bound = None
     try:
@@ -178,7 +178,7 @@ def _supervise(load: Load, settings: ServeSettings, listener: socket.socket) -> 
         signal.signal(number, lambda *_: stopping.append(1))
 
     def start_worker() -> tuple[BaseProcess, float]:
-        process = spawning.Process(target=_worker, args=(load, settings, listener))
+        process = spawning.Process(target=_run_worker, args=(load, settings, listener))
         process.start()
         return process, time.monotonic()
 
@@ -206,7 +206,7 @@ def _supervise(load: Load, settings: ServeSettings, listener: socket.socket) -> 
         sys.exit(1)
 
 
-def _worker(load: Load, settings: ServeSettings, listener: socket.socket) -> None:
+def _run_worker(load: Load, settings: ServeSettings, listener: socket.socket) -> None:
     log_to_stderr()
     with contextlib.suppress(KeyboardInterrupt):
         _work(load, settings, listener)

@@ -112,7 +112,7 @@ class DevSet:
         """Of all references."""
         return max(1, sum(map(len, self.references)))
 
-    def decoded(
+    def decode(
         self,
         search: BeamSearch,
         *,
@@ -160,7 +160,7 @@ def references_of(
     return tuple(tuple(units(text, alphabet.language)) for text in texts)
 
 
-def heard(
+def hear(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
     references: tuple[tuple[str, ...], ...],

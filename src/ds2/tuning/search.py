@@ -129,7 +129,7 @@ def search(
         settings = waiting.pop(0)
         beams = BeamSearch(dev.alphabet, settings, lm)
         start_s = time.perf_counter()
-        decoded = dev.decoded(
+        decoded = dev.decode(
             beams,
             n=NUM_BEST,
             num_threads=num_threads,

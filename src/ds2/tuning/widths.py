@@ -49,7 +49,7 @@ def try_widths(
         start_s = time.perf_counter()
         best = [
             hypotheses[0]
-            for hypotheses in dev.decoded(
+            for hypotheses in dev.decode(
                 search, num_threads=num_threads, stage=f"beam {width}", report=report
             )
         ]

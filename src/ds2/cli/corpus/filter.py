@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.corpus.work import add_workers, results_beside, told, utterances_of, workers_of
+from ds2.cli.corpus.work import add_workers, print_errors, results_beside, utterances_of, workers_of
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,19 +77,19 @@ def act(args: argparse.Namespace) -> int:
         classifier = Classifier.load(args.classifier)
     elif args.trusted is not None:
         trusted = utterances_of(args.trusted)
-        with _scored(_with_damage(trusted, args), args, ".trusted") as rows:
+        with _score(_with_damage(trusted, args), args, ".trusted") as rows:
             classifier = _learn(trusted, rows, args)
     else:
         classifier = None
     candidates = utterances if classifier else _with_damage(utterances, args)
-    with _scored(candidates, args, "") as rows:
+    with _score(candidates, args, "") as rows:
         classifier = classifier or _learn(utterances, rows, args)
         judged = [index for index, row in enumerate(rows) if "error" not in row]
         if not judged:
             raise InputError(f"{args.manifest}: nothing can be judged: {rows[0]['error']}")
         features = np.array([rows[index]["features"][0] for index in judged])
         _write(utterances, judged, classifier.probabilities(features), args)
-    return told([row["error"] for row in rows if "error" in row])
+    return print_errors([row["error"] for row in rows if "error" in row])
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -138,7 +138,7 @@ def _with_damage(utterances: "Sequence[Utterance]", args: argparse.Namespace) ->
 
 
 @contextmanager
-def _scored(
+def _score(
     utterances: "list[Utterance]", args: argparse.Namespace, suffix: str
 ) -> "Iterator[list[Fields]]":
     """What the model finds of each utterance; kept beside the output until that is written."""

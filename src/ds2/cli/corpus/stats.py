@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.corpus.work import told
+from ds2.cli.corpus.work import print_errors
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
 
@@ -77,7 +77,7 @@ def act(args: argparse.Namespace) -> int:
         _print_tables(description, described, args.by)
     if args.output is not None and not args.json:
         print(f"wrote {args.output}")
-    return _told(problems)
+    return _print_problems(problems)
 
 
 def _check_output(output: Path | None) -> None:
@@ -115,7 +115,7 @@ def _read(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ds2.corpora.statistics.stats import groups_by, heard_items
+    from ds2.corpora.statistics.stats import groups_by, listen_to_items
     from ds2.manifest import read_manifest
 
     num_heard = _num_heard(args.sound)
@@ -124,7 +124,7 @@ def _read(
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("listening", total=total)
-        items, problems = heard_items(
+        items, problems = listen_to_items(
             utterances, options, num_heard, lambda: progress.advance(task)
         )
     if not items:
@@ -187,8 +187,8 @@ def _print_tables(
         console.print(f"and {len(described) - MAX_ROWS:,} more: --json and -o page.html have all")
 
 
-def _told(problems: "list[Problem]") -> int:
+def _print_problems(problems: "list[Problem]") -> int:
     shown = [f"{problem.where}: {problem.message}" for problem in problems[:MAX_PROBLEMS]]
     if len(problems) > len(shown):
         shown.append(f"and {len(problems) - len(shown):,} more recordings that cannot be read")
-    return told(shown)
+    return print_errors(shown)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.corpus.work import told
+from ds2.cli.corpus.work import print_errors
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
 
@@ -138,7 +138,9 @@ def _speak(
     print(f"{manifest}: {_summary(utterances, found)}")
     errors = [spoken.error for spoken in found if spoken.error]
     more = len(errors) - MAX_ERRORS
-    return told([*errors[:MAX_ERRORS], *([f"and {more:,} more lines left out"] * (more > 0))])
+    return print_errors(
+        [*errors[:MAX_ERRORS], *([f"and {more:,} more lines left out"] * (more > 0))]
+    )
 
 
 def _summary(utterances: "list[Utterance]", found: "list[Spoken]") -> str:

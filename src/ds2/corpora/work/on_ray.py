@@ -34,7 +34,7 @@ class RayActors:
 
         Raises InputError if there is no such cluster.
         """
-        ray = _started(self.address)
+        ray = _start_ray(self.address)
         try:
             num_workers = self.num_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
@@ -52,7 +52,7 @@ class RayActors:
             ray.shutdown()
 
 
-def _started(address: str) -> Any:
+def _start_ray(address: str) -> Any:
     """Ray, connected to the cluster."""
     try:
         import ray

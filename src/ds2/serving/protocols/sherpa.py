@@ -45,7 +45,7 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
     async with await service.open(options) as session, sockets.fed_by(session, read()):
         try:
             async for event in session.events():
-                await _send_all(websocket, segments.messages(event))
+                await _send_all(websocket, segments.take(event))
         finally:  # where the server ends the stream, too
             await _send_all(websocket, segments.last_messages())
         if not session.is_done:
@@ -80,8 +80,8 @@ class _Segments:
         self._start_s = 0.0
         self._final: Transcript | None = None  # not told: it may be the last
 
-    def messages(self, event: Event) -> list[dict[str, Any]]:
-        """What an event is told as."""
+    def take(self, event: Event) -> list[dict[str, Any]]:
+        """Take an event; returns what it is told as."""
         match event:
             case Partial():
                 return [online_result(event.text, self._index, self._start_s)]

@@ -94,7 +94,7 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
         await sockets.close(websocket)
     except Refused as refused:
         with suppress(WebSocketDisconnect, RuntimeError):
-            await sockets.send(websocket, await talk.last_words() | {"error": refused.message})
+            await sockets.send(websocket, await talk.hear_out() | {"error": refused.message})
         raise
     finally:
         talk.close()
@@ -132,7 +132,7 @@ class _Talk:
             return await self._reset()
         raise Refused(400, 'a text message must hold "config", "eof" or "reset"')
 
-    async def last_words(self) -> dict[str, Any]:
+    async def hear_out(self) -> dict[str, Any]:
         """A result of what has been heard and not told, where a stream comes to grief."""
         events: list[Event] = []
         if self._session is not None:
@@ -161,12 +161,12 @@ class _Talk:
         data = self._header.feed(data)
         if self._header.is_waiting:
             return {"partial": ""}
-        session = await self._opened()
+        session = await self._open_session()
         await session.feed(self._samples.feed(data))
-        await session.caught_up()
+        await session.catch_up()
         return self._reply(session.take_events())
 
-    async def _opened(self) -> Session:
+    async def _open_session(self) -> Session:
         if self._session is None:
             form = self._header.form
             if form is not None:
@@ -190,7 +190,7 @@ class _Talk:
         if self._session is None:
             return result([], self._config)
         await self._session.flush()
-        await self._session.caught_up()
+        await self._session.catch_up()
         finals = _finals(self._session.take_events())
         self._partial = ""
         return result(finals, self._config)

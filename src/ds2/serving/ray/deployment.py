@@ -16,7 +16,7 @@ from ds2.serving.engine.service import LAST_WORDS_S
 from ds2.serving.logs import log_to_stderr
 from ds2.serving.ray.board import Board, Note
 from ds2.serving.ray.replica import BEAT_S, Replica
-from ds2.serving.server import Load, bound_socket
+from ds2.serving.server import Load, bind_socket
 
 LOCAL = "local"
 """Not the address of a cluster: one is started on this machine, for as long as it is needed."""
@@ -55,19 +55,19 @@ def serve_on_ray(load: Load, settings: ServeSettings, scale: Scale) -> None:
     """Serve until SIGTERM or SIGINT. Raises InputError if there is no such cluster."""
     _check(settings)
     if scale.address == LOCAL:  # else it is another machine's port
-        bound_socket(settings.host, settings.port).close()
+        bind_socket(settings.host, settings.port).close()
     log_to_stderr()
     with _cluster(settings, scale) as ray:
         from ray import serve
 
         serve.start(proxy_location="EveryNode", http_options=_http_options(settings))
-        board = _new_board(ray)
+        board = _make_board(ray)
         try:
             serve.run(_application(serve, load, settings, scale), name=NAME, route_prefix="/")
             scheme = "https" if settings.tls_cert else "http"
             place = f"{scheme}://{settings.host}:{settings.port}"
             logger.info("listening on %s with replicas on Ray", place)
-            stopping = _signalled()
+            stopping = _watch_signals()
             while not stopping.wait(0.5):
                 pass
             stopping.clear()
@@ -114,7 +114,7 @@ def _cluster(settings: ServeSettings, scale: Scale) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _new_board(ray: Any) -> Any:
+def _make_board(ray: Any) -> Any:
     """The board's handle; it takes the place of one that a killed server has left."""
     with contextlib.suppress(ValueError):
         ray.kill(ray.get_actor(BOARD, NAME))
@@ -204,7 +204,7 @@ def _http_options(settings: ServeSettings) -> dict[str, Any]:
     return options
 
 
-def _signalled() -> threading.Event:
+def _watch_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -63,7 +63,7 @@ class Replica:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._start(receive, send)
             return
         assert self._app is not None
         assert self._metrics_app is not None
@@ -78,7 +78,7 @@ class Replica:
         else:
             await self._app(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _start(self, receive: Receive, send: Send) -> None:
         await receive()
         service = await asyncio.to_thread(self._begin)
         self._service = service

@@ -30,7 +30,7 @@ from ds2.serving.protocols.openai.form import (
     receive_form,
 )
 from ds2.serving.protocols.openai.parameters import find_model, hot_phrases
-from ds2.serving.wire.uploads import while_wanted
+from ds2.serving.wire.uploads import run_while_wanted
 from ds2.text.spacing import join_words
 from ds2.transcripts.events import Event, Final, Partial
 from ds2.transcripts.transcript import Transcript, together
@@ -100,9 +100,9 @@ async def _respond(request: Request, service: Service, form: FormData) -> Respon
     if asked.stream:
         events = service.transcribe_events(asked.file, options)
         # What is wrong with the recording shows here, while an answer can still be an error.
-        first = await while_wanted(request, anext(events, None))
+        first = await run_while_wanted(request, anext(events, None))
         return _event_stream(asked, form, card.language, first, events)
-    transcript = await while_wanted(request, service.transcribe(asked.file, options))
+    transcript = await run_while_wanted(request, service.transcribe(asked.file, options))
     return await asyncio.to_thread(_answer, asked, card, transcript)  # of hours, maybe
 
 

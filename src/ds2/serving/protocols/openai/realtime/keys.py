@@ -39,7 +39,7 @@ async def create_client_secret(
 ) -> Response:
     """Answer with a key, and the session that it opens."""
     try:
-        body = await _json_body(request)
+        body = await _receive_json(request)
         session = body.get("session") or {}
         if not isinstance(session, Mapping):
             raise Refused(400, "session: must be an object", "session")
@@ -58,7 +58,7 @@ async def create_client_secret(
     return JSONResponse({"value": value, "expires_at": expires_at, "session": told})
 
 
-async def _json_body(request: Request) -> Mapping[str, Any]:
+async def _receive_json(request: Request) -> Mapping[str, Any]:
     """The body; an empty one is an empty object. Raises Refused."""
     data = b""
     async for piece in request.stream():

@@ -105,7 +105,7 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="
 @needs_ray
 def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """In a process of its own: Ray leaves threads behind, and its workers must find the work."""
-    script = ROOT / "tests" / "ray_workers.py"
+    script = ROOT / "tests" / "aids" / "ray_workers.py"
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
         capture_output=True,

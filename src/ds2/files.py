@@ -36,6 +36,12 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     sync_directory(path.parent)
 
 
+def check_output(path: Path) -> None:
+    """Raise InputError if no file can be written there: before the work, not after it."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written: name a file where one may be")
+
+
 def sync_directory(path: Path) -> None:
     """Make renames inside the directory survive a power cut, where the system allows it."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows opens no directories

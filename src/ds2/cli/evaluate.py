@@ -71,9 +71,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> None:
     """Recognise, compare, print, write."""
     from ds2.evaluation.evaluation import Evaluation, score
+    from ds2.files import check_output
     from ds2.manifest import read_manifest
     from ds2.text.normalise import normalise
 
+    for path in filter(None, (args.html, args.json)):
+        check_output(path)
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     for utterance in utterances:
         if not utterance.text:

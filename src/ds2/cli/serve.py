@@ -62,8 +62,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_places(group: "argparse._ArgumentGroup") -> None:
     _add(group, "host", str, "ADDRESS", "to listen on (127.0.0.1); 0.0.0.0 is all")
     _add(group, "port", int, "N", "of everything (8000); 0 is any that is free")
-    _add(group, "vosk-port", int, "N", "one more, for clients of vosk-server (theirs is 2700)")
-    _add(group, "sherpa-port", int, "N", "one more, for clients of sherpa-onnx (theirs is 6006)")
     _add(group, "tls-cert", Path, "FILE", "certificates, PEM; with --tls-key")
     _add(group, "tls-key", Path, "FILE", "their private key")
 

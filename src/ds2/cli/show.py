@@ -30,14 +30,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> None:
     """Recognise, draw, write."""
     from ds2.audio import read_audio
+    from ds2.evaluation.figure import check_figure, write_figure
     from ds2.evaluation.picture import draw_recognition
-    from ds2.files import atomic_write
     from ds2.model.features import log_spectrogram
     from ds2.recognition.recognizer import Recognizer
 
-    form = args.output.suffix.lstrip(".").lower()
-    if form not in ("png", "svg", "pdf", "jpg"):
-        raise InputError(f"{args.output}: must end in .png, .svg, .pdf or .jpg")
+    check_figure(args.output)
     if not 0 < args.duration <= LONGEST_S:
         raise InputError(f"--duration {args.duration:g}: must be above 0 and at most {LONGEST_S:g}")
     waveform = read_audio(args.recording, offset_s=args.offset, duration_s=args.duration)
@@ -50,6 +48,5 @@ def run(args: argparse.Namespace) -> None:
         recognizer.bundle.alphabet,
         f"{args.recording}   {recognizer.bundle.path}",
     )
-    with atomic_write(args.output, "wb") as file:
-        figure.savefig(file, format=form, dpi=110)
+    write_figure(figure, args.output, dpi=110)
     print(args.output)

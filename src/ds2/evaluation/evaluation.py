@@ -12,8 +12,8 @@ from ds2.evaluation.metrics import (
     align,
     bootstrap_interval,
     character_errors,
-    characters,
     most_confused,
+    units,
 )
 from ds2.manifest import Utterance
 
@@ -56,21 +56,14 @@ def score(
     utterance: Utterance, duration_s: float, reference: str, hypothesis: str, language: str
 ) -> Scored:
     """Compare one hypothesis with its reference, both in the alphabet's style."""
-    split: Callable[[str], Sequence[str]] = str.split
-    if language == "zh":
-        split = _mandarin_characters
     return Scored(
         utterance,
         duration_s,
         reference,
         hypothesis,
-        align(split(reference), split(hypothesis)),
+        align(units(reference, language), units(hypothesis, language)),
         character_errors(reference, hypothesis, language),
     )
-
-
-def _mandarin_characters(text: str) -> Sequence[str]:
-    return characters(text, "zh")
 
 
 @dataclass(frozen=True)

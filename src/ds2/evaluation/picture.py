@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ
-from ds2.errors import InputError
+from ds2.evaluation.figure import drawable, import_figure
 from ds2.text.alphabet import Alphabet
 from ds2.transcripts.transcript import Transcript
 
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
 MAX_ROWS = 60
 """Labels drawn at most; the most probable ones win."""
 
-CJK_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "Droid Sans Fallback",
-)
-
 
 def draw_recognition(
     waveform: NDArray[np.float32],
@@ -37,7 +26,7 @@ def draw_recognition(
     alphabet: Alphabet,
     title: str,
 ) -> "Figure":
-    """Draw one recognised recording; `figure.savefig(path)` writes it.
+    """Draw one recognised recording; `write_figure` writes it.
 
     waveform: (N,) float32, 16 kHz.
     features: (T, F), the model's input.
@@ -55,19 +44,6 @@ def draw_recognition(
     axes[2].set_xlabel("time (s)")
     axes[2].set_xlim(0, duration_s)
     return figure
-
-
-def import_figure() -> "type[Figure]":
-    """matplotlib's figure, with fonts for Chinese. Raises InputError if it is not installed."""
-    try:
-        from matplotlib import font_manager, rcParams
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise InputError("drawing needs matplotlib: pip install 'ds2[show]'") from None
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    found = [name for name in CJK_FONTS if name in installed]
-    rcParams["font.family"] = ["DejaVu Sans", *found]
-    return Figure
 
 
 def _draw_waveform(axes: "Axes", waveform: NDArray[np.float32], transcript: Transcript) -> None:
@@ -138,14 +114,3 @@ def _rows_to_draw(probabilities: NDArray[np.float32]) -> list[int]:
     rows = [int(row) for row in np.argsort(-peaks)[: MAX_ROWS + 1] if row and peaks[row] > 0.05]
     first_peak = np.argmax(probabilities > 0.5 * peaks, axis=0)
     return [0, *sorted(rows, key=lambda row: int(first_peak[row]))]
-
-
-def drawable(symbol: str) -> str:
-    """The symbol, or its code point where no installed font can draw it; space as an open box."""
-    from matplotlib import rcParams
-
-    if symbol == " ":
-        return "\N{OPEN BOX}"
-    if len(rcParams["font.family"]) > 1 or all(ord(letter) < 0x2E80 for letter in symbol):
-        return symbol
-    return " ".join(f"U+{ord(letter):04X}" for letter in symbol)

@@ -10,6 +10,7 @@ from ds2.errors import InputError
 from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
 from ds2.model.features import FeatureStream, log_spectrogram
 from ds2.recognition.segments import Outputs, Segments
+from ds2.recognition.voice import listen
 from ds2.transcripts.events import Event
 from ds2.transcripts.transcript import Transcript
 
@@ -162,13 +163,24 @@ def advance(streams: Sequence[Stream]) -> None:
     if not streams:
         return
     num_frames = max(min(stream.chunk_frames, stream.num_frames_left) for stream in streams)
+    for stream, row in zip(streams, step_network(streams, num_frames), strict=True):
+        stream.take_outputs(row)
+
+
+def step_network(streams: Sequence[Stream], num_frames: int) -> NDArray[np.float32]:
+    """Move the network of each stream by so many frames; (B, T', V) log_probs for their decoders.
+
+    The rows of the states are copied: as views of the batch, an idle stream's would keep all of
+    it. That, and putting the batch together, takes less than a hundredth of the step's time.
+    """
+    listen([voice for stream in streams if (voice := stream.segments.voice)])
     frames = np.stack([stream.take_frames(num_frames) for stream in streams])
     lengths = np.array([stream.length for stream in streams], np.int64)
     state = gather_state([stream.state for stream in streams])
     log_probs, state = streams[0].model.step(frames, state, lengths)
-    for stream, row, own in zip(streams, log_probs, scatter_state(state), strict=True):
-        stream.state = own
-        stream.take_outputs(row)
+    for stream, own in zip(streams, scatter_state(state), strict=True):
+        stream.state = {name: value.copy() for name, value in own.items()}
+    return log_probs
 
 
 class WholeStream:

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from ds2.errors import InputError
+from ds2.text.spacing import join_words
 from ds2.text.spoken_english import spoken_english
 from ds2.text.spoken_mandarin import spoken_mandarin
 
@@ -35,7 +36,7 @@ def normalise(text: str, language: str) -> str:
         return " ".join(_without_punctuation(styled).split())
     if language == "zh":
         styled = spoken_mandarin(_simplified(_folded(text))).replace("〇", "零")
-        return _simplified(_joined(_without_punctuation(styled)))
+        return _simplified(join_words(_without_punctuation(styled).split(), language))
     raise InputError(f'language "{language}": it must be "en" or "zh"')
 
 
@@ -109,8 +110,3 @@ def _plain(character: str) -> str:
     if category == "Cf":  # soft hyphens, joiners, marks of direction
         return ""
     return " " if category[0] in "PZ" or character in "~\t\n\r\v\f" else character
-
-
-def _joined(text: str) -> str:
-    """Only the spaces that part Latin words."""
-    return re.sub(r"(?<![a-z]) | (?![a-z])", "", " ".join(text.split()))

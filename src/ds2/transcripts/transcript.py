@@ -8,6 +8,7 @@ from typing import Any
 
 from ds2.ctc.hypothesis import Scores
 from ds2.errors import InputError
+from ds2.text.spacing import join_words, needs_space
 
 PAUSE_S = 0.8
 """A silence so long ends a segment."""
@@ -66,7 +67,7 @@ class Transcript:
     @property
     def text(self) -> str:
         """All words; Mandarin characters stand side by side, all else is parted by spaces."""
-        return joined(self.words, self.language)
+        return _text_of(self.words, self.language)
 
     def segments(self) -> list[Segment]:
         """The words, cut at pauses, and where a segment grows too long."""
@@ -80,7 +81,7 @@ class Transcript:
             ):
                 segments.append([])
             segments[-1].append(word)
-        return [Segment(tuple(words), joined(words, self.language)) for words in segments]
+        return [Segment(tuple(words), _text_of(words, self.language)) for words in segments]
 
 
 def together(finals: Sequence[Transcript]) -> Transcript:
@@ -113,22 +114,16 @@ class LineShape:
             raise InputError("max_line_count: needs max_line_width, which says when a line is full")
 
 
-def joined(words: Iterable[Word], language: str) -> str:
-    """The words' text: with spaces, but for none between Mandarin characters."""
-    return "".join(separator + word.text for separator, word in _separated(words, language))
+def _text_of(words: Iterable[Word], language: str) -> str:
+    return join_words((word.text for word in words), language)
 
 
 def _separated(words: Iterable[Word], language: str) -> Iterator[tuple[str, Word]]:
     """Each word with what stands before it."""
     before = ""
     for word in words:
-        tight = language == "zh" and not (_is_latin(before) and _is_latin(word.text))
-        yield ("" if not before or tight else " "), word
+        yield " " * needs_space(before, word.text, language), word
         before = word.text
-
-
-def _is_latin(text: str) -> bool:
-    return text.isascii()
 
 
 def to_txt(transcript: Transcript, shape: LineShape) -> str:

@@ -17,7 +17,7 @@ from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
 from ds2.evaluation.evaluation import Rate, total
-from ds2.evaluation.metrics import EditCounts, align, bootstrap_interval, characters
+from ds2.evaluation.metrics import EditCounts, bootstrap_interval, count_edits, units
 from ds2.manifest import Utterance
 from ds2.ngram.corpus import Report
 from ds2.recognition.recognizer import Recognizer
@@ -73,13 +73,6 @@ class Outputs:
         self._file.seek(4 * self._num_labels * first)
         data = self._file.read(4 * self._num_labels * (last - first))
         return np.frombuffer(data, np.float32).reshape(last - first, self._num_labels)
-
-
-def words_of_text(text: str, alphabet: Alphabet) -> tuple[str, ...]:
-    """What the error rate counts: words, in Mandarin characters."""
-    if alphabet.word_unit == "character":
-        return tuple(characters(text, "zh"))
-    return tuple(text.split())
 
 
 @dataclass(frozen=True)
@@ -139,12 +132,12 @@ class DevSet:
     def words(self, hypothesis: Hypothesis) -> tuple[str, ...]:
         """What a hypothesis says."""
         text = self.alphabet.decode(token.label for token in hypothesis.tokens)
-        return words_of_text(text, self.alphabet)
+        return tuple(units(text, self.alphabet.language))
 
     def counted(self, hypotheses: Iterable[Hypothesis]) -> tuple[EditCounts, ...]:
         """The errors of one hypothesis for each utterance."""
         pairs = zip(self.references, hypotheses, strict=True)
-        return tuple(align(reference, self.words(found)).counts for reference, found in pairs)
+        return tuple(count_edits(reference, self.words(found)) for reference, found in pairs)
 
     def greedy(self) -> Rate:
         """The error rate without beam and language model."""
@@ -164,7 +157,7 @@ def references_of(
         if not utterance.text:
             raise InputError(f"{utterance.where}: has no text to compare with")
     texts = [normalise(utterance.text or "", alphabet.language) for utterance in utterances]
-    return tuple(words_of_text(text, alphabet) for text in texts)
+    return tuple(tuple(units(text, alphabet.language)) for text in texts)
 
 
 def heard(

@@ -93,7 +93,7 @@ def act(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from ds2.tuning.picture import FORMS, import_figure
+    from ds2.evaluation.figure import check_figure
 
     if args.classifier is not None and args.trusted is not None:
         raise InputError("--trusted: is for learning; --classifier has learnt already")
@@ -104,9 +104,7 @@ def _check(args: argparse.Namespace) -> None:
     if not args.bad_rate >= 0:
         raise InputError(f"--bad-rate: must be 0 or more, not {args.bad_rate:g}")
     if args.plot is not None:
-        if args.plot.suffix.lstrip(".").lower() not in FORMS:
-            raise InputError(f"--plot {args.plot}: name a .png, .svg or .pdf file")
-        import_figure()
+        check_figure(args.plot)
 
 
 def _with_damage(utterances: "Sequence[Utterance]", args: argparse.Namespace) -> "list[Utterance]":
@@ -214,8 +212,7 @@ def _show(curve: "Curve", args: argparse.Namespace) -> None:
 
 
 def _draw(curve: "Curve", args: argparse.Namespace) -> None:
-    from ds2.files import atomic_write
-    from ds2.tuning.picture import import_figure
+    from ds2.evaluation.figure import import_figure, write_figure
 
     figure = import_figure()(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
@@ -235,8 +232,7 @@ def _draw(curve: "Curve", args: argparse.Namespace) -> None:
     axes.set_xlim(0, 1.01)
     axes.set_title(f"average precision {curve.average_precision:.3f}", fontsize=10)
     axes.grid(alpha=0.3)
-    with atomic_write(args.plot, "wb") as file:
-        figure.savefig(file, format=args.plot.suffix.lstrip(".").lower(), dpi=150)
+    write_figure(figure, args.plot, dpi=150)
 
 
 def _write(

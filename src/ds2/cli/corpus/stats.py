@@ -81,15 +81,10 @@ def act(args: argparse.Namespace) -> int:
 
 
 def _check_output(output: Path | None) -> None:
-    from ds2.tuning.picture import FORMS, import_figure
+    from ds2.evaluation.figure import check_figure
 
-    if output is None:
-        return
-    if output.suffix.lstrip(".").lower() not in (*FORMS, "html"):
-        raise InputError(f"-o {output}: name a .html page, or a .png, .svg or .pdf picture")
-    if not output.parent.is_dir():
-        raise InputError(f"-o {output}: there is no directory {output.parent}")
-    import_figure()
+    if output is not None:
+        check_figure(output, "html")
 
 
 def _options(args: argparse.Namespace) -> "CheckOptions":
@@ -153,16 +148,14 @@ def _write(
 ) -> None:
     from ds2.corpora.statistics.page import stats_html
     from ds2.corpora.statistics.picture import draw_stats
+    from ds2.evaluation.figure import form_of, write_figure
     from ds2.files import atomic_write
 
-    form = output.suffix.lstrip(".").lower()
-    if form == "html":
+    if form_of(output) == "html":
         with atomic_write(output) as file:
             file.write(stats_html(description, described, parts, by))
         return
-    figure = draw_stats(parts)
-    with atomic_write(output, "wb") as file:
-        figure.savefig(file, format=form, dpi=130, facecolor="white")
+    write_figure(draw_stats(parts), output, dpi=130, facecolor="white")
 
 
 def _print_tables(

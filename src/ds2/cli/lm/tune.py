@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,15 +101,13 @@ def _models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
 
 def _check_outputs(plot: Path | None, figures: Path | None) -> None:
     """Raise InputError for what would fail only after the work."""
-    from ds2.tuning.picture import FORMS, import_figure
+    from ds2.evaluation.figure import check_figure
+    from ds2.files import check_output
 
     if plot:
-        if plot.suffix.lstrip(".").lower() not in FORMS:
-            raise InputError(f"{plot}: must end in .{', .'.join(FORMS[:-1])} or .{FORMS[-1]}")
-        import_figure()
-    for path in filter(None, (plot, figures)):
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise InputError(f"{path}: cannot be written: name a file where one may be")
+        check_figure(plot)
+    if figures:
+        check_output(figures)
 
 
 def _print(dev: "DevSet", lm: "NgramModel", tuned: "Tuned") -> None:
@@ -202,11 +199,10 @@ def _write(
     from ds2.model.bundle_lm import add_lm, change_decoding
 
     if args.plot:
+        from ds2.evaluation.figure import write_figure
         from ds2.tuning.picture import draw_tuning
 
-        figure = draw_tuning(dev, tuned, f"{bundle.path}   {source}")
-        with atomic_write(args.plot, "wb") as file:
-            figure.savefig(file, format=args.plot.suffix.lstrip(".").lower(), dpi=110)
+        write_figure(draw_tuning(dev, tuned, f"{bundle.path}   {source}"), args.plot, dpi=110)
     if args.json:
         with atomic_write(args.json) as file:
             json.dump(_figures(dev, tuned), file, indent=2)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
 from ds2.errors import InputError
-from ds2.recognition.streams import Stream, WholeStream
-from ds2.serving.engine.steps import frames_of_step, samples_needed, step
+from ds2.recognition.streams import Stream, WholeStream, step_network
+from ds2.serving.engine.steps import frames_of_step, samples_needed
 from ds2.transcripts.events import Event
 
 UPLOAD_PATIENCE_S = 0.5
@@ -349,7 +349,7 @@ class Dispatcher:
         longest_s = LONGEST_LIVE_STEP_S if self._has_speakers() else LONGEST_STEP_S
         num_frames = frames_of_step(streams, self._max_frames(streams[0], longest_s))
         try:
-            log_probs = step(streams, num_frames)
+            log_probs = step_network(streams, num_frames)
         except Exception as error:
             return Report([*updates, *(_failed(line, error) for line in lines)])
         stepped_s = time.monotonic()

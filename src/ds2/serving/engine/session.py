@@ -19,6 +19,7 @@ from ds2.recognition.endpoint import EndpointRules
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.dispatch import Line, Update
 from ds2.serving.engine.refused import Refused
+from ds2.text.spacing import join_words
 from ds2.transcripts.events import Event, Final, Partial
 
 MOST_UNREAD = 1000
@@ -251,7 +252,8 @@ class Session:
             self._partial = Partial("", "")
             self._num_final_words += len(event.transcript.words)
             if self._settings.log_transcripts:
-                self.text = f"{self.text} {event.transcript.text}".strip()
+                transcript = event.transcript
+                self.text = join_words((self.text, transcript.text), transcript.language)
         self._events.append(event)
 
     @property

@@ -79,8 +79,6 @@ def serve_on_ray(load: Load, settings: ServeSettings, scale: Scale) -> None:
 
 
 def _check(settings: ServeSettings) -> None:
-    if settings.vosk_port is not None or settings.sherpa_port is not None:
-        raise InputError("--ray: has one port only: leave out --vosk-port and --sherpa-port")
     if settings.workers != 1:
         raise InputError("--ray: its replicas are processes: leave out --workers")
     if settings.port == 0:

@@ -179,10 +179,10 @@ class _Live:
                 told = {"type": "SpeechStarted", "channel": [0, 1], "timestamp": time_s}
                 await sockets.send(self._websocket, told)
             case Partial(text=text):
-                if text.strip():
+                if text:
                     self._last_word_end_s = None  # somebody speaks
                 if self._query.interim_results:
-                    await self._tell_partial(text.strip(), session.heard_s)
+                    await self._tell_partial(text, session.heard_s)
             case Final(transcript):
                 self._final = transcript
             case Endpoint(time_s, reason) if self._final is not None:

@@ -53,18 +53,6 @@ def text_response(transcript: Transcript, file_format: str, shape: LineShape) ->
     return Response(content, media_type=kind)
 
 
-def spaced(*texts: str) -> str:
-    """Texts after each other, with the spaces that a transcript's text has and no others.
-
-    A decoder's text may begin or end with a space, or hold two; Mandarin's stand between Latin
-    words alone. So what is certain of a segment becomes a part of its final text.
-    """
-    whole = ""
-    for piece in " ".join(texts).split():
-        whole += (" " if whole and (whole[-1] + piece[0]).isascii() else "") + piece
-    return whole
-
-
 def usage(duration_s: float) -> dict[str, Any]:
     """What was used: seconds of audio."""
     return {"type": "duration", "seconds": round(duration_s, 3)}

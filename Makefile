@@ -1,5 +1,6 @@
 # make demo    set up the light runtime (no torch) and transcribe the samples
 # make test    set up everything and run all tests
+# make quick   all tests but the slow ones
 # make check   formatting, lint, types
 # make bench   the side-by-side measurements that need no peer's source
 # make clean   remove the environments and caches
@@ -9,13 +10,16 @@ DEMO := .venv-demo
 DEV := .venv
 PIP := install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test quick check bench docs clean
 
 demo: $(DEMO)/installed
 	$(DEMO)/bin/python samples/demo.py
 
 test: $(DEV)/installed
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile
+
+quick: $(DEV)/installed
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
 
 check: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .

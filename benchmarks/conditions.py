@@ -14,7 +14,7 @@ import numpy as np
 
 from ds2 import Recognizer
 from ds2.audio import Waveform, read_audio
-from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.evaluation.evaluation import Evaluation, score
 from ds2.manifest import Utterance, read_manifest
 from ds2.text.normalise import normalise

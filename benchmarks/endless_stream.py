@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from ds2.audio import SAMPLE_RATE_HZ, read_audio
-from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.manifest import read_manifest
 from ds2.recognition.endpoint import EndpointRules
 from ds2.transcripts.events import Final

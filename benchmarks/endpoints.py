@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ds2.audio import SAMPLE_RATE_HZ, read_audio
-from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.manifest import Utterance, read_manifest
 from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.recognizer import Recognizer

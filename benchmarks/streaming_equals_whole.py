@@ -22,7 +22,7 @@ import numpy as np
 
 from ds2 import Recognizer, Transcript, read_audio
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
-from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.client import RemoteStream, connect
 from ds2.manifest import read_manifest
 from ds2.transcripts.events import Final

@@ -13,8 +13,8 @@ from aids.listening import listening
 from aids.models import write_random_bundle
 from ds2.audio import SAMPLE_RATE_HZ, Waveform, write_wav
 from ds2.cli import main
-from ds2.cli.decoding import add_decoding
-from ds2.cli.remote import KEY_VARIABLE, add_server, transcribe_remotely
+from ds2.cli.options.decoding import add_decoding
+from ds2.cli.options.remote import KEY_VARIABLE, add_server, transcribe_remotely
 from ds2.client import ServerError, connect, transcribe
 from ds2.ctc.hypothesis import Scores
 from ds2.ctc.phrases import HotPhrase

@@ -86,4 +86,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, also those that are not imported yet: completion offers them."""
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ds2.cli import main
-from ds2.cli.live import DIM, ERASE_LINE, PLAIN, LiveText
+from ds2.cli.options.live import DIM, ERASE_LINE, PLAIN, LiveText
 from ds2.transcripts.events import Endpoint, Final, Partial
 from ds2.transcripts.transcript import Transcript, Word
 

@@ -102,10 +102,11 @@ def test_a_manifest_is_written_again_with_what_was_recognised(
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """In a process of its own: Ray leaves threads behind, and its workers must find the work."""
-    script = ROOT / "tests" / "ray_workers.py"
+    script = ROOT / "tests" / "aids" / "ray_workers.py"
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
         capture_output=True,

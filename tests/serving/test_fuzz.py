@@ -34,6 +34,8 @@ from ds2.recognition.recognizer import Recognizer
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.service import Service
 
+pytestmark = pytest.mark.slow
+
 GOOD = fuzzing.wav(fuzzing.noise(16_000, seed=9))
 
 

@@ -23,10 +23,10 @@ from aids.runs import assert_same_runs, finish, kill_after, start, train_with_pr
 from aids.tones import QUICKSTART, random_texts, tone_config, tone_settings, write_tones
 from ds2.audio import read_audio, write_wav
 from ds2.cli import main
-from ds2.shards import storage
 from ds2.errors import InputError
 from ds2.manifest import read_manifest
 from ds2.model.features import log_spectrogram
+from ds2.shards import storage
 from ds2.shards.reading import is_shards, members, read_members, read_shards
 from ds2.shards.writing import ShardSettings, write_shards
 from ds2.training.config import RunConfig, load_config
@@ -495,6 +495,7 @@ def test_shards_behind_an_address_give_the_same_minibatches(tmp_path: Path, prot
         assert all(torch.equal(one.features, two.features) for one, two in pairs)
 
 
+@pytest.mark.slow
 def test_a_run_from_shards_that_is_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
     output = written(tmp_path, num=8, shard_mb=0.05)
     arguments = tone_settings(
@@ -520,6 +521,7 @@ def test_a_run_from_shards_that_is_killed_ends_with_the_same_weights(tmp_path: P
     assert checkpoint.config.data.shard_streams == (1, 1)
 
 
+@pytest.mark.slow
 def test_two_processes_with_shards_of_their_own_equal_one_with_all(tmp_path: Path) -> None:
     output = written(tmp_path, num=10, shard_mb=0.1)
     dev = write_tones(tmp_path, "dev", random_texts(3), 1)

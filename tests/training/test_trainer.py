@@ -74,6 +74,7 @@ def changed(before: dict[str, torch.Tensor], network: Network) -> set[str]:
     return {n for n, v in network.state_dict().items() if not torch.equal(v, before[n])}
 
 
+@pytest.mark.slow
 def test_a_tiny_network_learns_a_few_clips_by_heart(tmp_path: Path) -> None:
     train_manifest, _ = tones(tmp_path)
     config = tone_config(

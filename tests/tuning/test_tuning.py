@@ -76,6 +76,7 @@ def errors_at(dev: DevSet, lm: NgramModel, alpha: float, beta: float, price: flo
     return sum(count.num_errors for count in dev.counted(best[0] for best in decoded))
 
 
+@pytest.mark.slow
 def test_tuning_is_no_worse_than_a_grid_and_finds_that_the_model_helps(
     dev: DevSet, lm: NgramModel
 ) -> None:

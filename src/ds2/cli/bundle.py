@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.decoding import score_or_off
+from ds2.cli.options.decoding import score_or_off
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.decoding import add_decoding, load_recognizer
+from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.terminal import positive, tracked
 from ds2.errors import InputError
 

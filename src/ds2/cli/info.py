@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.lm_queries import megabytes
+from ds2.cli.lm.queries import megabytes
 
 if TYPE_CHECKING:
     from ds2.ctc.settings import BeamSettings

@@ -5,8 +5,8 @@ import queue
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.decoding import add_decoding, load_recognizer
-from ds2.cli.live import add_vad, detector, live_text
+from ds2.cli.options.decoding import add_decoding, load_recognizer
+from ds2.cli.options.live import add_vad, detector, live_text
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.decoding import add_decoding, load_recognizer
-from ds2.cli.live import add_vad
+from ds2.cli.options.decoding import add_decoding, load_recognizer
+from ds2.cli.options.live import add_vad
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
 

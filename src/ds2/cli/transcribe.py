@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.decoding import add_decoding, load_recognizer
-from ds2.cli.live import add_vad, detector, play
-from ds2.cli.remote import add_server, transcribe_remotely
+from ds2.cli.options.decoding import add_decoding, load_recognizer
+from ds2.cli.options.live import add_vad, detector, play
+from ds2.cli.options.remote import add_server, transcribe_remotely
 from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 

@@ -26,7 +26,7 @@ MEANINGFUL = set("[]{}#%&@*_\\")
 def normalise(text: str, language: str) -> str:
     """A transcript as people write it, in the style of the language's alphabet.
 
-    English ("en") is lower-case words of a to z with inner apostrophes; accents are folded and
+    English ("en") is lower-case words of a to z, with apostrophes; accents are folded and
     numbers, money, times and signs spelt out. Mandarin ("zh") is simplified characters; numbers
     are read out, and only Latin words have spaces between them. Text that is in the style
     already stays as it is. Raises InputError for any other language.
@@ -79,9 +79,27 @@ def _folded(text: str) -> str:
 
 
 def _without_punctuation(text: str) -> str:
-    """Pauses become spaces; an apostrophe stays where it joins letters."""
+    """Pauses become spaces; apostrophes that belong to a word stay, quotation marks go.
+
+    An apostrophe belongs to a word where it joins letters (don't) and where it ends a word (two
+    weeks' pay, nothin'). At the end of a word it is a quotation mark if one was opened before it.
+    """
     plain = "".join(map(_plain, text))
-    return re.sub(r"(?<![a-z])'|'(?![a-z])", " ", plain)
+    is_open = False  # a quotation
+
+    def replace(mark: re.Match[str]) -> str:
+        nonlocal is_open
+        before = plain[max(0, mark.start() - 1) : mark.start()]
+        after = plain[mark.end() : mark.end() + 1]
+        if re.match("[a-z]", after):
+            is_open = True
+        elif re.match("[a-z]", before) and is_open:
+            is_open = False
+        else:
+            return "'" if re.match("[a-z]", before) and after in ("", " ") else " "
+        return " "
+
+    return re.sub(r"(?<![a-z])'|'(?![a-z])", replace, plain)
 
 
 @cache

@@ -31,6 +31,8 @@ from ds2.serving.ray.deployment import Scale
 from ds2.serving.ray.replica import Inbox
 from ds2.transcripts.events import Final
 
+pytestmark = pytest.mark.slow
+
 DEPLOY = Path(__file__).parents[3] / "deploy"
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ds2[ray]")
 

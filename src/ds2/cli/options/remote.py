@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.decoding import SETTINGS, phrases_of
+from ds2.cli.options.decoding import SETTINGS, phrases_of
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

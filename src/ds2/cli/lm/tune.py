@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.lm_queries import new_table
+from ds2.cli.lm.queries import new_table
 from ds2.cli.terminal import positive, progress
 from ds2.errors import InputError
 

@@ -1,21 +1,17 @@
-"""`ds2 lm`: build language models, look into them, score text with them, mix them."""
+"""The actions of `ds2 lm` that write a model: build, convert, interpolate."""
 
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.lm_queries import (
-    add_info,
-    add_perplexity,
-    add_score,
+from ds2.cli.lm.queries import (
     megabytes,
     new_table,
     texts_for,
 )
-from ds2.cli.lm_tune import add_tune
 from ds2.cli.terminal import progress
 from ds2.errors import InputError
 
@@ -25,31 +21,7 @@ if TYPE_CHECKING:
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the verb to the command line."""
-    parser = subparsers.add_parser(
-        "lm",
-        help="build n-gram language models, score text with them, mix them",
-        description="N-gram language models: of words for English, of characters for Mandarin.",
-    )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add_build(actions)
-    _add_convert(actions)
-    add_score(actions)
-    add_perplexity(actions)
-    add_info(actions)
-    _add_interpolate(actions)
-    add_tune(actions)
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Do what the action says."""
-    act: Callable[[argparse.Namespace], None] = args.act
-    act(args)
-
-
-def _add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "build",
         help="estimate a model from text",
@@ -193,7 +165,7 @@ def _print_built(path: Path, built: "Built", held_out: Sequence[str]) -> None:
     print(f"{path}: {size}, from {built.num_words:,} words in {built.num_sentences:,} sentences")
 
 
-def _add_convert(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_convert(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "convert",
         help="an ARPA file to a model, or the other way",
@@ -234,7 +206,7 @@ def _convert(args: argparse.Namespace) -> None:
     save_model(args.output, model.levels(), model.vocabulary, facts, Workspace(), exact=args.exact)
 
 
-def _add_interpolate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_interpolate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "interpolate",
         help="mix models into one, weighted to fit a text",

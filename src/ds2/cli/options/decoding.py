@@ -66,6 +66,10 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         metavar="X|off",
         help="what a word costs that the language model lacks, 0 or less; off: there are no others",
     )
+    _add_phrases(group)
+
+
+def _add_phrases(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--hot-phrase",
         action="append",

@@ -163,7 +163,7 @@ def _event_stream(
         finally:
             lines.put_nowait(None)
 
-    async def told() -> AsyncIterator[str]:
+    async def send_lines() -> AsyncIterator[str]:
         working = asyncio.create_task(work())
         try:
             while (line := await lines.get()) is not None:
@@ -173,7 +173,7 @@ def _event_stream(
             close_files(form)
 
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(told(), headers=headers, media_type="text/event-stream")
+    return StreamingResponse(send_lines(), headers=headers, media_type="text/event-stream")
 
 
 async def _messages(

@@ -54,7 +54,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Align; 2 if some utterance could not be."""
     from ds2.manifest import read_manifest
-    from ds2.recognition.aligner import Aligner
 
     problems: list[str] = []
     utterances = [
@@ -64,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     ]
     if args.output is None:
         _check_printable(args.format, len(utterances))
+    from ds2.recognition.aligner import Aligner  # numba comes with it, which takes its time
+
     aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
     if args.output is not None:
         make_directory(args.output)

@@ -38,6 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
+    _check_paths(args.source, args.output)
     try:
         from ds2.training.export import ParityError, export
     except ModuleNotFoundError as error:
@@ -59,6 +60,15 @@ def run(args: argparse.Namespace) -> int:
     print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")
     _tell_of_lm(bundle.path)
     return 0
+
+
+def _check_paths(source: Path, target: Path) -> None:
+    """Raise InputError for paths that cannot be right, before torch takes seconds to load."""
+    from ds2.model.bundle import check_place
+
+    if not source.is_file() and not (source / "checkpoints").is_dir():
+        raise InputError(f"{source}: no checkpoint there, nor a run directory that holds one")
+    check_place(target)
 
 
 def _tell_of_lm(path: Path) -> None:

@@ -1,7 +1,6 @@
 """Recognising on a server: what `ds2 transcribe --server` does instead of loading a model."""
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,6 +35,8 @@ def transcribed_remotely(
 
     names: paths, or - for standard input. Raises InputError if the server cannot do it at all.
     """
+    import asyncio
+
     try:
         from ds2.client import ServerError, transcribe
     except ModuleNotFoundError as error:

@@ -16,7 +16,7 @@ MODULES = {
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "base", "manager", "misc"}
 FLOORS = (
     "errors compilation",
-    "settings files text",
+    "installation settings files text",
     "audio manifest",
     "shards ngram",
     "ctc",

@@ -26,12 +26,12 @@ from ds2.training.run.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from ds2.training.run.directory import prepare_run_directory
 from ds2.training.run.distributed import Workers
 from ds2.training.run.evaluate import summarise
 from ds2.training.run.journal import Journal
 from ds2.training.run.optimiser import build_optimiser, learning_rate, rescale_gradient
 from ds2.training.run.parts import freeze
-from ds2.training.run.directory import prepare_run_directory
 from ds2.training.run.run import LOCK, train
 from ds2.training.run.step import Stepper
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ds2.errors import InputError
+from ds2.installation import needing
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -39,12 +40,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
     _check_paths(args.source, args.output)
-    try:
+    with needing("train", told="export"):
         from ds2.training.export import ParityError, export
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("ds2"):
-            raise
-        raise InputError(f"export needs {error.name}: pip install 'ds2[train]'") from None
     try:
         bundle = export(
             args.source,

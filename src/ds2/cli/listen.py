@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad, detector, live_text
 from ds2.errors import InputError
+from ds2.installation import needing
 
 if TYPE_CHECKING:
     from ds2.audio import Waveform
 
 BLOCK_S = 0.05
 """Audio that the sound card hands over at a time."""
-INSTALL = "pip install sounddevice (and on Linux the package libportaudio2)"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -55,11 +55,13 @@ def run(args: argparse.Namespace) -> None:
 def _sounddevice() -> Any:
     """The library. Raises InputError where it, or PortAudio, is missing."""
     try:
-        import sounddevice
-    except ImportError:
-        raise InputError(f"listening needs a library that is not installed: {INSTALL}") from None
+        with needing("listen", told="listening"):
+            import sounddevice
     except OSError:  # sounddevice without PortAudio
-        raise InputError(f"listening needs PortAudio, which is not installed: {INSTALL}") from None
+        raise InputError(
+            "listening needs PortAudio, which is not installed: on Linux, install the package "
+            "libportaudio2"
+        ) from None
     return sounddevice
 
 

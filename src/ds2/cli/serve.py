@@ -12,6 +12,7 @@ from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
+from ds2.installation import needing
 
 if TYPE_CHECKING:
     from ds2.recognition.recognizer import Recognizer
@@ -143,10 +144,8 @@ def _add(
 
 def run(args: argparse.Namespace) -> None:
     """Serve until a signal. Raises InputError."""
-    try:
+    with needing("serve", told="serve"):
         from ds2.serving.server import serve
-    except ModuleNotFoundError as error:
-        raise InputError(f"serve: needs {error.name}: pip install 'ds2[serve]'") from None
 
     settings = _settings(args)
     models = _named(args.models)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ
-from ds2.errors import InputError
+from ds2.installation import needing
 from ds2.text.alphabet import Alphabet
 from ds2.transcripts.transcript import Transcript
 
@@ -59,11 +59,9 @@ def draw_recognition(
 
 def import_figure() -> "type[Figure]":
     """matplotlib's figure, with fonts for Chinese. Raises InputError if it is not installed."""
-    try:
+    with needing("show", told="drawing"):
         from matplotlib import font_manager, rcParams
         from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise InputError("drawing needs matplotlib: pip install 'ds2[show]'") from None
     installed = {font.name for font in font_manager.fontManager.ttflist}
     found = [name for name in CJK_FONTS if name in installed]
     rcParams["font.family"] = ["DejaVu Sans", *found]

@@ -14,6 +14,7 @@ import onnxruntime
 
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
 from ds2.errors import InputError
+from ds2.installation import install_command
 
 PIECE = 512
 """Samples that the network judges at a time."""
@@ -114,4 +115,4 @@ def _weights() -> Path:
         path = Path(place) / "data" / "silero_vad.onnx"
         if path.is_file():
             return path
-    raise InputError("the voice-activity detector is not installed: pip install 'ds2[vad]'")
+    raise InputError(f"the voice-activity detector is not installed: {install_command('vad')}")

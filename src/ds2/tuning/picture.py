@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ds2.errors import InputError
+from ds2.installation import needing
 from ds2.tuning.calibration import Judgement
 from ds2.tuning.dev_set import DevSet
 from ds2.tuning.tune import Tuned
@@ -18,10 +18,8 @@ FORMS = ("png", "svg", "pdf", "jpg")
 
 def import_figure() -> "type[Figure]":
     """matplotlib's figure. Raises InputError if it is not installed."""
-    try:
+    with needing("show", told="drawing"):
         from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise InputError("drawing needs matplotlib: pip install 'ds2[show]'") from None
     return Figure
 
 

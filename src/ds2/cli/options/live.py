@@ -23,7 +23,7 @@ def add_vad(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vad",
         action="store_true",
-        help="let a voice-activity detector say, too, where segments end (needs ds2[vad])",
+        help="let a voice-activity detector say, too, where segments end (needs the extra vad)",
     )
 
 

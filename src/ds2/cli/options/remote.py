@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.options.decoding import SETTINGS, phrases_of
 from ds2.errors import InputError
+from ds2.installation import needing
 
 if TYPE_CHECKING:
     from ds2.audio import Source
@@ -37,10 +38,8 @@ def transcribed_remotely(
     """
     import asyncio
 
-    try:
+    with needing("client", told="--server"):
         from ds2.client import ServerError, transcribe
-    except ModuleNotFoundError as error:
-        raise InputError(f"--server: needs {error.name}: pip install 'ds2[client]'") from None
 
     _refuse_local_options(args)
     options = {

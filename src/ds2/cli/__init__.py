@@ -15,6 +15,7 @@ VERBS = (
     "listen",
     "serve",
     "info",
+    "models",
     "show",
     "evaluate",
     "align",

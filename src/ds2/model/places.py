@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import platformdirs
-
 FACTS = "bundle.json"
 DEFAULT_MODEL = "en"
 VARIABLE = "DS2_MODELS"
@@ -15,6 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 def data_directory() -> Path:
     """Where `ds2 models get` puts models: by the rules of the system for data of a user."""
+    import platformdirs  # here, for what begins by asking for the default model's name
+
     return platformdirs.user_data_path("ds2", appauthor=False) / "models"
 
 

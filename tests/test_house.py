@@ -180,6 +180,15 @@ def test_every_module_begins_with_its_purpose() -> None:
         assert ast.get_docstring(ast.parse(path.read_text())), module
 
 
+def test_the_wheel_holds_the_models_that_come_with_ds2() -> None:
+    from ds2.model.places import SHIPPED
+
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    included = wheel["targets"]["wheel"]["force-include"]
+    assert included == {f"models/{name}": f"ds2/shipped_models/{name}" for name in SHIPPED}
+    assert "models" in wheel["targets"]["sdist"]["include"]
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/**/*.toml")), ids=str)
 def test_every_recipe_loads(path: Path) -> None:
     from ds2.training.config import load_config

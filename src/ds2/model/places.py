@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FACTS = "bundle.json"
+SHIPPED = ("en", "zh")
+"""The models that come with ds2; pyproject.toml puts them into the wheel."""
 DEFAULT_MODEL = "en"
 VARIABLE = "DS2_MODELS"
 """Of the environment: a directory of models, which is looked into first."""
@@ -26,7 +28,8 @@ def shipped_directory() -> Path:
 
 def is_shipped(path: Path) -> bool:
     """Whether the bundle came with ds2, so that it is never changed."""
-    return path.resolve().parent == shipped_directory().resolve()
+    found = path.resolve()
+    return found.parent == shipped_directory().resolve() and found.name in SHIPPED
 
 
 def model_places() -> list[Path]:

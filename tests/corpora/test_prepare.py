@@ -17,6 +17,7 @@ from ds2.corpora.public.prepare import Request, corpus_named, prepare
 from ds2.corpora.public.record import Prepared
 from ds2.corpora.public.unpack import unpack
 from ds2.errors import InputError
+from ds2.installation import install_command
 from ds2.manifest import Utterance, read_manifest
 
 pytest.importorskip("lhotse")
@@ -627,12 +628,12 @@ def test_without_lhotse_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "lhotse", None)
     monkeypatch.setitem(sys.modules, "lhotse.recipes", None)
     assert run("ljspeech", tmp_path) == 2
-    assert capsys.readouterr().err.endswith("pip install 'ds2[corpora]'\n")
+    assert capsys.readouterr().err.endswith(f"{install_command('corpora')}\n")
     assert run("ljspeach", tmp_path) == 2
     assert "no such corpus: do you mean ljspeech?" in capsys.readouterr().err
     assert run("--list") == 0
     captured = capsys.readouterr()
     assert "ljspeech" in captured.out
-    assert "pip install 'ds2[corpora]'" in captured.err
+    assert install_command("corpora") in captured.err
     layouts.an4(tmp_path / "an4")
     assert run("an4", tmp_path / "an4", "--allow-incomplete") == 0

@@ -15,6 +15,7 @@ VERBS = (
     "listen",
     "serve",
     "info",
+    "models",
     "show",
     "evaluate",
     "align",
@@ -28,21 +29,23 @@ VERBS = (
 """The modules of this package, in the order `ds2 --help` lists them."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command; docs/cli.md is made from it."""
+def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """The parser of the whole command, from which docs/cli.md is made, or that of some verbs."""
     parser = argparse.ArgumentParser(
         prog="ds2", description="Speech recognition for English and Mandarin."
     )
     parser.add_argument("--version", action="version", version=f"ds2 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for verb in VERBS:
+    for verb in verbs:
         importlib.import_module(f"ds2.cli.{verb}").add_parser(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed, 2 the input is wrong."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # The parsers of the other verbs would take longer to make than many a command to run.
+    args = build_parser(words[:1] if words and words[0] in VERBS else VERBS).parse_args(words)
     try:
         status: int | None = args.run(args)
         sys.stdout.flush()  # here, where a full disk can still be told

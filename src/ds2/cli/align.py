@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.model import add_model, mandarin_advice
 from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
@@ -31,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the others are done all the same, and the exit status is 2.",
     )
     parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    add_model(parser)
     parser.add_argument(
         "-f", "--format", choices=(*FORMATS, "all"), default="ctm", help="what to write (ctm)"
     )
@@ -54,7 +55,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Align; 2 if some utterance could not be."""
     from ds2.manifest import read_manifest
-    from ds2.recognition.aligner import Aligner
 
     problems: list[str] = []
     utterances = [
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     ]
     if args.output is None:
         _check_printable(args.format, len(utterances))
+    from ds2.recognition.aligner import Aligner  # numba comes with it, which takes its time
+
     aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
     if args.output is not None:
         make_directory(args.output)
@@ -120,6 +122,7 @@ def _align_all(
             return aligner.align(utterance, text)
         except UnspellableError as error:
             hint = "leave out --raw-text" if args.raw_text else "spell that out in the text"
+            hint = mandarin_advice(str(error), aligner.bundle.language) or hint
             return InputError(f"{error}: {hint}")
         except InputError as error:
             return error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad, detector, play
+from ds2.cli.options.model import HELP, default_model
 from ds2.cli.options.remote import add_server, transcribe_remotely
 from ds2.cli.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
@@ -31,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "status is 2.",
     )
     parser.add_argument("recordings", nargs="+", metavar="FILE|DIR|-", help="- is standard input")
-    parser.add_argument("-m", "--model", help="a bundle's directory, or en, zh")
+    parser.add_argument("-m", "--model", metavar="MODEL", help=HELP)
     add_server(parser)
     parser.add_argument(
         "-f", "--format", choices=(*FORMATS, "all"), default="txt", help="what to write (txt)"
@@ -134,6 +135,7 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
     if args.output or args.server or args.raw or args.format != "txt":
         raise InputError("--stream: shows text on the terminal: leave out -o, -f, --raw, --server")
     voice = detector(args)
+    args.model = args.model or default_model()
     recognizer = load_recognizer(args)
     for name in names:
         try:
@@ -151,8 +153,7 @@ def _transcribe_all(
     """Results to be written one after another, from the model that is loaded here or a server's."""
     if args.server:
         return transcribe_remotely(names, args)
-    if args.model is None:
-        raise InputError("-m: is missing: name a bundle's directory, en or zh; or a --server")
+    args.model = args.model or default_model()
     recognizer = load_recognizer(
         args,
         num_threads=max(1, args.jobs // len(names)),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds2.errors import InputError
 from ds2.files import atomic_write, check_output
+from ds2.installation import needing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,11 +27,9 @@ CJK_FONTS = (
 
 def import_figure() -> "type[Figure]":
     """matplotlib's figure, with fonts for Chinese. Raises InputError if it is not installed."""
-    try:
+    with needing("show", told="drawing"):
         from matplotlib import font_manager, rcParams
         from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise InputError("drawing needs matplotlib: pip install 'ds2[show]'") from None
     installed = {font.name for font in font_manager.fontManager.ttflist}
     found = [name for name in CJK_FONTS if name in installed]
     rcParams["font.family"] = ["DejaVu Sans", *found]

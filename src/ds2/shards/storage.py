@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from ds2.errors import InputError
+from ds2.installation import needing
 
 NUM_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5  # before the second attempt; doubled before each further one
@@ -122,10 +123,8 @@ def _open(url: str) -> BinaryIO:
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
-    try:
+    with needing("remote", told=f"{url}: reading addresses"):
         import fsspec  # type: ignore[import-untyped,unused-ignore]
-    except ImportError:
-        raise InputError(f"{url}: reading addresses needs fsspec: pip install fsspec") from None
     try:
         found: tuple[Any, str] = fsspec.core.url_to_fs(url)
     except ImportError as error:  # such as s3fs; its message says what to install

@@ -34,7 +34,7 @@ from ds2.transcripts.events import Final
 pytestmark = pytest.mark.slow
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ds2[ray]")
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 
 
 def noise(num_samples: int, seed: int) -> Waveform:

@@ -15,6 +15,7 @@ from ds2.corpora.public.lhotse_recipes import recipe_names
 from ds2.corpora.public.record import Prepared, Record
 from ds2.corpora.public.unpack import is_unpacked, unpack
 from ds2.errors import InputError
+from ds2.installation import install_command
 from ds2.manifest import write_manifest
 
 OTHER_NAMES = {
@@ -58,7 +59,7 @@ def corpus_named(name: str) -> Corpus:
     except InputError:
         raise InputError(
             f"{name}: no such corpus{_nearest(wanted, names)}; without lhotse there are "
-            f"{', '.join(names)} (pip install 'ds2[corpora]' brings the others)"
+            f"{', '.join(names)} ({install_command('corpora')} brings the others)"
         ) from None
     if wanted in of_lhotse:
         return lhotse_corpus(of_lhotse[wanted])

@@ -10,6 +10,7 @@ from typing import Any
 
 from ds2.corpora.work.resumable import AHEAD, Fields, Results, Work, guarded, in_order
 from ds2.errors import InputError
+from ds2.installation import needing
 from ds2.manifest import Utterance
 from ds2.model.bundle import find_bundle
 
@@ -54,10 +55,8 @@ class RayActors:
 
 def _start_ray(address: str) -> Any:
     """Ray, connected to the cluster."""
-    try:
+    with needing("ray", told="--ray"):
         import ray
-    except ModuleNotFoundError:
-        raise InputError("--ray: needs Ray: pip install 'ds2[ray]'") from None
     where = None if address == LOCAL else address
     try:
         ray.init(

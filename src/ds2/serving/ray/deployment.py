@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ds2.errors import InputError
+from ds2.installation import needing
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.service import LAST_WORDS_S
 from ds2.serving.logs import log_to_stderr
@@ -98,11 +99,9 @@ def _cluster(settings: ServeSettings, scale: Scale) -> Iterator[Any]:
             "include_dashboard": False,
         }
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+    with needing("ray", "serve", told="--ray"):
         import ray
         import ray.serve
-    except ModuleNotFoundError as error:
-        raise InputError(f"--ray: needs {error.name}: pip install 'ds2[ray,serve]'") from None
     try:
         ray.init(address=scale.address, logging_level=logging.ERROR, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -3,13 +3,13 @@
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.terminal import console, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = _options(args)
     with ExitStack() as stack:
-        on_start = _progress(stack) if sys.stderr.isatty() else _no_progress
+        on_start = _progress(stack) if shows_progress() else _no_progress
         report = check(args.manifest, args.against, options, on_start)
     if args.json:
         print(json.dumps(_as_json(report), ensure_ascii=False, indent=1))
@@ -149,12 +149,11 @@ def _no_progress(_name: str, _total: int) -> Callable[[], object]:
 
 def _progress(stack: ExitStack) -> "OnStart":
     """A bar on standard error for each manifest."""
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+    shown = Progress(*columns, console=console(stderr=True), transient=True)
+    progress = stack.enter_context(shown)
 
     def on_start(name: str, total: int) -> Callable[[], object]:
         task = progress.add_task(name, total=total)
@@ -193,21 +192,20 @@ def _one_line(message: str) -> str:
 
 
 def _print_tables(report: "Report") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    out = console()
     checked, *others = report.statistics
     table = Table("")
     table.add_column(Text(checked.manifest), overflow="fold")
     for name, value in _rows(checked):
         table.add_row(name, Text(value))
-    console.print(table)
+    out.print(table)
     if others:
-        console.print(_comparison(report))
+        out.print(_comparison(report))
     num_notes = len(report.problems) - report.num_errors
-    console.print(f"errors: {report.num_errors}, notes: {num_notes}")
+    out.print(f"errors: {report.num_errors}, notes: {num_notes}")
 
 
 def _comparison(report: "Report") -> "Table":

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ds2.cli.lm.queries import megabytes
+from ds2.cli.terminal import console
 
 if TYPE_CHECKING:
     from ds2.ctc.settings import BeamSettings
@@ -25,7 +26,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> None:
     """Print a table."""
-    from rich.console import Console
     from rich.table import Table
 
     from ds2.model.bundle import find_bundle, load_bundle, verify_lm
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         rows["decoding"] = decoding_text(bundle.decoding)
     for name, value in [*rows.items(), *_flat("training", bundle.training)]:
         table.add_row(name, value)
-    Console().print(table)
+    console().print(table)
 
 
 def lm_text(bundle: "Bundle") -> str:

@@ -20,6 +20,8 @@ from ds2.audio.resampling import Waveform
 from ds2.audio.sources import Pipe, Seekable, Source, is_mp4, opened
 from ds2.errors import InputError
 
+# Titles and the like in other encodings than UTF-8: PyAV 19 takes them, those before are told to.
+TAGS = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 READ_FRAMES = 8192  # decoded at once; also how finely the end of a damaged file is told
 MISSING_S = 0.25  # headers of lossy formats are off by less than this
 NOT_AUDIO = "not a recording that can be read: convert it, say with: ffmpeg -i FILE out.wav"
@@ -211,7 +213,7 @@ def _open_ffmpeg(file: Seekable | Pipe, head: bytes, name: str, stack: ExitStack
         file.seek(0)
         ogg_end_frame = ogg_end(file) if head.startswith(b"OggS") else 0
     try:
-        container = stack.enter_context(av.open(file, options=options, metadata_errors="replace"))
+        container = stack.enter_context(av.open(file, options=options, **TAGS))
     except av.FFmpegError:
         if is_mp4(head):
             raise InputError(

@@ -19,6 +19,7 @@ VERBS = (
     "listen",
     "serve",
     "info",
+    "models",
     "show",
     "evaluate",
     "align",

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.bundle import add_copy
 from ds2.cli.lm.queries import new_table
 from ds2.cli.terminal import console, positive, progress
 from ds2.errors import InputError
@@ -36,6 +37,7 @@ def add_tune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--lm", type=Path, metavar="LM", help="lm.bin, or an ARPA file (the bundle's own)"
     )
+    add_copy(parser)
     parser.add_argument(
         "--no-write", action="store_true", help="show what was found, leave the bundle as it is"
     )
@@ -68,7 +70,7 @@ def _tune(args: argparse.Namespace) -> None:
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     references = references_of(utterances, bundle.alphabet)
     if not args.no_write:
-        check_writable(bundle.path)
+        check_writable(bundle.path, args.output)
     _check_outputs(args.plot, args.json)
     # A beam that was chosen as wide enough may be too narrow to find better settings.
     first = replace(bundle.decoding or BeamSettings(), beam_width=BeamSettings().beam_width)
@@ -211,9 +213,9 @@ def _write(
     if args.no_write:
         return
     if bundle.lm_path and bundle.lm_path.exists() and source.samefile(bundle.lm_path):
-        print_lm(change_decoding(bundle.path, tuned.settings))
+        print_lm(change_decoding(bundle.path, tuned.settings, args.output))
     else:
-        print_lm(add_lm(bundle.path, source, tuned.settings))
+        print_lm(add_lm(bundle.path, source, tuned.settings, args.output))
 
 
 def _figures(dev: "DevSet", tuned: "Tuned") -> dict[str, Any]:

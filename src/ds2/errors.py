@@ -18,5 +18,5 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     It goes at the end of a message that says what is wrong.
     """
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.65)
+    close = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.55)
     return f": did you mean {by_lower[close[0]]}?" if close else ""

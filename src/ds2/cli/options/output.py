@@ -34,8 +34,7 @@ def add_output(
         *(name for name in names if "format" not in name),
         type=Path,
         metavar="DIR|FILE",
-        help=f"where to write {told}; one file, if the name ends like a format: "
-        f"out.{formats[0]}",
+        help=f"where to write {told}; one file, if the name ends like a format: out.{formats[0]}",
     )
 
 

@@ -11,6 +11,11 @@ PIP := install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test check bench docs clean
 
+# Whatever the demo leaves, caches too, is in its own directory.
+demo: export XDG_CACHE_HOME := $(CURDIR)/$(DEMO)/cache
+demo: export PIP_CACHE_DIR := $(CURDIR)/$(DEMO)/cache/pip
+demo: export NUMBA_CACHE_DIR := $(CURDIR)/$(DEMO)/cache/numba
+demo: export PYTHONPYCACHEPREFIX := $(CURDIR)/$(DEMO)/cache/python
 demo: $(DEMO)/installed
 	$(DEMO)/bin/python samples/demo.py
 

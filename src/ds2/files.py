@@ -57,7 +57,7 @@ def _umask() -> int:
     return mask
 
 
-def missing_file(path: str | os.PathLike[str]) -> InputError:
+def missing_file(path: str | os.PathLike[str], told: str = "no such file") -> InputError:
     """The error that says there is no such file, or that an address is none."""
     address = re.search(r"\b(https?|ftp|s3|gs):/+(.+)", os.fspath(path))
     if address:
@@ -65,7 +65,7 @@ def missing_file(path: str | os.PathLike[str]) -> InputError:
         return InputError(
             f"{url}: is an address, where a file is wanted: fetch it first: curl -LO {url}"
         )
-    return InputError(f"{path}: no such file")
+    return InputError(f"{path}: {told}")
 
 
 @contextmanager

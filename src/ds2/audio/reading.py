@@ -102,7 +102,7 @@ def find_audio(path: Path) -> list[Path]:
         if not stat.S_ISDIR(path.stat().st_mode):
             return [path]
     except FileNotFoundError:
-        raise missing_file(path) from None
+        raise missing_file(path, "no such file or directory") from None
     except OSError as error:
         raise InputError(f"{path}: {str(error.strerror).lower()}") from None
     found = [

@@ -71,13 +71,16 @@ def run(args: argparse.Namespace) -> int:
         for path in args.manifests
         for utterance in read_manifest(path, on_error=lambda error: problems.append(str(error)))
     ]
-    output = output_of(args, FORMATS, ("ctm", "json"), len(utterances))
+    output = output_of(args, FORMATS, ("ctm", "json"), len(utterances), "utterances")
     from ds2.recognition.aligner import Aligner  # numba comes with it, which takes its time
 
     aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
     prepare_output(output)
+    names = _names(utterances)
+    if output.is_directory:
+        _tell_renamed(utterances, names)
     results = _aligned(aligner, utterances, args)
-    for name, utterance, result in zip(_names(utterances), utterances, results, strict=True):
+    for name, utterance, result in zip(names, utterances, results, strict=True):
         if isinstance(result, InputError):
             problems.append(f"{utterance.where}: {result}")
         elif output.is_directory:
@@ -90,21 +93,22 @@ def run(args: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
-def _names(utterances: "Sequence[Utterance]") -> Iterator[str]:
+def _names(utterances: "Sequence[Utterance]") -> list[str]:
     """What each utterance is called in output: its id, as a file's name, and none twice."""
-    plain = (
-        "".join("_" if letter in "/\\:\0" else letter for letter in utterance.id)
-        for utterance in utterances
-    )
-    wanted = [
-        name.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore").lstrip(".")
-        or "_"
-        for name in plain
-    ]
-    for utterance, name, given in zip(utterances, distinct_names(wanted), wanted, strict=True):
-        if name != given:
-            note(f"{utterance.where} is called {name}: {given} was there already")
-        yield name
+    return list(distinct_names(map(_plain_name, utterances)))
+
+
+def _plain_name(utterance: "Utterance") -> str:
+    plain = "".join("_" if letter in "/\\:\0" else letter for letter in utterance.id)
+    short = plain.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore")
+    return short.lstrip(".") or "_"
+
+
+def _tell_renamed(utterances: "Sequence[Utterance]", names: Sequence[str]) -> None:
+    """Say which is which where several utterances have one id."""
+    for utterance, name in zip(utterances, names, strict=True):
+        if name != _plain_name(utterance):
+            note(f"{utterance.where} is written as {name}: another utterance has its id")
 
 
 def _aligned(

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from ds2.ctc.settings import BeamSettings
     from ds2.model.bundle import Bundle
 
+RATES = ("wer", "cer", "rate")
+"""Ends of the names of facts that bundles hold as fractions, and people read as per cent."""
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
@@ -98,4 +101,5 @@ def _flat(name: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             yield from _flat(f"{name}.{key}", value)
         else:
-            yield f"{name}.{key}", str(value)
+            is_rate = key.endswith(RATES) and isinstance(value, float)
+            yield f"{name}.{key}", f"{100 * value:.1f}%" if is_rate else str(value)

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if args.stream:
         return _play(names, problems, args)
     shows_times = args.format is None and args.output is None and shows_segments()
-    output = output_of(args, FORMATS, ("txt", "ctm"), len(names))
+    output = output_of(args, FORMATS, ("txt", "ctm"), len(names), "recordings")
     results = _results(names, args, output, shows_times=shows_times)
     prepare_output(output)
     outputs = _output_names(names)
@@ -153,7 +153,7 @@ def _results(
 ) -> "Iterator[Result]":
     """Results to be written one after another, from the model that is loaded here or a server's."""
     if args.server:
-        return transcribed_remotely(names, args)
+        return transcribed_remotely(names, args, language=args.language)
     if args.model is None and args.language is None:
         raise InputError("-m: is missing: name a bundle's directory, en or zh; or a --server")
     recognizer = _loaded(
@@ -201,7 +201,7 @@ def _tell_renamed(names: Sequence[str], outputs: Sequence[str]) -> None:
     """Say which is which where recordings of one name are written under others."""
     for name, output in zip(names, outputs, strict=True):
         if name != "-" and output != Path(name).stem:
-            note(f"{name} is called {output}, for others have its name")
+            note(f"{name} is written as {output}: another recording has its name")
 
 
 def _transcribed(

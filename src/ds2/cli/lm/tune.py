@@ -181,7 +181,7 @@ def _print_confidence(out: "Console", tuned: "Tuned") -> None:
     out.print(table)
     _say(
         out,
-        f"expected calibration error {before.error:.3f}, calibrated {after.error:.3f}; "
+        f"expected calibration error {before.error:.1%}, calibrated {after.error:.1%}; "
         f"normalised cross entropy {before.cross_entropy:.3f}, {after.cross_entropy:.3f}",
     )
 

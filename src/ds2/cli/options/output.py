@@ -84,11 +84,15 @@ class Output:
 
 
 def output_of(
-    args: argparse.Namespace, formats: Sequence[str], joinable: Sequence[str], num_results: int
+    args: argparse.Namespace,
+    formats: Sequence[str],
+    joinable: Sequence[str],
+    num_results: int,
+    named: str,
 ) -> Output:
     """What -f and -o ask for. Raises InputError for what cannot be.
 
-    joinable: the formats in which one result can follow another.
+    joinable: the formats in which one result can follow another. named: what the results are of.
     """
     path: Path | None = args.output
     ending = path.suffix.lstrip(".").lower() if path is not None else ""
@@ -103,10 +107,8 @@ def output_of(
     if form == ALL:
         raise InputError(f"-f all: writes several files: {hint}")
     if num_results > 1 and form not in joinable:
-        where = f"-o {path}" if is_file else f"-f {form}"
-        raise InputError(
-            f"{where}: {form} needs a file for each of the {num_results} results: {hint}"
-        )
+        where = f"-o {path}: {form} is written as" if is_file else f"-f {form}: writes"
+        raise InputError(f"{where} a file for each of the {num_results} {named}: {hint}")
     return output
 
 

@@ -70,4 +70,4 @@ def mono_of(samples: Any) -> Waveform:
             f"{NAME}: are {array.dtype}, of which nobody knows the full scale: give floats in "
             "[-1, 1], or say what they are, as with np.array(samples, np.int16)"
         )
-    return mono(array.reshape(len(array), -1))
+    return mono(array if array.ndim == 2 else array[:, np.newaxis])

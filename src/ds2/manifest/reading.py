@@ -59,9 +59,9 @@ def read_manifest(path: str | Path, *, on_error: OnError | None = None) -> list[
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a file's name is that of a recording, so that it is no manifest."""
+    """Whether the path is a file with the name of a recording, so that it is no manifest."""
     kind = mimetypes.guess_type(path.name)[0] or ""
-    return kind.startswith(("audio/", "video/"))
+    return kind.startswith(("audio/", "video/")) and path.is_file()
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:

@@ -117,7 +117,7 @@ def test_a_language_of_common_voice_must_be_chosen_where_there_are_several(
     assert run("common-voice", tmp_path) == 2
     assert capsys.readouterr().err == f"ds2: {tmp_path}: holds en, zh-CN: choose with --language\n"
     assert run("common-voice", tmp_path, "--language", "zh-cn") == 2
-    assert "do you mean zh-CN?" in capsys.readouterr().err
+    assert "did you mean zh-CN?" in capsys.readouterr().err
     assert run("common-voice", tmp_path, "--language", "zh-CN", "--split", "validated") == 0
     assert [path.name for path in tmp_path.glob("*.jsonl")] == ["zh-CN-validated.jsonl"]
     assert len(read_manifest(tmp_path / "zh-CN-validated.jsonl")) == 6
@@ -593,8 +593,8 @@ def test_a_broken_copy_gets_one_line_and_no_manifest(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["librispech", "x"], "librispech: no such corpus: do you mean librispeech?; "),
-        (["wenetspeech", "x"], "wenetspeech: no such corpus: do you mean wenet-speech?; "),
+        (["librispech", "x"], "librispech: no such corpus: did you mean librispeech?; "),
+        (["wenetspeech", "x"], "wenetspeech: no such corpus: did you mean wenet-speech?; "),
         (["librispeech"], "name a corpus and a directory, or --list"),
         (["an4", ".", "--split", "dev"], "--split dev: an4 has train, test"),
         (["an4", ".", "--option", "x=1"], "--option: an4 is not read by lhotse and takes none"),
@@ -630,7 +630,7 @@ def test_without_lhotse_the_extra_is_named(
     assert run("ljspeech", tmp_path) == 2
     assert capsys.readouterr().err.endswith(f"{install_command('corpora')}\n")
     assert run("ljspeach", tmp_path) == 2
-    assert "no such corpus: do you mean ljspeech?" in capsys.readouterr().err
+    assert "no such corpus: did you mean ljspeech?" in capsys.readouterr().err
     assert run("--list") == 0
     captured = capsys.readouterr()
     assert "ljspeech" in captured.out

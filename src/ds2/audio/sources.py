@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from ds2.errors import InputError
+from ds2.files import missing_file
 
 Source: TypeAlias = str | Path | bytes | BinaryIO
 """A path, a file's whole contents, or an open binary file, which may be a pipe."""
@@ -103,7 +104,7 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise missing_file(path) from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a directory, not a recording") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the name

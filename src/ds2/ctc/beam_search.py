@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ds2.ctc.confidence import calibrated
 from ds2.ctc.hypothesis import Hypothesis, Scores, Token
-from ds2.ctc.phrases import HotPhrase, spelt_phrases
+from ds2.ctc.phrases import Phrase, hot_phrases, spelt_phrases
 from ds2.ctc.search.frames import take_frames
 from ds2.ctc.search.prefixes import ROOT, Limits, new_memory, with_room
 from ds2.ctc.search.reading import CUT, OPEN, SPAN, WHOLE, agree, judge, read_back
@@ -33,7 +33,7 @@ class BeamSearch:
         alphabet: Alphabet,
         settings: BeamSettings | None = None,
         lm: NgramModel | None = None,
-        phrases: Sequence[HotPhrase] = (),
+        phrases: Sequence[Phrase] = (),
         *,
         known: Vocabulary | None = None,
     ) -> None:
@@ -45,11 +45,11 @@ class BeamSearch:
         self.alphabet = alphabet
         self.settings = settings or BeamSettings()
         self.lm = lm
-        self.phrases = tuple(phrases)
+        self.phrases = hot_phrases(phrases)
         if lm is not None:
             lm.require(alphabet.word_unit, alphabet.language)
         self._known = known or known_words(alphabet, lm)
-        weights = spelt_phrases(phrases, alphabet)
+        weights = spelt_phrases(self.phrases, alphabet)
         self._scoring = scoring_of(alphabet, self.settings, lm, weights, self._known)
         self._limits = Limits(
             self.settings.beam_width,
@@ -59,12 +59,12 @@ class BeamSearch:
             keeps_all=False,
         )
 
-    def with_phrases(self, phrases: Sequence[HotPhrase]) -> "BeamSearch":
+    def with_phrases(self, phrases: Sequence[Phrase]) -> "BeamSearch":
         """The same with more phrases, say for one stream; sooner made than from the beginning.
 
         Raises InputError if a phrase cannot be spelt.
         """
-        together = (*self.phrases, *phrases)
+        together = (*self.phrases, *hot_phrases(phrases))
         return BeamSearch(self.alphabet, self.settings, self.lm, together, known=self._known)
 
     def decoder(self, *, num_hypotheses: int = 1) -> "PrefixBeamSearch":

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ds2.ctc.settings import BeamSettings
-from ds2.errors import InputError
+from ds2.errors import InputError, did_you_mean
 from ds2.files import atomic_write, sync_directory
 from ds2.model.features import FeatureConfig
-from ds2.model.places import FACTS, model_places
+from ds2.model.places import FACTS, model_places, named_models
 from ds2.ngram.binary import HEADER_BYTES
 from ds2.settings import settings_from, settings_to_dict
 from ds2.text.alphabet import Alphabet
@@ -352,7 +352,8 @@ def find_bundle(name: str | Path) -> Path:
     if path.exists():  # what it lacks, loading it will tell
         return path
     looked = ", ".join(str(place) for place in places)
+    hint = did_you_mean(str(name), (known for known, _ in named_models()))
     raise InputError(
-        f"{name}: no such directory, and no bundle of that name in {looked}: `ds2 models` lists "
-        "what there is"
+        f"{name}: no such directory, and no bundle of that name in {looked}"
+        f"{hint or ': `ds2 models` lists what there is'}"
     )

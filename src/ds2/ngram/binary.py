@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ds2.errors import InputError
+from ds2.files import missing_file
 from ds2.ngram.columns import Workspace
 from ds2.ngram.corpus import Unit
 from ds2.ngram.levels import NgramLevel
@@ -150,7 +151,7 @@ def is_model(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise missing_file(path) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
 

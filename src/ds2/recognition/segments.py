@@ -161,6 +161,26 @@ class Segments:
         length_s = max(0.0, end_s - self._time_s(self._first_frame))
         return Transcript(tuple(readings[0]), length_s, bundle.language, alternatives)
 
+    @property
+    def language(self) -> str:
+        """Of the words."""
+        return self._bundle.language
+
+    def stable_words(self) -> list[Word]:
+        """The words of the segment under way that no more audio changes."""
+        bundle = self._bundle
+        (hypothesis,) = self._decoder.best(is_final=False)
+        last = hypothesis.num_stable - 1  # the last token may yet grow longer
+        while last > 0 and _goes_on(bundle.alphabet.symbols[hypothesis.tokens[last].label - 1]):
+            last -= 1  # and the word it is in may
+        return words_of(
+            hypothesis.tokens[: max(0, last)],
+            bundle.alphabet,
+            bundle.output_stride_s,
+            math.inf,
+            first_frame=self._first_frame,
+        )
+
     def _tell(self, event: Event) -> None:
         if not self._is_silent:
             self.events.append(event)
@@ -188,6 +208,11 @@ class Outputs:
     def transcript(self, duration_s: float, *, is_final: bool) -> Transcript:
         """There is no text."""
         raise NotImplementedError
+
+
+def _goes_on(symbol: str) -> bool:
+    """Whether a symbol is one of a word's letters, of which more may follow."""
+    return symbol != SPACE and symbol.isascii()
 
 
 def _spoken(tokens: Sequence[Token], alphabet: Alphabet) -> Sequence[Token]:

@@ -95,7 +95,7 @@ def together(finals: Sequence[Transcript]) -> Transcript:
 
 @dataclass(frozen=True)
 class LineShape:
-    """How subtitles are broken into lines; Whisper's options, with their meanings.
+    """How subtitles are broken into lines, and what JSON holds; Whisper's options and meanings.
 
     A width or count makes a new subtitle when full; without any, a segment is one line.
     """
@@ -104,6 +104,7 @@ class LineShape:
     max_line_count: int | None = None  # lines of one subtitle; needs max_line_width
     max_words_per_line: int | None = None
     highlight_words: bool = False  # underline each word while it is said
+    word_times: bool = True  # whether JSON has them
 
     def __post_init__(self) -> None:
         for name in ("max_line_width", "max_line_count", "max_words_per_line"):
@@ -144,8 +145,11 @@ def to_tsv(transcript: Transcript, shape: LineShape) -> str:
 
 def to_json(transcript: Transcript, shape: LineShape) -> str:
     """Everything, in Whisper's layout as far as it has a place for it."""
-    del shape
-    return json.dumps(transcript_to_dict(transcript), ensure_ascii=False, indent=2) + "\n"
+    fields = transcript_to_dict(transcript)
+    if not shape.word_times:
+        for segment in fields["segments"]:
+            del segment["words"]
+    return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
 
 
 def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:

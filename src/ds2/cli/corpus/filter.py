@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import add_workers, print_errors, results_beside, utterances_of, workers_of
 from ds2.cli.options.model import add_model
+from ds2.cli.terminal import console
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -191,7 +192,6 @@ def _learn(
 def _show(curve: "Curve", args: argparse.Namespace) -> None:
     """A table of thresholds on damaged transcripts, and the plot."""
     import numpy as np
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -205,9 +205,9 @@ def _show(curve: "Curve", args: argparse.Namespace) -> None:
             f"{curve.recall[place]:.1%}",
             f"{curve.kept[place]:.1%}",
         )
-    console = Console(stderr=True)
-    console.print(table)
-    console.print(f"average precision {curve.average_precision:.3f}")
+    out = console(stderr=True)
+    out.print(table)
+    out.print(f"average precision {curve.average_precision:.3f}")
     if args.plot is not None:
         _draw(curve, args)
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.terminal import console, make_directory
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def act(args: argparse.Namespace) -> None:
     """Split, write, and show what became of it."""
-    from ds2.cli.terminal import make_directory
     from ds2.corpora.split import SPLITS, split
     from ds2.manifest import read_manifest, write_manifest
 
@@ -115,7 +115,6 @@ def _kept(directory: Path) -> "Kept":
 
 
 def _print_table(splits: "Splits", rules: "SplitRules", directory: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ds2.corpora.checks.corpus import Corpus, duration_s_of, statistics_of
@@ -141,7 +140,7 @@ def _print_table(splits: "Splits", rules: "SplitRules", directory: Path) -> None
             f"{facts.num_speakers:,}",
             "" if name == "train" else f"{shared:,}",
         )
-    Console(highlight=False).print(table)
+    console().print(table)
     if splits.left_out:
         left_s = sum(map(duration_s_of, splits.left_out))
         print(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import print_errors
-from ds2.cli.terminal import positive
+from ds2.cli.terminal import console, positive, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -112,7 +112,6 @@ def _read(
     args: argparse.Namespace, options: "CheckOptions"
 ) -> "tuple[list[Item], list[Problem], list[Part]]":
     """All utterances, what cannot be read of them, and their groups."""
-    from rich.console import Console
     from rich.progress import Progress
 
     from ds2.corpora.statistics.stats import groups_by, listen_to_items
@@ -121,8 +120,8 @@ def _read(
     num_heard = _num_heard(args.sound)
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     total = len(utterances) if num_heard is None else min(num_heard, len(utterances))
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    hidden = not shows_progress()
+    with Progress(console=console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task("listening", total=total)
         items, problems = listen_to_items(
             utterances, options, num_heard, lambda: progress.advance(task)
@@ -161,19 +160,18 @@ def _write(
 def _print_tables(
     description: "Description", described: "list[Description]", by: str | None
 ) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
     from ds2.corpora.statistics.page import GROUP_COLUMNS, rows_of
 
-    console = Console(highlight=False)
+    out = console()
     table = Table("")
     table.add_column(Text(description.name), overflow="fold")
     for name, value in rows_of(description):
         table.add_row(name, Text(value))
-    console.print(table)
+    out.print(table)
     if by is None:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -182,9 +180,9 @@ def _print_tables(
         table.add_column(heading, justify="right", no_wrap=True)
     for each in described[:MAX_ROWS]:
         table.add_row(Text(each.name), *(cell(each) for _, cell in GROUP_COLUMNS))
-    console.print(table)
+    out.print(table)
     if len(described) > MAX_ROWS:
-        console.print(f"and {len(described) - MAX_ROWS:,} more: --json and -o page.html have all")
+        out.print(f"and {len(described) - MAX_ROWS:,} more: --json and -o page.html have all")
 
 
 def _print_problems(problems: "list[Problem]") -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds2.cli.bundle import add_copy
 from ds2.cli.lm.queries import new_table
-from ds2.cli.terminal import positive, progress
+from ds2.cli.terminal import console, positive, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -113,15 +113,13 @@ def _check_outputs(plot: Path | None, figures: Path | None) -> None:
 
 
 def _print(dev: "DevSet", lm: "NgramModel", tuned: "Tuned") -> None:
-    from rich.console import Console
-
-    console = Console()
+    out = console()
     separator = " " if lm.unit == "word" else ""
     fit = lm.perplexity(separator.join(reference) for reference in dev.references)
     name = "WER" if lm.unit == "word" else "CER"
     share = 100 * fit.num_unknown / max(1, fit.num_words)
     _say(
-        console,
+        out,
         f"{len(dev.references)} utterances, {dev.duration_s / 3600:.2f} h, {fit.num_words:,} "
         f"{lm.unit}s, {share:.1f}% of them unknown to the language model; perplexity "
         f"{fit.excluding_unknown:.0f}",
@@ -130,27 +128,27 @@ def _print(dev: "DevSet", lm: "NgramModel", tuned: "Tuned") -> None:
     for trial in tuned.search.trials:
         style = "bold" if trial is tuned.search.best else None
         table.add_row(*_row(trial), style=style)
-    console.print(table)
+    out.print(table)
     table = new_table("beam", f"{name} %", "95% interval", "s", "x real time")
     for tried in tuned.widths:
         trial = tried.trial
         speed = f"{dev.duration_s / max(trial.elapsed_s, 1e-9):.0f}"
         style = "bold" if tried is tuned.chosen else None
         table.add_row(str(tried.width), *_row(trial)[3:], speed, style=style)
-    console.print(table)
+    out.print(table)
     _say(
-        console,
+        out,
         f"{name} greedy {tuned.greedy}, tuned {tuned.chosen.trial.rate}; by the texts found, "
         f"{100 * tuned.search.chosen_rate:.2f}% with settings chosen on the same utterances, "
         f"{100 * tuned.search.held_out_rate:.2f}% on others",
     )
     if tuned.chosen.trial.rate.rate >= tuned.greedy.rate:
-        _say(console, "This language model does not help on this set.")
-    _print_confidence(console, tuned)
+        _say(out, "This language model does not help on this set.")
+    _print_confidence(out, tuned)
 
 
-def _say(console: "Console", text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+def _say(out: "Console", text: str) -> None:
+    out.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _row(trial: "Trial") -> tuple[str, ...]:
@@ -169,7 +167,7 @@ def _price(price: float | None) -> str:
     return "off" if price is None else f"{price:g}"
 
 
-def _print_confidence(console: "Console", tuned: "Tuned") -> None:
+def _print_confidence(out: "Console", tuned: "Tuned") -> None:
     """How far confidences can be believed, before and after they are calibrated."""
     before, after = tuned.calibration.before, tuned.calibration.after
     columns = ("words", "before", "right", "words", "after", "right")
@@ -177,10 +175,10 @@ def _print_confidence(console: "Console", tuned: "Tuned") -> None:
     table.title, table.title_justify = "confidence and words that are right, %", "left"
     for index in range(max(len(before.bins), len(after.bins))):
         table.add_row(*_bin(before, index), *_bin(after, index))
-    console.print(table)
+    out.print(table)
     _say(
-        console,
-        f"expected calibration error {before.error:.3f}, calibrated {after.error:.3f}; "
+        out,
+        f"expected calibration error {before.error:.1%}, calibrated {after.error:.1%}; "
         f"normalised cross entropy {before.cross_entropy:.3f}, {after.cross_entropy:.3f}",
     )
 

@@ -30,11 +30,12 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 
 def transcribe_remotely(
-    names: Sequence[str], args: argparse.Namespace
+    names: Sequence[str], args: argparse.Namespace, *, language: str | None = None
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
     """Each recording's index and transcript, or what is wrong with it, in their order.
 
-    names: paths, or - for standard input. Raises InputError if the server cannot do it at all.
+    names: paths, or - for standard input. language: what the server's model is to be of.
+    Raises InputError if the server cannot do it at all.
     """
     import asyncio
 
@@ -45,6 +46,7 @@ def transcribe_remotely(
     options = {
         "api_key": os.environ.get(KEY_VARIABLE),
         "model": args.model,
+        "language": language,
         "phrases": phrases_of(args),
         "num_alternatives": args.alternatives - 1,
     }

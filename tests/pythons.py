@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ OLDEST = (3, 11)
 VERSIONS = ("newest", "lowest")
 # Below its wheels a compiled library would be built from source; this one is plain Python.
 WHEELS = ("--only-binary", ":all:", "--no-binary", "docopt", "--no-binary", "deepspeech2")
+SHOWN_LINES = 60  # of the log of an environment that failed
 QUICK = ("-m", "not slow", "-p", "no:cacheprovider", "--ignore", "tests/training")
 
 
@@ -36,6 +38,11 @@ class Environment:
     @property
     def directory(self) -> Path:
         return PLACE / self.name.replace(" ", "-")
+
+    @property
+    def log(self) -> Path:
+        """What installing, the demo and the tests have printed."""
+        return PLACE / f"{self.directory.name}.log"
 
     @property
     def python(self) -> Path:
@@ -72,39 +79,43 @@ def uv() -> str:
 def make(environment: Environment) -> None:
     """Make the environment anew."""
     shutil.rmtree(environment.directory, ignore_errors=True)
+    environment.log.unlink(missing_ok=True)
     installer = uv()
     venv = [installer, "venv", "--quiet", "--python", environment.interpreter]
-    subprocess.run([*venv, environment.directory], check=True)
+    run([*venv, environment.directory], environment)
     resolution = "highest" if environment.versions == "newest" else "lowest-direct"
-    install = [installer, "pip", "install", "--quiet", "--python", environment.python]
-    choice = ["--resolution", resolution, *WHEELS]
-    subprocess.run([*install, *choice, "-e", f"{ROOT}[test]"], check=True)
+    install = [installer, "pip", "install", "--python", environment.python]
+    run([*install, "--resolution", resolution, *WHEELS, "-e", f"{ROOT}[test]"], environment)
+
+
+def run(command: list[str | Path], environment: Environment, **variables: str) -> None:
+    """Run a command; what it prints goes to the environment's log."""
+    compiled = environment.directory / "compiled"  # by Python and by numba
+    given = {"PYTHONPYCACHEPREFIX": str(compiled), "NUMBA_CACHE_DIR": str(compiled / "numba")}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with environment.log.open("a", encoding="utf-8") as log:
+        subprocess.run(
+            command,
+            check=True,
+            cwd=ROOT,
+            env={**inherited, **given, **variables},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def run_demo(environment: Environment) -> None:
     """The demo, in an empty home: RuntimeError if it leaves something there."""
     with tempfile.TemporaryDirectory() as home:
-        given = {**os.environ, "HOME": home, "TMPDIR": home}
-        command = [environment.python, "samples/demo.py"]
-        subprocess.run(command, check=True, cwd=ROOT, env=with_caches(given, environment))
+        run([environment.python, "samples/demo.py"], environment, HOME=home, TMPDIR=home)
         left = [str(path) for path in Path(home).rglob("*")]
         if left:
             raise RuntimeError(f"the demo left {', '.join(left)} behind")
 
 
 def run_tests(environment: Environment) -> None:
-    command = [environment.python, "-m", "pytest", *QUICK]
-    subprocess.run(command, check=True, cwd=ROOT, env=with_caches(dict(os.environ), environment))
-
-
-def with_caches(variables: dict[str, str], environment: Environment) -> dict[str, str]:
-    """The environment's variables, with what Python and numba compile kept in its directory."""
-    directory = environment.directory / "compiled"
-    return {
-        **variables,
-        "PYTHONPYCACHEPREFIX": str(directory),
-        "NUMBA_CACHE_DIR": str(directory / "numba"),
-    }
+    """The quick tests; those that need what is not there are skipped, and say so."""
+    run([environment.python, "-m", "pytest", *QUICK], environment)
 
 
 def outcome(environment: Environment, stages: list[str]) -> str:
@@ -116,7 +127,9 @@ def outcome(environment: Environment, stages: list[str]) -> str:
         try:
             do(environment)
         except (subprocess.CalledProcessError, RuntimeError) as error:
-            return f"Python {environment.name}: FAILED in {stage}: {error}"
+            shown = environment.log.read_text(encoding="utf-8").splitlines()[-SHOWN_LINES:]
+            print("\n".join(shown), flush=True)
+            return f"Python {environment.name}: FAILED in {stage}: {error} (see {environment.log})"
         print(f"Python {environment.name}: {stage}: {time.monotonic() - start_s:.0f} s", flush=True)
     return f"Python {environment.name}: passed"
 
@@ -127,13 +140,17 @@ def main() -> int:
     parser.add_argument(
         "--stages", nargs="+", default=["install", "demo", "tests"], help="what to do of each"
     )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side")
     args = parser.parse_args()
-    lines = []
-    for version, interpreter in interpreters().items():
-        for versions in VERSIONS:
-            name = f"{'.'.join(map(str, version))} {versions}"
-            if name.startswith(args.only):
-                lines.append(outcome(Environment(name, interpreter, versions), args.stages))
+    environments = [
+        Environment(f"{'.'.join(map(str, version))} {versions}", interpreter, versions)
+        for version, interpreter in interpreters().items()
+        for versions in VERSIONS
+    ]
+    chosen = [one for one in environments if one.name.startswith(args.only)]
+    uv()
+    with ThreadPoolExecutor(args.jobs) as executor:
+        lines = list(executor.map(lambda one: outcome(one, args.stages), chosen))
     print("\n".join(lines) or f"there is no Python {args.only}")
     return 0 if lines and all(line.endswith("passed") for line in lines) else 1
 

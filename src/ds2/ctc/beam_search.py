@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ class BeamSearch:
         num_hypotheses: how many it will be asked for. For one, those are dropped that can never
         become the best, which is faster and leaves fewer to be asked for.
         """
-        limits = self._limits._replace(keeps_all=num_hypotheses > 1)
+        limits = replace(self._limits, keeps_all=num_hypotheses > 1)
         return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, limits)
 
     def decode_batch(

@@ -1,12 +1,13 @@
 """What a beam search remembers: a tree of prefixes, the beam, and the times of labels."""
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ds2.compilation import compiled, inlined
+from ds2.compilation import compiled, inlined, structure
 from ds2.ctc.search.tables import Scoring
 
 ROOT = 0
@@ -80,7 +81,9 @@ NUM_LOOKUPS = 1 << 12
 EMPTY_LOOKUP = np.array((-1, 0, 0.0, 0), LOOKUP)
 
 
-class Limits(NamedTuple):
+@dataclass(frozen=True)
+@structure
+class Limits:
     """How far the search goes; see `BeamSettings`."""
 
     beam_width: int
@@ -90,20 +93,22 @@ class Limits(NamedTuple):
     keeps_all: bool  # also what can never become the best
 
 
-class Memory(NamedTuple):
+@dataclass(frozen=True)
+@structure
+class Memory:
     """What one stream's search remembers, and the room it works in."""
 
-    prefixes: npt.NDArray[np.void]  # the tree: ROOT, SCRATCH, then the others as they came
-    marks: npt.NDArray[np.void]
-    beam: npt.NDArray[np.void]  # (2, beam_width): of this frame and of the next, in turns
+    prefixes: Annotated[npt.NDArray[np.void], PREFIX]  # the tree: ROOT, SCRATCH, then the others as they came
+    marks: Annotated[npt.NDArray[np.void], MARK]
+    beam: Annotated[npt.NDArray[np.void], ENTRY, 2]  # (2, beam_width): of this frame and of the next, in turns
     sizes: npt.NDArray[np.int64]  # (4,): prefixes, marks, entries in the beam, frames heard
-    lookups: npt.NDArray[np.void]
+    lookups: Annotated[npt.NDArray[np.void], LOOKUP]
     labels: npt.NDArray[np.int32]  # (max_labels,) the frame's likeliest
     places: npt.NDArray[np.int32]  # (V,) of a label among these, or -1
-    taken: npt.NDArray[np.bool_]  # (beam_width, max_labels): the longer prefix is in the beam
+    taken: Annotated[npt.NDArray[np.bool_], 2]  # (beam_width, max_labels): the longer prefix is in the beam
     scores: npt.NDArray[np.float64]  # (beam_width * (1 + max_labels),) of the candidates
     ranking: npt.NDArray[np.float64]  # the same, to be put in another order
-    origins: npt.NDArray[np.int32]  # the same, 2: a slot of this frame's beam, and a label
+    origins: Annotated[npt.NDArray[np.int32], 2]  # the same, 2: a slot of this frame's beam, and a label
     word_keys: npt.NDArray[np.int64]  # a hash table of words, and
     word_shares: npt.NDArray[np.float64]  # the beam's agreement on each
 
@@ -237,4 +242,4 @@ def with_room(memory: Memory) -> Memory:
         array = getattr(memory, name)
         if 2 * size > len(array):
             room[name] = np.concatenate([array, np.zeros_like(array)])
-    return memory._replace(**room)
+    return replace(memory, **room)

@@ -109,11 +109,14 @@ class _InsideLibrary(JITCodeLibrary):  # type: ignore[misc]
     def _optimize_functions(self, ll_module: Any) -> None:
         pass
 
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
+    def finalize(self) -> None:
+        """Nothing else is linked in: who calls this function links what it calls, too."""
         self._finalized = True
+
+    @property
+    def linked(self) -> list[Any]:
+        """The code of what this function calls."""
+        return list(self._linking_libraries)
 
     def get_pointer_to_function(self, name: str) -> int:
         """None, for there is no machine code; numba says so by 0."""
@@ -126,18 +129,50 @@ class _InsideLibrary(JITCodeLibrary):  # type: ignore[misc]
         return SimpleNamespace(set_env=lambda name, env: None)
 
 
-@register_pass(mutates_CFG=False, analysis_only=True)
-class _BeginInside(LoweringPass):  # type: ignore[misc]
-    """Give the function a library that is not emitted."""
+class _EntranceLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a function that Python calls, and of all that it calls, directly or not."""
 
-    _name = "begin_inside"
+    def finalize(self) -> None:
+        """Link, optimise and emit."""
+        for library in self._linking_libraries:  # grows while it is gone through
+            if isinstance(library, _InsideLibrary):
+                known = self._linking_libraries
+                known += [other for other in library.linked if other not in known]
+        super().finalize()
+
+
+class _Begin(LoweringPass):  # type: ignore[misc]
+    """Gives a function its library, before numba would."""
+
+    _name = "begin"
+    library: Any
 
     def __init__(self) -> None:
         super().__init__()
 
     def run_pass(self, state: Any) -> bool:
         """Nothing of the function changes, so False."""
-        state.library = _InsideLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
+        return False
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _BeginInside(_Begin):
+    """For what compiled code calls."""
+
+    library = _InsideLibrary
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _BeginEntrance(_Begin):
+    """For what Python calls."""
+
+    library = _EntranceLibrary
+
+    def run_pass(self, state: Any) -> bool:
+        """Its code is to be kept on disk."""
+        super().run_pass(state)
+        state.library.enable_object_caching()
         return False
 
 
@@ -155,9 +190,12 @@ _NEEDLESS = (
 """Steps of numba's for what our loops do not hold: closures, `with`, raised errors."""
 
 
-def _steps(state: Any) -> Any:
+def _steps(state: Any, begin: type[_Begin]) -> Any:
+    """numba's steps, less those that we do not need, and with our libraries."""
     steps = DefaultPassBuilder.define_nopython_pipeline(state)
     steps.passes = [step for step in steps.passes if step[0].__name__ not in _NEEDLESS]
+    steps.add_pass_after(begin, IRLegalization)
+    steps.finalize()
     return steps
 
 
@@ -168,20 +206,15 @@ class _Entrance(CompilerBase):  # type: ignore[misc]
         """numba's steps. It asks when there is no code on disk, so here we tell of it."""
         folder = self.state.func_id.func.__module__.split(".")[-2]
         _tell_of_compiling(_SUBJECTS.get(folder, "the search"))
-        steps = _steps(self.state)
-        steps.finalize()
-        return [steps]
+        return [_steps(self.state, _BeginEntrance)]
 
 
 class _Inside(CompilerBase):  # type: ignore[misc]
     """Compiles what compiled code calls."""
 
     def define_pipelines(self) -> list[Any]:
-        """numba's steps, but for the last."""
-        steps = _steps(self.state)
-        steps.add_pass_after(_BeginInside, IRLegalization)
-        steps.finalize()
-        return [steps]
+        """numba's steps."""
+        return [_steps(self.state, _BeginInside)]
 
 
 class _Field(NamedTuple):

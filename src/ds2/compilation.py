@@ -99,7 +99,7 @@ def stamp_of(directory: Path) -> tuple[tuple[str, int, int], ...]:
     )
 
 
-class _InsideLibrary(JITCodeLibrary):  # type: ignore[misc]
+class _InsideLibrary(JITCodeLibrary):
     """The code of a function that goes into what calls it.
 
     numba would optimise and emit it by itself, and once more with each of its callers. So only the
@@ -129,7 +129,7 @@ class _InsideLibrary(JITCodeLibrary):  # type: ignore[misc]
         return SimpleNamespace(set_env=lambda name, env: None)
 
 
-class _EntranceLibrary(JITCodeLibrary):  # type: ignore[misc]
+class _EntranceLibrary(JITCodeLibrary):
     """The code of a function that Python calls, and of all that it calls, directly or not."""
 
     def finalize(self) -> None:
@@ -141,7 +141,7 @@ class _EntranceLibrary(JITCodeLibrary):  # type: ignore[misc]
         super().finalize()
 
 
-class _Begin(LoweringPass):  # type: ignore[misc]
+class _Begin(LoweringPass):
     """Gives a function its library, before numba would."""
 
     _name = "begin"
@@ -199,7 +199,7 @@ def _steps(state: Any, begin: type[_Begin]) -> Any:
     return steps
 
 
-class _Entrance(CompilerBase):  # type: ignore[misc]
+class _Entrance(CompilerBase):
     """Compiles what Python calls."""
 
     def define_pipelines(self) -> list[Any]:
@@ -209,7 +209,7 @@ class _Entrance(CompilerBase):  # type: ignore[misc]
         return [_steps(self.state, _BeginEntrance)]
 
 
-class _Inside(CompilerBase):  # type: ignore[misc]
+class _Inside(CompilerBase):
     """Compiles what compiled code calls."""
 
     def define_pipelines(self) -> list[Any]:
@@ -231,7 +231,8 @@ def structure(cls: C) -> C:
     Given one by one, an argument for each array and each of its lengths, they take most of the
     time that compiling takes. Fields are arrays in C order, other structures, int, float and bool.
     An array has one axis, or as many as `Annotated` says, which also gives the dtype of records:
-    `Annotated[NDArray[np.void], ENTRY, 2]`. Compiled code reads fields and writes in arrays.
+    `Annotated[NDArray[np.void], ENTRY, 2]`. Of an array of records without axes compiled code sees
+    the one record. Compiled code reads fields and writes in arrays.
 
     To be written under `@dataclass(frozen=True)`; making one raises TypeError for an array of
     another dtype, number of axes or order.
@@ -243,7 +244,7 @@ def structure(cls: C) -> C:
     return cls
 
 
-class _Structure(types.Opaque):  # type: ignore[misc]
+class _Structure(types.Opaque):
     """numba's type of a structure: a pointer."""
 
     def __init__(self, cls: type) -> None:
@@ -274,25 +275,28 @@ def _kind_of(hint: Any) -> tuple[Any, Any]:
         return hint._numba_type_, None
     told = getattr(hint, "__metadata__", ())
     array = get_args(hint)[0] if told else hint
-    if get_origin(array) is not np.ndarray:
-        raise TypeError(f"compiled code cannot take {hint}")
-    scalar = get_args(get_args(array)[1])[0]
-    dtype = next((value for value in told if isinstance(value, np.dtype)), None) or np.dtype(scalar)
+    dtype = next((value for value in told if isinstance(value, np.dtype)), None)
+    if dtype is None:
+        if get_origin(array) is not np.ndarray:
+            raise TypeError(f"compiled code cannot take {hint}")
+        dtype = np.dtype(get_args(get_args(array)[1])[0])
     num_axes = next((value for value in told if isinstance(value, int)), 1)
-    return types.Array(from_dtype(dtype), num_axes, "C"), dtype
+    record = from_dtype(dtype)
+    return types.Array(record, num_axes, "C") if num_axes else record, dtype
 
 
 def _note_places(self: Any) -> None:
     """Note where everything is, in words of eight bytes."""
     words: list[Any] = []
-    for name, (_, kind, dtype) in _fields_of(type(self)).items():
+    for name, (_, kind, dtype) in _fields_of(self.__class__).items():
         value = getattr(self, name)
         if dtype is not None:
+            num_axes = kind.ndim if isinstance(kind, types.Array) else 0
             flags = value.flags
             in_order = flags.c_contiguous and flags.aligned
-            if value.dtype != dtype or value.ndim != kind.ndim or not in_order:
+            if value.dtype != dtype or value.ndim != num_axes or not in_order:
                 told = f"{value.dtype}, {value.ndim} axes" + ("" if in_order else ", not in order")
-                raise TypeError(f"{name}: must be {dtype}, {kind.ndim} axes, not {told}")
+                raise TypeError(f"{name}: must be {dtype}, {num_axes} axes, not {told}")
             words += [value.ctypes.data, *value.shape]
         elif isinstance(kind, _Structure):
             words.append(value.address)
@@ -312,7 +316,7 @@ def _unbox(kind: Any, value: Any, c: Any) -> Any:
 
 
 @infer_getattr
-class _Fields(AttributeTemplate):  # type: ignore[misc]
+class _Fields(AttributeTemplate):
     """The types of a structure's fields."""
 
     key = _Structure

@@ -32,7 +32,9 @@ class NgramArrays:
     backoffs: npt.NDArray[np.float32]  # (C,) or (0,)
     prob_codes: npt.NDArray[np.uint16]  # (N,) or (0,)
     backoff_codes: npt.NDArray[np.uint16]  # (C,) or (0,)
-    scales: Annotated[npt.NDArray[np.float64], 2]  # (2, 3): special, first, step of prob and backoff codes
+    scales: Annotated[
+        npt.NDArray[np.float64], 2
+    ]  # (2, 3): special, first, step of prob and backoff codes
     first_nodes: npt.NDArray[np.int64]  # (order + 2,): of each level from the root on, and N
 
 
@@ -48,7 +50,7 @@ def arrays_of(model: MappedModel) -> NgramArrays:
     for array in numbers:
         array.flags.writeable = False
     stored = (model.sections[field.name] for field in fields(NgramArrays)[:7])
-    return NgramArrays(*stored, *numbers)
+    return NgramArrays(*[*stored, *numbers])
 
 
 @inlined

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ FORBIDDEN = -np.inf
 SPACE = np.int32(0)  # of the type that letters have in tables, so that nothing compiles twice
 """The letter that parts words; the others are numbered from 1 on."""
 NO_LETTER = -1
+Int: TypeAlias = int | np.integer[Any]
+"""A number that a table gives, or Python."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Scoring:
     lm_weight: float
     word_bonus: float
     unknown_word_score: float  # FORBIDDEN in a closed vocabulary
-    letters: Annotated[npt.NDArray[np.int32], 2]  # (V, 2) of each label; NO_LETTER where there is none
+    letters: Annotated[
+        npt.NDArray[np.int32], 2
+    ]  # (V, 2) of each label; NO_LETTER where there is none
     letter_words: npt.NDArray[np.int32]  # (letters,) their ids as words, NO_WORD if unknown
     first_child: npt.NDArray[np.int32]  # of the vocabulary's trie
     trie_letters: npt.NDArray[np.int32]
@@ -129,7 +133,7 @@ def known_words(
 
 def _empty_lm() -> NgramArrays:
     """What stands in for a language model where there is none; never looked at."""
-    arrays = NgramArrays(
+    return NgramArrays(
         np.zeros((1, 2), np.uint32),
         np.zeros(0, np.uint16),
         np.zeros(0, np.uint8),
@@ -140,7 +144,6 @@ def _empty_lm() -> NgramArrays:
         np.zeros((2, 3), np.float64),
         np.zeros(0, np.int64),
     )
-    return arrays
 
 
 _NO_LM = _empty_lm()

@@ -118,7 +118,7 @@ class _InsideLibrary(JITCodeLibrary):
         """The code of what this function calls."""
         return list(self._linking_libraries)
 
-    def get_pointer_to_function(self, name: str) -> int:
+    def get_pointer_to_function(self, _name: str) -> int:
         """None, for there is no machine code; numba says so by 0."""
         self._ensure_finalized()
         return 0
@@ -126,7 +126,7 @@ class _InsideLibrary(JITCodeLibrary):
     @property
     def codegen(self) -> Any:
         """For the one who would tell the machine code where its globals are."""
-        return SimpleNamespace(set_env=lambda name, env: None)
+        return SimpleNamespace(set_env=lambda *_: None)
 
 
 class _EntranceLibrary(JITCodeLibrary):
@@ -186,8 +186,11 @@ _NEEDLESS = (
     "LiteralUnroll",
     "LiteralPropagationSubPipelinePass",
     "InlineOverloads",
+    "RewriteSemanticConstants",
+    "DeadBranchPrune",
+    "NopythonRewrites",
 )
-"""Steps of numba's for what our loops do not hold: closures, `with`, raised errors."""
+"""Steps of numba's for what our loops do not hold: closures, `with`, errors, whole arrays."""
 
 
 def _steps(state: Any, begin: type[_Begin]) -> Any:
@@ -240,7 +243,7 @@ def structure(cls: C) -> C:
     kind = _Structure(cls)
     setattr(cls, "__post_init__", _note_places)  # noqa: B010 (a type knows no such attribute)
     setattr(cls, "_numba_type_", kind)  # noqa: B010
-    typeof_impl.register(cls, lambda value, context: kind)
+    typeof_impl.register(cls, lambda *_: kind)
     return cls
 
 
@@ -308,7 +311,7 @@ def _note_places(self: Any) -> None:
 
 
 @unbox(_Structure)
-def _unbox(kind: Any, value: Any, c: Any) -> Any:
+def _unbox(_kind: Any, value: Any, c: Any) -> Any:
     address = c.pyapi.object_getattr_string(value, "address")
     pointer = c.pyapi.long_as_voidptr(address)
     c.pyapi.decref(address)
@@ -321,7 +324,7 @@ class _Fields(AttributeTemplate):
 
     key = _Structure
 
-    def generic_resolve(self, kind: Any, name: str) -> Any:
+    def generic_resolve(self, kind: Any, name: str) -> Any:  # type: ignore[override]
         """None if there is no such field."""
         field = _fields_of(kind.cls).get(name)
         return field and field.kind

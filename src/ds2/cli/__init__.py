@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ VERBS = (
     "export",
     "lm",
     "bundle",
+    "warm-up",
 )
 """The modules of this package, in the order `ds2 --help` lists them."""
 
@@ -36,13 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ds2 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     for verb in VERBS:
-        importlib.import_module(f"ds2.cli.{verb}").add_parser(subparsers)
+        importlib.import_module(f"ds2.cli.{verb.replace('-', '_')}").add_parser(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed, 2 the input is wrong."""
     args = build_parser().parse_args(argv)
+    _tell_of_compiling()
     try:
         status: int | None = args.run(args)
         sys.stdout.flush()  # here, where a full disk can still be told
@@ -61,6 +64,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ds2: {where}{(error.strerror or str(error)).lower()}", file=sys.stderr)
         _forget_output()
         return 1
+
+
+class _LinesOnStderr(logging.Handler):
+    """Log records as lines of the command, beside whatever bar is on the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it; a bar looks for this at sys.stderr."""
+        print(f"ds2: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+def _tell_of_compiling() -> None:
+    """Let who waits for the first search know why. `ds2 serve` puts its own log in this place."""
+    compiling = logging.getLogger("ds2.compilation")
+    compiling.setLevel(logging.INFO)
+    compiling.propagate = False
+    if not compiling.handlers:
+        compiling.addHandler(_LinesOnStderr())
 
 
 def _forget_output() -> None:

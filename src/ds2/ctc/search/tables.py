@@ -77,7 +77,7 @@ def scoring_of(
         for letter in letters
     ]
     return Scoring(
-        lm=lm.arrays if lm else _NO_LM,
+        lm=lm.arrays if lm else NO_LM,
         has_lm=lm is not None,
         of_words=of_words,
         lm_weight=settings.lm_weight,
@@ -146,4 +146,4 @@ def _empty_lm() -> NgramArrays:
     )
 
 
-_NO_LM = _empty_lm()
+NO_LM = _empty_lm()

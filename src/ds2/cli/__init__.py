@@ -29,6 +29,7 @@ VERBS = (
     "export",
     "lm",
     "bundle",
+    "warm-up",
     "completion",
 )
 """The modules of this package, in the order `ds2 --help` lists them."""
@@ -40,7 +41,7 @@ def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action="version", version=f"ds2 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     for verb in verbs:
-        importlib.import_module(f"ds2.cli.{verb}").add_parser(subparsers)
+        importlib.import_module(f"ds2.cli.{verb.replace('-', '_')}").add_parser(subparsers)
     return parser
 
 

@@ -25,11 +25,18 @@ logger = logging.getLogger("ds2.cli")
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     """Say what messages a command shows: with quiet no notes and no progress, with verbose all."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("ds2: %(message)s"))
-    logger.handlers = [handler]
-    logger.propagate = False
-    logger.setLevel("ERROR" if quiet else "DEBUG" if verbose else "INFO")
+    for each in (logger, logging.getLogger("ds2.compilation")):  # serve puts its own log there
+        each.handlers = [_Lines()]
+        each.propagate = False
+        each.setLevel("ERROR" if quiet else "DEBUG" if verbose else "INFO")
+
+
+class _Lines(logging.Handler):
+    """Log records as lines of the command, above whatever bar is on the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record; a bar takes the place of sys.stderr while it is shown."""
+        print(f"ds2: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:

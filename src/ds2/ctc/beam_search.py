@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ class BeamSearch:
         num_hypotheses: how many it will be asked for. For one, those are dropped that can never
         become the best, which is faster and leaves fewer to be asked for.
         """
-        limits = self._limits._replace(keeps_all=num_hypotheses > 1)
+        limits = replace(self._limits, keeps_all=num_hypotheses > 1)
         return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, limits)
 
     def decode_batch(
@@ -141,7 +142,7 @@ class PrefixBeamSearch:
         them as if the audio ended here; else the last word may yet go on. If the vocabulary is
         closed, and no hypothesis ends with a whole word, the last word is left out.
         """
-        num_entries = int(self._memory.sizes[2])
+        num_entries = int(self._memory.counts["num_entries"])
         parts, hashes = np.empty((num_entries, 4)), np.empty(num_entries, np.int64)
         ending = WHOLE if is_final else OPEN
         judge(self._scoring, self._memory, ending, parts, hashes)
@@ -166,7 +167,7 @@ class PrefixBeamSearch:
     def _tokens(self, slot: int, last_judged: int, *, is_cut: bool) -> tuple[Token, ...]:
         """What an entry of the beam says, and when."""
         memory = self._memory
-        index = int(memory.beam[memory.sizes[3] & 1][slot]["prefix"])
+        index = int(memory.beam[memory.counts["num_frames"] & 1][slot]["prefix"])
         spans = np.empty(self._depth(index), SPAN)
         read_back(memory, slot, last_judged, spans)
         slope, offset = self._settings.confidence_slope, self._settings.confidence_offset

@@ -23,6 +23,15 @@ def compiled(function: Callable[..., Any]) -> Any:
     return _stamped(njit(cache=True, nogil=True, **_WITHOUT_COUNTS)(function))
 
 
+def over_arrays(function: Callable[..., Any]) -> Any:
+    """The same for loops over arrays, in which a division by zero is infinite, as in numpy.
+
+    Without an error to raise, the processor can work on many items at once.
+    """
+    options: dict[str, Any] = {"error_model": "numpy"}
+    return _stamped(njit(cache=True, nogil=True, **options, **_WITHOUT_COUNTS)(function))
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """The same for compiled code alone: without a door to Python it compiles sooner."""
     doors: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ds2.compilation import compiled
+from ds2.compilation import over_arrays
 
 Array = Any  # numpy float32: numba needs no annotations
 
@@ -31,7 +31,7 @@ A least-squares fit of ours, refined towards the least largest error: 2e-8, and 
 """
 
 
-@compiled
+@over_arrays
 def step(
     projected: Array, recurrent: Array, before: Array, tanh: Array, recurrent_n: Array, after: Array
 ) -> None:
@@ -69,7 +69,7 @@ def step(
             result[unit] = n[unit] + z[unit] * (state[unit] - n[unit])
 
 
-@compiled
+@over_arrays
 def step_back(
     gates: Array,
     recurrent_n: Array,
@@ -106,7 +106,7 @@ def step_back(
             to_z[unit] = to_gate - to_gate * z[unit]
 
 
-@compiled
+@over_arrays
 def add_rows(values: Array, others: Array, target: Array) -> None:
     """Both added to the target."""
     for row in range(len(target)):

@@ -14,7 +14,7 @@ and so few arrays in one loop that it can afford to see whether they overlap.
 
 from typing import Any
 
-from ds2.compilation import compiled
+from ds2.compilation import over_arrays
 
 Array = Any  # numpy, of the values' type unless told otherwise: numba needs no annotations
 
@@ -22,7 +22,7 @@ BLOCK = 64
 """Rows that are summed in the values' own precision."""
 
 
-@compiled
+@over_arrays
 def add_up(
     values: Array, is_valid: Array, first: int, last: int, partial: Array, totals: Array
 ) -> None:
@@ -39,7 +39,7 @@ def add_up(
             partial[unit] = 0
 
 
-@compiled
+@over_arrays
 def add_up_squares(
     values: Array,
     is_valid: Array,
@@ -63,7 +63,7 @@ def add_up_squares(
             partial[unit] = 0
 
 
-@compiled
+@over_arrays
 def apply(
     values: Array,
     is_valid: Array,
@@ -90,7 +90,7 @@ def apply(
                 target[unit] = 0
 
 
-@compiled
+@over_arrays
 def pass_back(
     gradient: Array,
     values: Array,
@@ -116,7 +116,7 @@ def pass_back(
                 target[unit] = passed if y < highest else lowest
 
 
-@compiled
+@over_arrays
 def add_up_gradients(
     gradient: Array,
     values: Array,
@@ -147,7 +147,7 @@ def add_up_gradients(
             partial_moved[unit] = 0
 
 
-@compiled
+@over_arrays
 def apply_backward(
     gradient: Array,
     values: Array,

@@ -14,9 +14,17 @@ from torch.utils.data import DataLoader, Dataset
 from ds2.audio import read_audio
 from ds2.errors import InputError
 from ds2.model.features import Floats, log_spectrogram
-from ds2.training.augment import Augmenter, augmentation_rng, mask_features
+from ds2.training.augment import (
+    Augmenter,
+    Changes,
+    SpeedPlan,
+    augmentation_rng,
+    length_at_speed,
+)
+from ds2.training.changes import change_features, change_waveform
 from ds2.training.config import RunConfig
 from ds2.training.data.examples import Example, output_frames
+from ds2.training.data.sample_cache import CachedSamples
 from ds2.training.network.loss import frames_needed
 
 Key = tuple[int, int]
@@ -30,12 +38,16 @@ class Item:
     """One utterance, loaded.
 
     features: (T, F) float32; labels: (U,); error: why there is nothing, T = U = 0 then.
+    waveform, changes: (N,) float32 and what to do to it, instead of features, where a device
+    makes them.
     """
 
     index: int
     features: Floats
     labels: tuple[int, ...]
     error: str | None = None
+    waveform: Floats | None = None
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True)
@@ -76,17 +88,29 @@ class SpeechDataset(Dataset[Item]):
     """Examples by (epoch, index): what is loaded is a function of the seed and this key alone."""
 
     def __init__(
-        self, examples: Sequence[Example], config: RunConfig, augmenter: Augmenter | None = None
+        self,
+        examples: Sequence[Example],
+        config: RunConfig,
+        augmenter: Augmenter | None = None,
+        speed: SpeedPlan | None = None,
+        samples: CachedSamples | None = None,
     ) -> None:
-        """With an augmenter, utterances are changed and masked; without, they are as recorded."""
+        """With an augmenter, utterances are changed and masked; without, they are as recorded.
+
+        speed: how fast they are played; None: each one's own randomness tells.
+        samples: of examples that are decoded already.
+        """
         self._examples = examples
         self._config = config
         self._augmenter = augmenter
+        self._speed = speed
+        self._samples = samples
 
     def __getitem__(self, key: Key) -> Item:
         """Load one utterance; what is wrong with it is told in the item."""
         epoch, index = key
         utterance = self._examples[index].utterance
+        decoded = None if self._samples is None else self._samples.waveform(index)
         read = functools.partial(
             read_audio,
             utterance.audio_path,
@@ -94,14 +118,16 @@ class SpeechDataset(Dataset[Item]):
             duration_s=utterance.duration_s,
         )
         try:
-            return self.load(epoch, index, read)
+            return self.load(epoch, index, read if decoded is None else lambda: decoded)
         except InputError as error:
             return self.failed(index, f"{utterance.where}: {error}")
 
     def failed(self, index: int, error: str) -> Item:
         """What stands for an utterance that cannot be loaded."""
-        nothing = np.zeros((0, self._config.features.num_bins), np.float32)
-        return Item(index, nothing, (), error)
+        return Item(index, self._nothing(), (), error)
+
+    def _nothing(self) -> Floats:
+        return np.zeros((0, self._config.features.num_bins), np.float32)
 
     def load(self, epoch: int, index: int, read: Callable[[], Floats]) -> Item:
         """Make an item of the waveform that `read` gives. Raises InputError."""
@@ -109,24 +135,43 @@ class SpeechDataset(Dataset[Item]):
         labels = self._examples[index].labels or ()
         if self._augmenter is None:
             return Item(index, self._features(waveform), labels)
-        self._check_fits(waveform, labels)
-        rng = augmentation_rng(self._config.training.seed, epoch, index)
-        changed = self._augmenter(waveform, rng)
-        if self._fits(changed, labels):  # speech made faster may leave its text too few frames
-            waveform = changed
-        features = mask_features(self._features(waveform), rng, self._config.augmentation)
-        return Item(index, features, labels)
+        changes = self._changes(epoch, index, len(waveform), labels)
+        if self._config.data.augment_on == "device":
+            return Item(index, self._nothing(), labels, waveform=waveform, changes=changes)
+        features = self._features(change_waveform(waveform, changes))
+        return Item(index, change_features(features, changes), labels)
+
+    def _changes(
+        self, epoch: int, index: int, num_samples: int, labels: Sequence[int]
+    ) -> Changes:
+        """What is done to the utterance in this epoch. Raises InputError if it is too short."""
+        assert self._augmenter is not None
+        config = self._config
+        self._check_fits(num_samples, labels)
+        rng = augmentation_rng(config.training.seed, epoch, index)
+        percent = None if self._speed is None else int(self._speed.percents(epoch)[index])
+        changes = self._augmenter.draw(num_samples, rng, percent)
+        changed_samples = length_at_speed(num_samples, changes.speed_percent)
+        if not self._fits(changed_samples, labels):  # faster, it would leave its text too few
+            rng = augmentation_rng(config.training.seed, epoch, index)
+            changes, changed_samples = self._augmenter.draw(num_samples, rng, 100), num_samples
+        return self._augmenter.draw_for_features(
+            changes,
+            config.features.num_frames(changed_samples),
+            config.features.num_bins,
+            rng,
+        )
 
     def _features(self, waveform: Floats) -> Floats:
         return log_spectrogram(waveform, self._config.features)
 
-    def _fits(self, waveform: Floats, labels: Sequence[int]) -> bool:
-        frames = output_frames(len(waveform), self._config.features, self._config.network)
+    def _fits(self, num_samples: int, labels: Sequence[int]) -> bool:
+        frames = output_frames(num_samples, self._config.features, self._config.network)
         return frames >= max(1, frames_needed(labels))
 
-    def _check_fits(self, waveform: Floats, labels: Sequence[int]) -> None:
-        if not self._fits(waveform, labels):
-            seconds = len(waveform) / self._config.features.sample_rate_hz
+    def _check_fits(self, num_samples: int, labels: Sequence[int]) -> None:
+        if not self._fits(num_samples, labels):
+            seconds = num_samples / self._config.features.sample_rate_hz
             raise InputError(f"the recording holds only {seconds:.2f} s: too short for its text")
 
 

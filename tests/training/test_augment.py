@@ -38,9 +38,7 @@ OFF = AugmentationConfig(**dict.fromkeys(PROBABILITIES, 0.0))  # type: ignore[ar
 ALL = AugmentationConfig(**dict.fromkeys(PROBABILITIES, 1.0))  # type: ignore[arg-type]
 
 
-def augmented(
-    waveform: np.ndarray, augmenter: Augmenter, rng: np.random.Generator
-) -> np.ndarray:
+def augmented(waveform: np.ndarray, augmenter: Augmenter, rng: np.random.Generator) -> np.ndarray:
     return change_waveform(waveform, augmenter.draw(len(waveform), rng))
 
 

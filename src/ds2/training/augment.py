@@ -244,9 +244,7 @@ def length_at_speed(num_samples: int, speed_percent: int) -> int:
     return -(-num_samples * 100 // speed_percent)
 
 
-def room_tail(
-    decay_s: float, direct_to_reverberant_db: float, rng: np.random.Generator
-) -> Floats:
+def room_tail(decay_s: float, direct_to_reverberant_db: float, rng: np.random.Generator) -> Floats:
     """What a room adds after the direct sound, (n,): noise that falls 60 dB in `decay_s`.
 
     Noise under an exponential is Polack's model of a room (1988).

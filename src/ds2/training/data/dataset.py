@@ -3,7 +3,7 @@
 import functools
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ds2.audio import read_audio
 from ds2.errors import InputError
-from ds2.model.features import Floats, log_spectrogram
+from ds2.model.features import FeatureConfig, Floats, log_spectrogram
 from ds2.training.augment import (
     Augmenter,
     Changes,
@@ -25,6 +25,7 @@ from ds2.training.changes import change_features, change_waveform
 from ds2.training.config import RunConfig
 from ds2.training.data.examples import Example, output_frames
 from ds2.training.data.sample_cache import CachedSamples
+from ds2.training.data.tensor_front_end import RawUtterances, features_of, side_by_side
 from ds2.training.network.loss import frames_needed
 
 Key = tuple[int, int]
@@ -64,10 +65,17 @@ class Batch:
     label_lengths: Tensor
     indices: list[int]
     errors: list[str]
+    raw: RawUtterances | None = None  # what the device makes the features of; T is 0 until then
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device; copies from pinned memory do not wait."""
-        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+        """The same on a device, which makes the features if nobody has yet.
+
+        Copies from pinned memory do not wait for the device.
+        """
+        batch = self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+        if batch.raw is None:
+            return batch
+        return replace(batch, features=features_of(batch.raw), raw=None)
 
     def pin_memory(self) -> "Batch":
         """The same in memory that a GPU can fetch from; DataLoader calls it by this name."""
@@ -81,6 +89,7 @@ class Batch:
             change(self.label_lengths),
             self.indices,
             self.errors,
+            None if self.raw is None else self.raw.each(change),
         )
 
 
@@ -141,9 +150,7 @@ class SpeechDataset(Dataset[Item]):
         features = self._features(change_waveform(waveform, changes))
         return Item(index, change_features(features, changes), labels)
 
-    def _changes(
-        self, epoch: int, index: int, num_samples: int, labels: Sequence[int]
-    ) -> Changes:
+    def _changes(self, epoch: int, index: int, num_samples: int, labels: Sequence[int]) -> Changes:
         """What is done to the utterance in this epoch. Raises InputError if it is too short."""
         assert self._augmenter is not None
         config = self._config
@@ -175,12 +182,12 @@ class SpeechDataset(Dataset[Item]):
             raise InputError(f"the recording holds only {seconds:.2f} s: too short for its text")
 
 
-def collate(items: Sequence[Item], num_bins: int) -> Batch:
+def collate(items: Sequence[Item], features_config: FeatureConfig) -> Batch:
     """Items side by side, padded with zeros; of no items, a single row of length 0.
 
     A process that has no share in a minibatch still takes part in its statistics.
     """
-    num_rows = max(1, len(items))
+    num_rows, num_bins = max(1, len(items)), features_config.num_bins
     num_frames = max([1, *(len(item.features) for item in items)])
     num_labels = max([1, *(len(item.labels) for item in items)])
     features = np.zeros((num_rows, num_frames, num_bins), np.float32)
@@ -191,6 +198,15 @@ def collate(items: Sequence[Item], num_bins: int) -> Batch:
         frame_lengths[row], label_lengths[row] = len(item.features), len(item.labels)
         features[row, : len(item.features)] = item.features
         labels[row, : len(item.labels)] = item.labels
+    raw = None
+    if any(item.changes is not None for item in items):
+        raw = side_by_side(
+            [np.zeros(0, np.float32) if i.waveform is None else i.waveform for i in items],
+            [i.changes or Changes() for i in items],
+            features_config,
+        )
+        counts = [features_config.num_frames(n) for n in raw.lengths.tolist()]
+        frame_lengths[: len(items)] = counts
     return Batch(
         features=torch.from_numpy(features),
         frame_lengths=torch.from_numpy(frame_lengths),
@@ -198,6 +214,7 @@ def collate(items: Sequence[Item], num_bins: int) -> Batch:
         label_lengths=torch.from_numpy(label_lengths),
         indices=[item.index for item in items],
         errors=[item.error for item in items if item.error is not None],
+        raw=raw,
     )
 
 
@@ -217,7 +234,7 @@ def loader(
         dataset,  # of items, which collate makes batches of
         batch_sampler=keys,
         num_workers=num_workers,
-        collate_fn=functools.partial(collate, num_bins=config.features.num_bins),
+        collate_fn=functools.partial(collate, features_config=config.features),
         pin_memory=device.type == "cuda",
         worker_init_fn=_leave_signals_to_parent,
         persistent_workers=num_workers > 0,

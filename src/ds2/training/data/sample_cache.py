@@ -176,7 +176,9 @@ class _Cache:
         head = content[:HEADER]
         if head.startswith(MAGIC) and len(head) == HEADER:
             path = self._settings.directory / head[len(MAGIC) :].rstrip(b"\0").decode()
-            whole = content[HEADER : HEADER + (len(content) - HEADER) // ENTRY.itemsize * ENTRY.itemsize]
+            whole = content[
+                HEADER : HEADER + (len(content) - HEADER) // ENTRY.itemsize * ENTRY.itemsize
+            ]
             entries = np.frombuffer(whole, ENTRY)
             size = path.stat().st_size // 2 if path.exists() else 0
             for key, start, length in entries.tolist():

@@ -74,9 +74,7 @@ class Display:
 
     def decoding(self, done: int, count: int) -> None:
         """Show how many recordings have been decoded, before the first step."""
-        self._live.update(
-            self._task, description="decoding", completed=done, total=count, facts=""
-        )
+        self._live.update(self._task, description="decoding", completed=done, total=count, facts="")
 
     def say(self, text: str) -> None:
         """A line that stays."""

@@ -39,13 +39,14 @@ ALL = AugmentationConfig(**dict.fromkeys(PROBABILITIES, 1.0))  # type: ignore[ar
 
 
 def augmented(waveform: np.ndarray, augmenter: Augmenter, rng: np.random.Generator) -> np.ndarray:
-    return change_waveform(waveform, augmenter.draw(len(waveform), rng))
+    changed: np.ndarray = change_waveform(waveform, augmenter.draw(len(waveform), rng))
+    return changed
 
 
 def masked_features(
     features: np.ndarray, rng: np.random.Generator, config: AugmentationConfig
 ) -> np.ndarray:
-    times, frequencies = draw_masks(*features.shape, rng, config)
+    times, frequencies = draw_masks(features.shape[0], features.shape[1], rng, config)
     return change_features(features, Changes(time_masks=times, frequency_masks=frequencies))
 
 

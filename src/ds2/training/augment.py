@@ -254,7 +254,7 @@ def room_tail(decay_s: float, direct_to_reverberant_db: float, rng: np.random.Ge
     tail = rng.standard_normal(num_tail, np.float32) * fall
     power = float(np.dot(tail, tail))
     wanted_power = 10 ** (-direct_to_reverberant_db / 10)
-    return tail * np.float32(math.sqrt(wanted_power / power))
+    return np.asarray(tail * np.float32(math.sqrt(wanted_power / power)), np.float32)
 
 
 def draw_masks(

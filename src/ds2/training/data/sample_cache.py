@@ -205,7 +205,7 @@ class _Cache:
         for old in directory.glob("samples-*.i16"):
             if old != path:
                 old.unlink()  # who has it mapped keeps it until they end
-        self._entries = {key: (s, n) for key, s, n in entries.tolist()}
+        self._entries = {bytes(key): (s, n) for key, s, n in entries.tolist()}
         self._end = start
         return path
 
@@ -295,7 +295,7 @@ class _Decoding(Dataset[Samples | None]):
 def to_16_bits(waveform: Floats) -> Samples:
     """(N,) int16, rounded; what exceeds full scale is clipped."""
     scaled = np.rint(waveform * np.float32(FULL_SCALE))
-    return scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return np.asarray(scaled.clip(-FULL_SCALE, FULL_SCALE - 1), np.int16)
 
 
 def _decoded(utterances: Sequence[Utterance], num_workers: int) -> Iterator[Samples | None]:
@@ -308,5 +308,5 @@ def _decoded(utterances: Sequence[Utterance], num_workers: int) -> Iterator[Samp
     )
 
 
-def _as_it_is(samples: Samples | None) -> Samples | None:
+def _as_it_is(samples: Any) -> Any:
     return samples

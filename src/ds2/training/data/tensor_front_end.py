@@ -228,7 +228,8 @@ def _convolved(waveforms: Tensor, responses: Tensor, first: int) -> Tensor:
     length = -(-whole // step) * step
     spectrum = torch.fft.rfft(waveforms.double(), length)
     spectrum *= torch.fft.rfft(responses.double(), length)
-    return torch.fft.irfft(spectrum, length)[:, first : first + num_samples].float()
+    convolved: Tensor = torch.fft.irfft(spectrum, length)[:, first : first + num_samples]
+    return convolved.float()
 
 
 def log_spectrograms(waveforms: Tensor, lengths: Tensor, config: FeatureConfig) -> Tensor:

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ NUM_LINES = 45  # of the journal: 5 epochs of 8 steps and an evaluation
 NUM_KILLS = int(os.environ.get("DS2_KILLS", "2"))
 
 
-def kill_and_resume(directory: Path, num_kills: int) -> int:
+def kill_and_resume(directory: Path, num_kills: int, **further: Any) -> int:
     """Compare a run let run with one killed so often; returns how many kills hit it running."""
     texts = random_texts(32)
     settings = tone_settings(
@@ -33,6 +34,7 @@ def kill_and_resume(directory: Path, num_kills: int) -> int:
         network__dropout=0.2,
         augmentation__speed_probability=0.5,
         augmentation__mask_probability=1.0,
+        **further,
     )
     whole, killed = directory / "whole", directory / "killed"
     process = start(QUICKSTART, whole, *settings)
@@ -58,3 +60,15 @@ def kill_and_resume(directory: Path, num_kills: int) -> int:
 def test_killed_at_random_moments_a_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     num_hit = kill_and_resume(tmp_path, NUM_KILLS)
     print(f"{num_hit} of {NUM_KILLS} kills hit the run")
+
+
+def test_so_does_one_with_decoded_samples_and_features_made_on_the_device(tmp_path: Path) -> None:
+    kill_and_resume(
+        tmp_path,
+        NUM_KILLS,
+        data__cache_gb=1.0,
+        data__cache_dir=str(tmp_path / "cache"),
+        data__augment_on="device",
+        augmentation__reverberation_probability=0.5,
+        augmentation__vocal_tract_probability=0.5,
+    )

@@ -229,7 +229,7 @@ def test_an_empty_row_counts_for_nothing() -> None:
         [0, 1, 2],
         ["x:1: unreadable"],
     )
-    nothing = collate([], config.network.num_bins)  # the share of a process without utterances
+    nothing = collate([], config.features)  # the share of a process without utterances
     assert made_up_stepper(config)[1].step([nothing], 2, 0, 0.01).loss == 0.0
     states, losses = [], []
     for batch in (whole, with_empty):

@@ -21,6 +21,7 @@ PATHS = (
     ("data", "train"),
     ("data", "dev"),
     ("data", "noise"),
+    ("data", "cache_dir"),
     ("training", "init_from"),
 )
 """The keys that hold a path or a list of them, relative to the TOML file."""
@@ -43,6 +44,9 @@ class DataConfig:
     num_workers: int = 2  # processes that load audio; 0 loads in the training process
     batch_seconds: float = 120.0  # audio of a minibatch, padding included
     max_batch_size: int = 64
+    cache_dir: Path | None = None  # of decoded recordings; none: in the user's cache directory
+    cache_gb: float = 20.0  # the most room that decoded recordings may take; 0 keeps none
+    augment_on: Literal["cpu", "device"] = "cpu"  # where audio is changed and made features
     shuffle_shards: int = 2  # shards: how many a loading process holds and mixes
     shard_streams: tuple[int, int] | None = (
         None  # shards: [processes, workers of each] at the start
@@ -63,6 +67,8 @@ class DataConfig:
             raise ValueError("max_duration_s: must be finite and above min_duration_s (0 or more)")
         if self.shard_streams is not None and min(self.shard_streams) < 1:
             raise ValueError("shard_streams: must be two numbers of at least 1")
+        if not 0 <= self.cache_gb < math.inf:
+            raise ValueError(f"cache_gb: must be 0 or more, not {self.cache_gb}")
         if not 0 < self.batch_seconds < math.inf:
             raise ValueError(f"batch_seconds: must be above 0, not {self.batch_seconds}")
 
@@ -204,7 +210,7 @@ def _anchor_paths(data: Mapping[str, Any], directory: Path) -> None:
         if not isinstance(table, dict):
             continue  # absent, or for the settings to refuse
         value = table.get(key)
-        if isinstance(value, str) and section == "data":
+        if isinstance(value, str) and section == "data" and key != "cache_dir":
             value = [value]  # one manifest is a list of one
         if isinstance(value, str):
             table[key] = _anchored(value, directory)

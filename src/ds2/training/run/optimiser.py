@@ -31,7 +31,7 @@ def build_optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.O
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
 def learning_rate(config: TrainingConfig, step: int, epochs_done: float) -> float:

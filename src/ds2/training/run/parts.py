@@ -22,9 +22,16 @@ from ds2.training.data.examples import (
     select_for_training,
 )
 from ds2.training.data.minibatches import Minibatches, minibatches
+from ds2.training.data.sample_cache import (
+    CachedSamples,
+    CacheSettings,
+    cached_samples,
+    user_cache_directory,
+)
 from ds2.training.network.network import Network
 from ds2.training.run.checkpoint import Checkpoint, Progress, restore_optimiser
 from ds2.training.run.optimiser import build_optimiser
+from ds2.training.run.progress import Display
 
 BAD = "bad_utterances.txt"
 
@@ -48,7 +55,9 @@ class Model:
     progress: Progress
 
 
-def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Data:
+def load_data(
+    config: RunConfig, run_dir: Path, alphabet: Alphabet | None, display: Display | None = None
+) -> Data:
     """Read the manifests and check every utterance.
 
     alphabet: that of a run that goes on; None makes it. What is bad is listed in the run
@@ -66,8 +75,26 @@ def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Da
     dev = select_for_evaluation(read_utterances(config.data.dev), alphabet, config)
     noise = [utterance.audio_path for utterance in read_utterances(config.data.noise)]
     augmenter = Augmenter(config.augmentation, NoiseBank(noise) if noise else None)
-    batches = minibatches(config, selection.examples, shards.urls if shards else None, augmenter)
+    urls = shards.urls if shards else None
+    samples = None if shards else load_samples(config, selection.examples, display)
+    batches = minibatches(config, selection.examples, urls, augmenter, samples)
     return Data(alphabet, selection, dev, batches)
+
+
+def load_samples(
+    config: RunConfig, examples: Sequence[Example], display: Display | None
+) -> CachedSamples | None:
+    """The examples' samples, decoded now where they have never been; None without a cache."""
+    data = config.data
+    if not data.cache_gb:
+        return None
+    directory = data.cache_dir or user_cache_directory()
+    settings = CacheSettings(directory, data.cache_gb, data.num_workers)
+    utterances = [example.utterance for example in examples]
+    durations_s = [example.duration_s for example in examples]
+    if display is None:
+        return cached_samples(utterances, durations_s, settings, print, lambda *_: None)
+    return cached_samples(utterances, durations_s, settings, display.say, display.decoding)
 
 
 def build_model(

@@ -72,6 +72,10 @@ class Display:
         elif log:
             self.say(f"{name}, {batch}/{num_batches}: {facts}")
 
+    def decoding(self, done: int, count: int) -> None:
+        """Show how many recordings have been decoded, before the first step."""
+        self._live.update(self._task, description="decoding", completed=done, total=count, facts="")
+
     def say(self, text: str) -> None:
         """A line that stays."""
         self._console.print(text, markup=False)

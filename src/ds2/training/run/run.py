@@ -46,7 +46,7 @@ def train(run_dir: Path, config: RunConfig) -> int | None:
             _lock(run_dir, workers, stack)
         checkpoint, problems = newest_checkpoint(run_dir, workers)
         config = _with_streams(config, workers.world_size)
-        data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None)
+        data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None, display)
         model = build_model(config, len(data.alphabet), checkpoint, device)
         for problem in problems:
             display.warn(f"{problem}; going on from the one before")

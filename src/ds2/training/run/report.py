@@ -1,6 +1,7 @@
 """What a run tells while it goes: on the terminal and in its journal."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ds2.errors import InputError
 from ds2.training.config import RunConfig
@@ -10,6 +11,7 @@ from ds2.training.run.evaluate import Evaluation
 from ds2.training.run.journal import Journal
 from ds2.training.run.progress import Display, Speed
 from ds2.training.run.step import StepResult
+from ds2.training.run.stop import command_to_go_on
 
 MOST_SKIPPED_IN_A_ROW = 20
 """Steps without a finite loss before a run is given up."""
@@ -20,11 +22,13 @@ class Report:
 
     def __init__(
         self,
+        run_dir: Path,
         config: RunConfig,
         examples: Sequence[Example],
         display: Display,
         journal: Journal | None,
     ) -> None:
+        self._run_dir = run_dir
         self._config = config
         self._examples = examples
         self._display = display
@@ -97,8 +101,9 @@ class Report:
             self._journal.evaluated(kind, progress.step, evaluation, epoch=progress.epoch)
 
     def stopped(self, progress: Progress) -> None:
-        """Tell that the run was asked to stop and has."""
-        self._display.say(f"stopped at step {progress.step}; `ds2 train RUN_DIR` goes on")
+        """Tell that the run was asked to stop and has, and how it goes on."""
+        command = command_to_go_on(self._run_dir)
+        self._display.say(f"stopped at step {progress.step}, saved; go on with: {command}")
 
     def close(self) -> None:
         """Write out what is pending."""

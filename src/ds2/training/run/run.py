@@ -17,7 +17,7 @@ from ds2.training.run.checkpoint import Checkpoint, CheckpointDirectory, read_ch
 from ds2.training.run.distributed import Workers, started_workers
 from ds2.training.run.parts import Data, Model, build_model, load_data
 from ds2.training.run.progress import Display
-from ds2.training.run.stop import StopRequest
+from ds2.training.run.stop import StopRequest, command_to_go_on
 from ds2.training.run.trainer import CHECKPOINTS, Trainer
 
 CONFIG = "config.toml"
@@ -85,14 +85,16 @@ def train(run_dir: Path, config: RunConfig) -> int | None:
             _lock(run_dir, workers, stack)
         if workers.is_first:  # from here on it is a run that one can go on with
             write_config(run_dir, config)
-        stop = stack.enter_context(StopRequest().listening())
+        request = StopRequest(speaks=workers.is_first, expects_echo=workers.are_many)
+        stop = stack.enter_context(request.listening())
         trainer = Trainer(run_dir, config, data, model, workers, device, display, stop)
         try:
             trainer.run()
         except torch.OutOfMemoryError:
             raise InputError(
                 f"data.batch_seconds: a minibatch of {config.data.batch_seconds:g} s does not fit "
-                f"in the GPU's memory: go on by `ds2 train {run_dir} --set data.batch_seconds=...`"
+                "in the GPU's memory: go on by "
+                f"`{command_to_go_on(run_dir)} --set data.batch_seconds=...`"
             ) from None
         finally:
             trainer.close()

@@ -75,7 +75,7 @@ class Trainer:
         journal = None
         if workers.is_first:
             journal = Journal(run_dir, progress.step, progress.evaluated_step)
-        self._report = Report(config, data.selection.examples, display, journal)
+        self._report = Report(run_dir, config, data.selection.examples, display, journal)
         self._saved_at = time.monotonic()
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class Batch:
         return self._with_tensors(Tensor.pin_memory)
 
     def in_shared_memory(self) -> "Batch":
-        """The same in memory that other processes can read; RuntimeError where there is too little."""
+        """The same where other processes can read it; RuntimeError if there is too little room."""
         return self._with_tensors(Tensor.share_memory_)
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":

@@ -71,6 +71,7 @@ def minibatches(
             max_batch_size=data.max_batch_size,
             seed=training.seed,
             sortagrad=training.sortagrad,
+            shares=[example.share for example in examples] if data.train_shares else None,
         )
         return Minibatches(config, sampler, items, load_batches)
     shards = [example.place.shard_index for example in examples if example.place]

@@ -13,9 +13,18 @@ from ds2.files import atomic_write
 from ds2.shards.reading import is_shards
 from ds2.training.config import RunConfig, config_to_toml, load_config
 from ds2.training.run.beginning import begin_from
+from ds2.training.run.changes import (
+    begin_at,
+    changed_settings,
+    checkpoint_of,
+    finish,
+    finish_elsewhere,
+    refuse_changes,
+)
 from ds2.training.run.checkpoint import Checkpoint, CheckpointDirectory, read_checkpoint
+from ds2.training.run.cost import introduce
 from ds2.training.run.distributed import Workers, started_workers
-from ds2.training.run.parts import Data, Model, build_model, load_data
+from ds2.training.run.parts import build_model, load_data
 from ds2.training.run.progress import Display
 from ds2.training.run.stop import StopRequest, command_to_go_on
 from ds2.training.run.trainer import CHECKPOINTS, Trainer
@@ -26,10 +35,14 @@ LOCK = ".lock"
 
 
 def prepare_run_directory(
-    source: Path, run_dir: Path | None, overrides: Sequence[str]
+    source: Path,
+    run_dir: Path | None,
+    overrides: Sequence[str],
+    finish_hours: float | None = None,
 ) -> tuple[Path, RunConfig]:
     """The directory and settings of a new run (from a TOML file) or an old one (itself).
 
+    finish_hours: of audio, over which an old run's rate falls to 0 and after which it ends.
     Raises InputError if a new run would go where an old one is, or there is none to go on with.
     """
     if source.is_dir():
@@ -40,16 +53,37 @@ def prepare_run_directory(
             raise InputError(f"{source}: holds no {CONFIG}, so it is no run to go on with")
         run_dir = source
         config = load_config(config_path, overrides)
-        _refuse_other_model(load_config(config_path), config, source)
+        refuse_changes(load_config(config_path), config, source)
+        if finish_hours is not None:
+            progress = read_checkpoint(checkpoint_of(source)).progress
+            config = finish(config, progress, finish_hours, overrides, source)
     else:
+        if finish_hours is not None:
+            raise InputError(f"{source}: --finish is for a run or a checkpoint, not for settings")
         config = load_config(source, overrides)
         run_dir = run_dir or Path("runs") / source.stem
-        if (run_dir / CONFIG).exists():
-            raise InputError(
-                f"{run_dir}: holds a run already: go on with it by `ds2 train {run_dir}`, "
-                "or name another directory with -o"
-            )
+        _refuse_old_run(run_dir)
     return run_dir, _with_threads(config)
+
+
+def prepare_finish(
+    source: Path, run_dir: Path, overrides: Sequence[str], hours: float
+) -> tuple[Path, RunConfig, Path]:
+    """What `train` takes for a new run that finishes another, which stays as it is.
+
+    source: the other's directory, or one of its checkpoints. Raises InputError.
+    """
+    _refuse_old_run(run_dir)
+    config, path = finish_elsewhere(source, run_dir, overrides, hours)
+    return run_dir, _with_threads(config), path
+
+
+def _refuse_old_run(run_dir: Path) -> None:
+    if (run_dir / CONFIG).exists():
+        raise InputError(
+            f"{run_dir}: holds a run already: go on with it by `{command_to_go_on(run_dir)}`, "
+            "or name another directory with -o"
+        )
 
 
 def write_config(run_dir: Path, config: RunConfig) -> None:
@@ -58,47 +92,68 @@ def write_config(run_dir: Path, config: RunConfig) -> None:
         file.write(config_to_toml(config))
 
 
-def train(run_dir: Path, config: RunConfig) -> int | None:
-    """Train, from the start or from where the run in `run_dir` stopped, to the last epoch.
+def train(run_dir: Path, config: RunConfig, source: Path | None = None) -> int | None:
+    """Train, from the start or from where the run in `run_dir` stopped, to the end.
 
+    source: the checkpoint of another run from which a new one goes on.
     Returns None at the end, the signal's number if a signal stopped it before.
     Raises InputError.
     """
     with ExitStack() as stack:
         workers, device = stack.enter_context(started_workers(config.training.device))
         torch.set_num_threads(config.training.num_threads or torch.get_num_threads())
-        display = stack.enter_context(Display(config.training.epochs, quiet=not workers.is_first))
+        display = stack.enter_context(Display(config.training, quiet=not workers.is_first))
         is_old = workers.from_first((run_dir / CONFIG).exists())
-        if is_old:
+        if is_old or source:
             _lock(run_dir, workers, stack)
+        if source and workers.is_first:
+            begin_at(run_dir, source, config)
         checkpoint, problems = newest_checkpoint(run_dir, workers)
         config = _with_streams(config, workers.world_size)
+        changes = changed_settings(checkpoint.config, config) if checkpoint else {}
         data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None)
         model = build_model(config, len(data.alphabet), checkpoint, device)
         for problem in problems:
             display.warn(f"{problem}; going on from the one before")
-        _introduce(display, data, model, device, workers)
+        introduce(display, config, data, model, device, workers)
         if checkpoint is None and config.training.init_from:
-            display.say(begin_from(model.network, data.alphabet, config.training.init_from))
+            batches = data.batches.load(
+                [config.training.epochs], 0, device, workers.rank, workers.world_size
+            )  # of an epoch that never is
+            display.say(
+                begin_from(model.network, data.alphabet, config.training.init_from, batches)
+            )
         workers.share_weights(model.network)
-        if not is_old:
+        if not is_old and not source:
             _lock(run_dir, workers, stack)
         if workers.is_first:  # from here on it is a run that one can go on with
             write_config(run_dir, config)
         request = StopRequest(speaks=workers.is_first, expects_echo=workers.are_many)
         stop = stack.enter_context(request.listening())
         trainer = Trainer(run_dir, config, data, model, workers, device, display, stop)
-        try:
-            trainer.run()
-        except torch.OutOfMemoryError:
-            raise InputError(
-                f"data.batch_seconds: a minibatch of {config.data.batch_seconds:g} s does not fit "
-                "in the GPU's memory: go on by "
-                f"`{command_to_go_on(run_dir)} --set data.batch_seconds=...`"
-            ) from None
-        finally:
-            trainer.close()
+        trainer.tell_changes(changes)
+        _run(trainer, run_dir, config, display, stop)
         return stop.signal
+
+
+def _run(
+    trainer: Trainer, run_dir: Path, config: RunConfig, display: Display, stop: StopRequest
+) -> None:
+    try:
+        trainer.run()
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"data.batch_seconds: a minibatch of {config.data.batch_seconds:g} s does not fit in "
+            f"the GPU's memory: go on by `{command_to_go_on(run_dir)} --set data.batch_seconds=...`"
+        ) from None
+    except KeyboardInterrupt:
+        if stop():
+            display.say(
+                f"stopped at once; go on from the last checkpoint with: {command_to_go_on(run_dir)}"
+            )
+        raise
+    finally:
+        trainer.close()
 
 
 def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
@@ -112,24 +167,6 @@ def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
             is_ours = False
     if not workers.from_first(is_ours):
         raise InputError(f"{run_dir}: another process trains there: wait for it, or stop it")
-
-
-def _introduce(
-    display: Display, data: Data, model: Model, device: torch.device, workers: Workers
-) -> None:
-    selection = data.selection
-    display.say(
-        f"{len(selection.examples)} utterances, {selection.hours:.2f} h "
-        f"({selection.num_short} too short, {selection.num_long} too long, "
-        f"{len(selection.bad)} bad left out); dev {len(data.dev)} utterances"
-    )
-    num_parameters = sum(parameter.numel() for parameter in model.network.parameters())
-    display.say(
-        f"{num_parameters / 1e6:.2f} M parameters, {len(data.alphabet)} labels, {device}, "
-        f"{workers.world_size} process(es) of {torch.get_num_threads()} threads"
-    )
-    if model.progress.step:
-        display.say(f"going on from step {model.progress.step}")
 
 
 def newest_checkpoint(run_dir: Path, workers: Workers) -> tuple[Checkpoint | None, list[str]]:
@@ -154,16 +191,3 @@ def _with_streams(config: RunConfig, world_size: int) -> RunConfig:
         return config
     streams = (world_size, max(1, config.data.num_workers))
     return replace(config, data=replace(config.data, shard_streams=streams))
-
-
-def _refuse_other_model(old: RunConfig, new: RunConfig, run_dir: Path) -> None:
-    """A run that goes on may change its data's place or its length, not what the weights mean."""
-    for name, before, after in (
-        ("features", old.features, new.features),
-        ("network", old.network, new.network),
-        ("data.language", old.data.language, new.data.language),
-        ("data.alphabet", old.data.alphabet, new.data.alphabet),
-        ("training.optimiser", old.training.optimiser, new.training.optimiser),
-    ):
-        if before != after:
-            raise InputError(f"{run_dir}: --set {name}: cannot change in a run that goes on")

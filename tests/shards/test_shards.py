@@ -23,10 +23,10 @@ from aids.runs import assert_same_runs, finish, kill_after, start, train_with_pr
 from aids.tones import QUICKSTART, random_texts, tone_config, tone_settings, write_tones
 from ds2.audio import read_audio, write_wav
 from ds2.cli import main
-from ds2.shards import storage
 from ds2.errors import InputError
 from ds2.manifest import read_manifest
 from ds2.model.features import log_spectrogram
+from ds2.shards import storage
 from ds2.shards.reading import is_shards, members, read_members, read_shards
 from ds2.shards.writing import ShardSettings, write_shards
 from ds2.training.config import RunConfig, load_config

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -40,6 +41,28 @@ class Loader(Generic[T]):
             with _signals_held():  # a process is born deaf, before it can say so itself
                 batches = iter(self._loader)
             yield from batches
+
+
+@contextmanager
+def ended_processes() -> Iterator[None]:
+    """End the loading processes that are left when the context ends, however it ends.
+
+    An error keeps its iterators alive. At its exit Python would ask their processes to end by
+    SIGTERM, to which they are deaf, and wait for ever.
+    """
+    before = set(multiprocessing.active_children())
+    try:
+        yield
+    finally:
+        left = set(multiprocessing.active_children()) - before
+        if left:
+            number = getattr(signal, "SIGCHLD", None)
+            handler = number and signal.signal(number, signal.SIG_DFL)  # torch's raises an error
+            for process in left:
+                process.kill()
+                process.join()
+            if number:
+                signal.signal(number, handler)
 
 
 def _begin_loading(parent_pid: int, _worker: int) -> None:

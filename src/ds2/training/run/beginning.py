@@ -90,7 +90,10 @@ def unfold(network: Network, folded: Network, batches: Iterable[Batch]) -> int:
     network.load_state_dict({n: state.get(n, own) for n, own in network.state_dict().items()})
 
     def measure(layer: nn.Module) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _twin, inputs: layer.forward(*inputs)  # which remembers its statistics
+        def hook(_twin: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            layer.forward(*inputs)  # remembers its statistics; what it gives is not used
+
+        return hook
 
     for layer, _ in pairs:
         layer.batch_norm.num_batches.zero_()

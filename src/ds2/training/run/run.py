@@ -12,6 +12,7 @@ from ds2.errors import InputError
 from ds2.files import atomic_write
 from ds2.shards.reading import is_shards
 from ds2.training.config import RunConfig, config_to_toml, load_config
+from ds2.training.data.processes import ended_processes
 from ds2.training.run.beginning import begin_from
 from ds2.training.run.changes import (
     begin_at,
@@ -100,6 +101,7 @@ def train(run_dir: Path, config: RunConfig, source: Path | None = None) -> int |
     Raises InputError.
     """
     with ExitStack() as stack:
+        stack.enter_context(ended_processes())
         workers, device = stack.enter_context(started_workers(config.training.device))
         torch.set_num_threads(config.training.num_threads or torch.get_num_threads())
         display = stack.enter_context(Display(config.training, quiet=not workers.is_first))

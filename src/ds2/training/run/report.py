@@ -112,7 +112,13 @@ class Report:
             f"CER {evaluation.cer:.2%}, loss {evaluation.loss:.2f}" + " (best)" * is_best
         )
         if self._journal:
-            self._journal.evaluated(kind, progress.step, evaluation, epoch=progress.epoch)
+            self._journal.evaluated(
+                kind,
+                progress.step,
+                evaluation,
+                epoch=progress.epoch,
+                audio_h=progress.audio_s / 3600,
+            )
 
     def changed(self, progress: Progress, changes: Mapping[str, Sequence[Any]]) -> None:
         """Tell which settings the run goes on with that it did not have: {name: [old, new]}."""

@@ -96,7 +96,7 @@ def _without_punctuation(text: str) -> str:
         elif re.match("[a-z]", before) and is_open:
             is_open = False
         else:
-            return "'" if re.match("[a-z]", before) and after in ("", " ") else " "
+            return "'" if re.match("[a-z]", before) else " "
         return " "
 
     return re.sub(r"(?<![a-z])'|'(?![a-z])", replace, plain)

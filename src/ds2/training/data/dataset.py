@@ -1,7 +1,6 @@
 """Utterances to padded minibatches: read, augmented, made features, in processes of their own."""
 
 import functools
-import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ds2.audio import read_audio
 from ds2.errors import InputError
@@ -24,6 +23,7 @@ from ds2.training.augment import (
 from ds2.training.changes import change_features, change_waveform
 from ds2.training.config import RunConfig
 from ds2.training.data.examples import Example, output_frames
+from ds2.training.data.processes import Loader
 from ds2.training.data.sample_cache import CachedSamples
 from ds2.training.data.tensor_front_end import RawUtterances, features_of, side_by_side
 from ds2.training.network.loss import frames_needed
@@ -80,6 +80,10 @@ class Batch:
     def pin_memory(self) -> "Batch":
         """The same in memory that a GPU can fetch from; DataLoader calls it by this name."""
         return self._with_tensors(Tensor.pin_memory)
+
+    def in_shared_memory(self) -> "Batch":
+        """The same where other processes can read it; RuntimeError if there is too little room."""
+        return self._with_tensors(Tensor.share_memory_)
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return Batch(
@@ -218,32 +222,35 @@ def collate(items: Sequence[Item], features_config: FeatureConfig) -> Batch:
     )
 
 
+def _collate_to_hand_over(items: Sequence[Item], features_config: FeatureConfig) -> Batch:
+    """The same, in memory that a loading process shares with its parent.
+
+    Torch would move it there in a thread whose errors nobody hears: the parent would wait for ever.
+    """
+    batch = collate(items, features_config)
+    return batch if get_worker_info() is None else batch.in_shared_memory()
+
+
 def load_batches(
     dataset: SpeechDataset, keys: Iterable[list[Key]], config: RunConfig, device: torch.device
-) -> DataLoader[Batch]:
+) -> Loader[Batch]:
     """The minibatches of these keys, in order, loaded ahead by `data.num_workers` processes."""
     return loader(dataset, keys, config, device)
 
 
 def loader(
     dataset: Dataset[Any], keys: Iterable[list[Any]], config: RunConfig, device: torch.device
-) -> DataLoader[Batch]:
+) -> Loader[Batch]:
     """The same for any dataset of items; its keys go to the processes in turn."""
     num_workers = config.data.num_workers
-    return DataLoader(
+    batches: DataLoader[Batch] = DataLoader(
         dataset,  # of items, which collate makes batches of
         batch_sampler=keys,
         num_workers=num_workers,
-        collate_fn=functools.partial(collate, features_config=config.features),
+        collate_fn=functools.partial(_collate_to_hand_over, features_config=config.features),
         pin_memory=device.type == "cuda",
-        worker_init_fn=_leave_signals_to_parent,
         persistent_workers=num_workers > 0,
         prefetch_factor=PREFETCHED_BATCHES if num_workers else None,
         generator=torch.Generator(),  # else it would draw from, and so change, the global one
     )
-
-
-def _leave_signals_to_parent(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; only the parent decides when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return Loader(batches)

@@ -77,6 +77,7 @@ def minibatches(
             seed=training.seed,
             sortagrad=training.sortagrad,
             stretched=(lambda epoch: 100 / plan.percents(epoch)) if plan else None,
+            shares=[example.share for example in examples] if data.train_shares else None,
         )
         return Minibatches(config, sampler, items, load_batches)
     shards = [example.place.shard_index for example in examples if example.place]

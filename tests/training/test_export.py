@@ -307,15 +307,6 @@ def test_a_run_can_begin_with_a_bundle(tmp_path: Path) -> None:
     assert "the output layer's for 0 of 31 labels" in told
 
 
-def test_a_bundle_cannot_fill_a_network_with_batch_norm(tmp_path: Path) -> None:
-    bundle = export_random_bundle(tmp_path)
-    with pytest.raises(InputError, match=r"set network\.batch_norm = false, or begin from the run"):
-        begin_from(Network(TINY, 29), bundle.alphabet, bundle.path)
-    other = Network(replace(TINY, batch_norm=False, hidden_size=8), 29)
-    with pytest.raises(InputError, match=r"differs from this one in recurrent\.0\.input_weight"):
-        begin_from(other, bundle.alphabet, bundle.path)
-
-
 @pytest.mark.parametrize(("language", "config"), READY, ids=["f-en", "f-zh", "b-en", "b-zh"])
 def test_the_bundles_that_lie_ready_for_tests_are_what_the_export_writes(
     language: str, config: NetworkConfig, tmp_path: Path
@@ -363,7 +354,7 @@ def made_up_batches(num_batches: int) -> list[Batch]:
 def test_a_bundle_fills_a_network_with_batch_norm_and_it_is_the_same_function(
     tmp_path: Path, config: NetworkConfig
 ) -> None:
-    bundle = write_random_bundle(tmp_path, config)
+    bundle = export_random_bundle(tmp_path, config)
     network = Network(config, 29)
     batches = made_up_batches(6)
     told = begin_from(network, bundle.alphabet, bundle.path, batches)
@@ -385,7 +376,7 @@ def test_a_bundle_fills_a_network_with_batch_norm_and_it_is_the_same_function(
 
 
 def test_a_bundle_of_another_network_or_without_minibatches_is_refused(tmp_path: Path) -> None:
-    bundle = write_random_bundle(tmp_path)
+    bundle = export_random_bundle(tmp_path)
     with pytest.raises(InputError, match="needs minibatches to measure batch norm on"):
         begin_from(Network(TINY, 29), bundle.alphabet, bundle.path)
     for batch_norm in (False, True):

@@ -35,6 +35,12 @@ OPTIONS = {
         "training__decay_shape": "sqrt",
         "training__ema": 0.9,
     },
+    "device": {
+        "data__cache_gb": 1.0,
+        "data__augment_on": "device",
+        "augmentation__reverberation_probability": 0.5,
+        "augmentation__vocal_tract_probability": 0.5,
+    },
     "soap": {"training__optimiser": "soap", "training__soap_every": 3},
 }
 
@@ -55,6 +61,7 @@ def kill_and_resume(directory: Path, num_kills: int, **options: Any) -> int:
             "network__dropout": 0.2,
             "augmentation__speed_probability": 0.5,
             "augmentation__mask_probability": 1.0,
+            "data__cache_dir": str(directory / "cache"),
             **options,
         },
     )
@@ -78,6 +85,7 @@ def kill_and_resume(directory: Path, num_kills: int, **options: Any) -> int:
     return num_hit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_killed_at_random_moments_a_run_ends_with_the_same_weights(
     tmp_path: Path, name: str
@@ -86,15 +94,3 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_weights(
         pytest.importorskip("pytorch_optimizer")
     num_hit = kill_and_resume(tmp_path, NUM_KILLS, **OPTIONS[name])
     print(f"{num_hit} of {NUM_KILLS} kills hit the run")
-
-
-def test_so_does_one_with_decoded_samples_and_features_made_on_the_device(tmp_path: Path) -> None:
-    kill_and_resume(
-        tmp_path,
-        NUM_KILLS,
-        data__cache_gb=1.0,
-        data__cache_dir=str(tmp_path / "cache"),
-        data__augment_on="device",
-        augmentation__reverberation_probability=0.5,
-        augmentation__vocal_tract_probability=0.5,
-    )

@@ -64,9 +64,8 @@ class SortaGradSampler:
         if self._stretched is not None:
             durations_s = durations_s * self._stretched(epoch)
         if epoch == 0 and self._sortagrad:
-            return self._cut(
-                self._drawn(np.argsort(durations_s, kind="stable"), epoch), durations_s
-            )
+            order = self._drawn(np.argsort(durations_s, kind="stable"), epoch)
+            return self._cut(order, durations_s)
         rng = np.random.default_rng([self._seed, epoch])
         stray = rng.uniform(1 - JITTER, 1 + JITTER, len(durations_s))
         order = self._drawn(np.argsort(durations_s * stray, kind="stable"), epoch)

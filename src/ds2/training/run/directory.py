@@ -7,6 +7,7 @@ from typing import Any
 from ds2.errors import InputError
 from ds2.shards.reading import is_shards
 from ds2.training.config import RunConfig, config_to_dict, load_config
+from ds2.training.run.stop import command_to_go_on
 
 CONFIG = "config.toml"
 FIXED = {

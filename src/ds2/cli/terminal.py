@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 def tracked(items: Iterable[T], description: str, total: int) -> Iterable[T]:
     """The items, under a progress bar on standard error if that is a terminal."""
+    if not sys.stderr.isatty():
+        return items
     from rich.console import Console
     from rich.progress import track
 
@@ -27,7 +29,6 @@ def tracked(items: Iterable[T], description: str, total: int) -> Iterable[T]:
         total=total,
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
     )
 
 

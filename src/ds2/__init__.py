@@ -2,7 +2,7 @@
 
 from ds2 import Recognizer
 
-recognizer = Recognizer.load("models/en")
+recognizer = Recognizer.load("en")
 print(recognizer.transcribe("recording.wav").text)
 """
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.model import add_model, mandarin_advice
 from ds2.cli.options.output import (
     ALL,
     Output,
@@ -38,7 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the others are done all the same, and the exit status is 2.",
     )
     parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    add_model(parser)
     add_output(parser, FORMATS, told="files, for each utterance")
     parser.add_argument(
         "--characters",
@@ -125,6 +126,7 @@ def _aligned(
             return aligner.align(utterance, text)
         except UnspellableError as error:
             hint = "leave out --raw-text" if args.raw_text else "spell that out in the text"
+            hint = mandarin_advice(str(error), aligner.bundle.language) or hint
             return InputError(f"{error}: {hint}")
         except InputError as error:
             return error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
+from ds2.cli.options.model import add_model, mandarin_advice
 from ds2.cli.terminal import console, note, positive, tracked
 from ds2.errors import InputError
 
@@ -31,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Recognise the utterances of a manifest and compare with their texts.",
     )
     parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    add_model(parser)
     parser.add_argument(
         "--by",
         action="append",
@@ -113,9 +114,11 @@ def _tell_unspellable(scored: "Sequence[Scored]", alphabet: "Alphabet") -> None:
     bad = [(item.utterance.where, missing) for item, missing in found if missing]
     if bad:
         where, missing = min(bad)
+        advice = mandarin_advice("".join(missing), alphabet.language)
         note(
             f"{len(bad)} texts hold characters that the model cannot write, which count as "
             f"errors; the first: {where}: {' '.join(sorted(missing))}"
+            f"{advice and '; ' + advice}"
         )
 
 

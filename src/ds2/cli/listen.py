@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad, detector, live_text
+from ds2.cli.options.model import add_model
 from ds2.errors import InputError
 from ds2.installation import needing
 
@@ -25,7 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Show what is said into a microphone: a line for each segment, and the one "
         "under way as it changes. Ctrl-C ends it.",
     )
-    parser.add_argument("-m", "--model", required=True, help="a bundle's directory, or en, zh")
+    add_model(parser)
     parser.add_argument("--device", metavar="N|NAME", help="the microphone; else the usual one")
     parser.add_argument(
         "--no-endpoints", action="store_true", help="one segment, however long the pauses"

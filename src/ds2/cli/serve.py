@@ -13,6 +13,7 @@ from ds2.cli.options.live import add_vad
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
 from ds2.installation import needing
+from ds2.model.places import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ds2.recognition.recognizer import Recognizer
@@ -40,9 +41,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--model",
         dest="models",
         action="append",
-        required=True,
         metavar="[NAME=]MODEL",
-        help="a bundle's directory, or en, zh; may be repeated, the first is the default",
+        help="a bundle's directory, or a name that `ds2 models` lists (en; for Mandarin, zh); may "
+        "be repeated, the first is the default",
     )
     _add_places(parser.add_argument_group("where"))
     _add_work(parser.add_argument_group("work"))
@@ -148,7 +149,7 @@ def run(args: argparse.Namespace) -> None:
         from ds2.serving.server import serve
 
     settings = _settings(args)
-    models = _named(args.models)
+    models = _named(args.models or [DEFAULT_MODEL])
     if args.ray is None:
         _refuse_ray_options(args)
         serve(partial(_loaded, models, args), settings)

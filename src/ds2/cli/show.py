@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ds2.cli.options.model import add_model
 from ds2.errors import InputError
 
 LONGEST_S = 60.0
@@ -18,7 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the probability of each character over time.",
     )
     parser.add_argument("recording", metavar="FILE")
-    parser.add_argument("-m", "--model", required=True, help="a bundle's directory, or en, zh")
+    add_model(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PICTURE.png")
     parser.add_argument("--offset", type=float, default=0.0, metavar="S", help="start there (0)")
     parser.add_argument(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad, detector, play
+from ds2.cli.options.model import HELP, default_model
 from ds2.cli.options.output import (
     ALL,
     Output,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     Result = tuple[int, Transcript | InputError]
 
-DEFAULT_MODEL = "en"
 FORMATS = ("txt", "srt", "vtt", "tsv", "json", "ctm")
 
 
@@ -45,7 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "status is 2.",
     )
     parser.add_argument("recordings", nargs="+", metavar="FILE|DIR|-", help="- is standard input")
-    parser.add_argument("-m", "--model", help="a bundle's directory, or en, zh")
+    parser.add_argument("-m", "--model", metavar="MODEL", help=HELP)
     add_server(parser)
     add_language(parser)
     add_output(parser, FORMATS, "--output_format", "--output_dir", told="files, by recording")
@@ -141,8 +141,7 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
 
 def _loaded(args: argparse.Namespace, **options: int) -> "Recognizer":
     """The recogniser of -m or of the language. Raises InputError."""
-    if args.language and args.model in (None, DEFAULT_MODEL):
-        args.model = args.language
+    args.model = args.model or args.language or default_model()
     recognizer = load_recognizer(args, **options)
     check_language(args, recognizer.bundle.language)
     return recognizer
@@ -154,8 +153,6 @@ def _results(
     """Results to be written one after another, from the model that is loaded here or a server's."""
     if args.server:
         return transcribed_remotely(names, args, language=args.language)
-    if args.model is None and args.language is None:
-        raise InputError("-m: is missing: name a bundle's directory, en or zh; or a --server")
     recognizer = _loaded(
         args,
         num_threads=max(1, args.jobs // len(names)),

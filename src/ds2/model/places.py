@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import platformdirs
-
 FACTS = "bundle.json"
+SHIPPED = ("en", "zh")
+"""The models that come with ds2; pyproject.toml puts them into the wheel."""
 DEFAULT_MODEL = "en"
 VARIABLE = "DS2_MODELS"
 """Of the environment: a directory of models, which is looked into first."""
@@ -15,6 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 def data_directory() -> Path:
     """Where `ds2 models get` puts models: by the rules of the system for data of a user."""
+    import platformdirs  # here, for what begins by asking for the default model's name
+
     return platformdirs.user_data_path("ds2", appauthor=False) / "models"
 
 
@@ -26,7 +28,8 @@ def shipped_directory() -> Path:
 
 def is_shipped(path: Path) -> bool:
     """Whether the bundle came with ds2, so that it is never changed."""
-    return path.resolve().parent == shipped_directory().resolve()
+    found = path.resolve()
+    return found.parent == shipped_directory().resolve() and found.name in SHIPPED
 
 
 def model_places() -> list[Path]:

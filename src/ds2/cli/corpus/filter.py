@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import add_workers, results_beside, told, utterances_of, workers_of
+from ds2.cli.options.model import add_model
 from ds2.cli.terminal import console
 from ds2.errors import InputError
 
@@ -31,7 +32,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "is kept tells the probability, as good.",
     )
     parser.add_argument("manifest", type=Path, metavar="MANIFEST")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    add_model(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MANIFEST")
     parser.add_argument(
         "--trusted", type=Path, metavar="MANIFEST", help="utterances with good texts to learn from"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from ds2.graph.weights import Precision
 from ds2.model.bundle import Bundle
 from ds2.model.features import FeatureConfig
 from ds2.text.alphabet import Alphabet, english_characters, mandarin_characters
@@ -11,7 +12,6 @@ from ds2.training.config import config_from_dict
 from ds2.training.export import export
 from ds2.training.network.config import ConvolutionConfig, NetworkConfig
 from ds2.training.network.network import Network
-from ds2.training.network.onnx_graph import Precision
 from ds2.training.run.checkpoint import Checkpoint, Progress, write_checkpoint
 
 TINY = NetworkConfig(

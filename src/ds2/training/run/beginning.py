@@ -6,11 +6,11 @@ from pathlib import Path
 from torch import Tensor
 
 from ds2.errors import InputError
+from ds2.graph.weights import read_weights
 from ds2.model.bundle import FACTS, load_bundle
 from ds2.text.alphabet import Alphabet
 from ds2.training.network.folding import folded_state
 from ds2.training.network.network import Network
-from ds2.training.network.onnx_graph import read_weights
 from ds2.training.run.checkpoint import checkpoint_path, read_checkpoint
 
 

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     from ds2.audio import read_audio
     from ds2.evaluation.picture import draw_recognition
     from ds2.files import atomic_write
-    from ds2.model.features import log_spectrogram
+    from ds2.model.front_end import compute_features
     from ds2.recognition.recognizer import Recognizer
 
     form = args.output.suffix.lstrip(".").lower()
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     recognizer = Recognizer.load(args.model)
     figure = draw_recognition(
         waveform,
-        log_spectrogram(waveform, recognizer.bundle.features),
+        compute_features(waveform, recognizer.bundle.features),
         recognizer.log_probs(waveform),
         recognizer.transcribe(waveform),
         recognizer.bundle.alphabet,

@@ -22,6 +22,7 @@ VERBS = (
     "corpus",
     "train",
     "export",
+    "import_model",
     "lm",
     "bundle",
 )

@@ -167,7 +167,8 @@ class FilterBankStream:
         gain = math.sqrt(10 ** (level_db / 10) / power) if power else 1.0
         samples = clip * np.float32(gain * FULL_SCALE)
         np.clip(samples, -FULL_SCALE, FULL_SCALE - 1, out=samples)
-        return np.trunc(samples, out=samples)
+        np.trunc(samples, out=samples)
+        return samples
 
 
 def _triangles(

@@ -79,7 +79,9 @@ def noise_waveform(seconds: float, seed: int = SEED) -> Any:
     """(N,) float32: noise that is loud and faint by turns, exact as 16-bit samples."""
     num_samples = round(16_000 * seconds)
     generator = np.random.default_rng(seed)
-    samples = generator.integers(-20_000, 20_000, num_samples) >> (np.arange(num_samples) // 800 % 6)
+    samples = generator.integers(-20_000, 20_000, num_samples) >> (
+        np.arange(num_samples) // 800 % 6
+    )
     return (samples / 32_768).astype(np.float32)
 
 
@@ -282,12 +284,14 @@ def _levelled(waveform: Any) -> Any:
 def _torchaudio_fbank() -> Any:
     """The one pure Python file of torchaudio, as its libraries need not load on a CPU."""
     spec = importlib.util.find_spec("torchaudio")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     folder = Path(spec.submodule_search_locations[0])
     _stub("torchaudio")
     path = folder / "compliance" / "kaldi.py"
     spec = importlib.util.spec_from_file_location("kaldi", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.fbank
@@ -344,7 +348,9 @@ def _accept_positions(paddle: Any) -> None:
     paddle.nn.Conv2D, paddle.nn.Linear = Conv2D, Linear
 
 
-def write_belongings(toolkit: str, settings: Mapping[str, Any], folder: Path, num_bins: int) -> Path:
+def write_belongings(
+    toolkit: str, settings: Mapping[str, Any], folder: Path, num_bins: int
+) -> Path:
     """What stands beside a checkpoint, as users have it; returns the checkpoint's place."""
     if toolkit == "deepspeech.pytorch":
         return folder / "model.ckpt"

@@ -1,64 +1,25 @@
 """Imported networks and front ends beside what the toolkits' own classes gave for the same."""
 
-import json
-import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
+
+from aids.archives import ORIGINALS, imported
 from aids.originals import (
-    CAPITALS,
     SECONDS,
     TOKENS,
     VARIANTS,
     noise_waveform,
     normalise,
-    random_weights,
-    write_belongings,
 )
-
 from ds2.cli import main
 from ds2.model.acoustic import AcousticModel
-from ds2.model.bundle import Bundle, load_bundle
+from ds2.model.bundle import Bundle
 from ds2.model.front_end import compute_features
 from ds2.recognition.recognizer import Recognizer
 
-ORIGINALS = Path(__file__).parent / "originals"
 CASES = [(toolkit, name) for toolkit in VARIANTS for name in VARIANTS[toolkit]]
-NUM_BINS = 23
-
-
-def write_checkpoint(toolkit: str, name: str, folder: Path) -> list[str]:
-    """A checkpoint as the toolkit writes it; returns the arguments of `ds2 import`."""
-    settings = VARIANTS[toolkit][name]
-    shapes = json.loads((ORIGINALS / toolkit / name / "shapes.json").read_text())
-    weights: dict[str, Any] = dict(random_weights(shapes))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = write_belongings(toolkit, settings, folder, NUM_BINS)
-    if path.suffix == ".pdparams":
-        path.write_bytes(pickle.dumps({**weights, "StructuredToParameterName@@": {}}, 4))
-    else:
-        tensors = {key: torch.from_numpy(value) for key, value in weights.items()}
-        content: dict[str, Any] = tensors
-        if toolkit == "deepspeech.pytorch":  # as its version 2
-            audio = {"sample_rate": 16_000, "window_size": 0.02, "window": "hamming"}
-            content = {"state_dict": tensors, "labels": CAPITALS, "audio_conf": audio}
-        torch.save(content, path)
-    if toolkit == "paddlespeech":
-        return [toolkit, str(folder)]
-    if toolkit == "deepspeech.pytorch":
-        return [toolkit, str(path)]
-    config, vocabulary = folder / "deepspeech2.yml", folder / "vocabulary.txt"
-    return [toolkit, str(path), "--config", str(config), "--vocabulary", str(vocabulary)]
-
-
-def imported(toolkit: str, name: str, folder: Path, *options: str) -> Bundle:
-    """The bundle that `ds2 import` makes of such a checkpoint."""
-    arguments = write_checkpoint(toolkit, name, folder / "original")
-    assert main(["import", *arguments, "-o", str(folder / "bundle"), *options]) == 0
-    return load_bundle(folder / "bundle")
 
 
 def as_ours(toolkit: str, log_probs: np.ndarray) -> np.ndarray:
@@ -137,9 +98,7 @@ def test_an_imported_model_streams_as_the_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("num_frames", [0, 1, 6, 7, 8, 10, 11])
-def test_short_utterances_have_the_outputs_of_the_original(
-    num_frames: int, tmp_path: Path
-) -> None:
+def test_short_utterances_have_the_outputs_of_the_original(num_frames: int, tmp_path: Path) -> None:
     num_outputs = max(0, ((num_frames - 1) // 2 - 1) // 2)
     samples = 400 + 160 * (num_frames - 1) if num_frames else 0
     for name in ("forward-lstm", "both-gru"):

@@ -59,12 +59,18 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """What pickles of protocols before 3 say empty bytes with."""
+    return b""
+
+
 ADMITTED: Mapping[tuple[str, str], Any] = {
     **{(module, "_reconstruct"): _reconstruct for module in ARRAY_MODULES},
     ("numpy", "ndarray"): _PendingArray,
     ("numpy", "dtype"): _PendingType,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
 }
 """Whatever else a pickle names is refused, not imported."""
 

@@ -1,6 +1,5 @@
 """Checkpoints that other toolkits wrote with torch, as arrays and plain data; nothing is run."""
 
-import pickle
 import re
 import warnings
 from collections.abc import Iterable
@@ -47,16 +46,14 @@ def read_torch(path: Path) -> dict[str, Any]:
         try:
             content = _load(path, names)
             break
-        except pickle.UnpicklingError as error:
+        except Exception as error:  # what is cut off can raise anything
             named = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
             if named is None or named[1] in names or len(names) >= MOST_NAMES:
-                raise InputError(f"{path}: is refused: {_first_line(error)}") from None
+                raise InputError(
+                    f"{path}: is cut off or no checkpoint of torch: fetch it again: "
+                    f"{_reason(error)}"
+                ) from None
             names.add(_admitted(path, named[1]))
-        except Exception as error:  # what is cut off can raise anything
-            raise InputError(
-                f"{path}: is cut off or no checkpoint of torch: fetch it again: "
-                f"{_first_line(error)}"
-            ) from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: is no checkpoint: it holds a {type(content).__name__}")
     plain: dict[str, Any] = _plain(content)
@@ -91,5 +88,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+def _reason(error: Exception) -> str:
+    """What torch says, without its advice to trust the file."""
+    text = str(error).rpartition("error: ")[2]
+    return " ".join(text.split())[:100] or type(error).__name__

@@ -8,6 +8,7 @@ from torch import Tensor
 from ds2.errors import InputError
 from ds2.graph.weights import read_weights
 from ds2.model.bundle import FACTS, load_bundle
+from ds2.model.features import FeatureConfig
 from ds2.text.alphabet import Alphabet
 from ds2.training.network.folding import folded_state
 from ds2.training.network.network import Network
@@ -88,11 +89,17 @@ def _from_checkpoint(source: Path) -> Beginning:
 
 
 def _from_bundle(source: Path, network: Network) -> Beginning:
+    bundle = load_bundle(source)
+    if not isinstance(bundle.features, FeatureConfig):
+        origin = bundle.training.get("imported", {}).get("from", "another toolkit")
+        raise InputError(
+            f"training.init_from: {source}: was imported from {origin}: training knows neither its "
+            "features nor its network: begin from a model that ds2 has trained"
+        )
     if network.config.batch_norm:
         raise InputError(
             f"training.init_from: {source}: a bundle's batch norm is folded into its weights: set "
             "network.batch_norm = false, or begin from the run that it was exported from"
         )
-    bundle = load_bundle(source)
     state = folded_state(read_weights(bundle.model_path.read_bytes()))
     return Beginning(state, bundle.alphabet, str(source))

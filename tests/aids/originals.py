@@ -68,7 +68,7 @@ def random_weights(
             values = 0.5 + 0.25 * values
         elif len(shape) > 1:
             fan = min(shape) if len(shape) == 2 else math.prod(shape[1:])
-            values *= 2 / math.sqrt(fan)
+            values *= (1 if "weight_hh" in name else 2) / math.sqrt(fan)
         elif name.endswith("weight"):  # of a normalisation
             values = 1 + 0.5 * values
         weights[name] = values.astype(np.float32)

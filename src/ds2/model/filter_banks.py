@@ -103,11 +103,11 @@ class FilterBankStream:
         self._config = config
         samples = np.arange(config.window)
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * samples / (config.window - 1))
-        self._window = np.asarray(hann**0.85, np.float32)  # povey
+        self._window = hann**0.85  # povey
         self._padded = 1 << (config.window - 1).bit_length()
         self._bins, self._weights, self._starts = _triangles(config, self._padded)
-        self._means = np.asarray(config.means or 0, np.float32)
-        self._factors = np.asarray(1 / np.asarray(config.deviations or 1), np.float32)
+        self._means = np.asarray(config.means or 0, np.float64)
+        self._factors = 1 / np.asarray(config.deviations or 1, np.float64)
         self._pending = np.empty(0, np.float32)  # causal: samples that later frames still need
         self._pieces: list[Floats] = []  # by clip: everything so far
 
@@ -145,20 +145,21 @@ class FilterBankStream:
         """(T, F) of all whole windows in the samples, normalised."""
         config = self._config
         frames = np.lib.stride_tricks.sliding_window_view(samples, config.window)
-        frames = np.ascontiguousarray(frames[:: config.stride])  # (T, window)
+        # A faint bin beside a loud one drowns in the rounding of float32.
+        frames = np.asarray(frames[:: config.stride], np.float64, order="C")  # (T, window)
         frames = frames - frames.mean(axis=1, keepdims=True)
         emphasised = frames * self._window
         emphasised[:, 1:] -= frames[:, :-1] * (config.preemphasis * self._window[1:])
         emphasised[:, 0] -= frames[:, 0] * (config.preemphasis * self._window[0])
-        spectrum = np.fft.rfft(emphasised, self._padded)  # complex64
+        spectrum = np.fft.rfft(emphasised, self._padded)  # complex128
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         # Sums of few terms, one after the other: a product of matrices is not bit for bit the same
         # for other numbers of frames.
         parts = power[:, self._bins] * self._weights
         energies = np.add.reduceat(parts, self._starts, axis=1)
-        np.maximum(energies, np.float32(config.floor), out=energies)
+        np.maximum(energies, config.floor, out=energies)
         np.log(energies, out=energies)
-        return np.asarray((energies - self._means) * self._factors)
+        return np.asarray((energies - self._means) * self._factors, np.float32)
 
     def _levelled(self, clip: Floats) -> Floats:
         """The clip at the level asked for, as 16-bit integers; digital silence stays silent."""
@@ -173,7 +174,7 @@ class FilterBankStream:
 
 def _triangles(
     config: FilterBankConfig, padded: int
-) -> tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """The frequency bins of all triangles one after the other, their weights, where each begins.
 
     A triangle without a bin has one of weight 0.
@@ -193,8 +194,7 @@ def _triangles(
         num_terms += len(within)
         bins.append(within)
         weights.append(slopes[within])
-    joined = np.asarray(np.concatenate(weights), np.float32)
-    return np.concatenate(bins), joined, np.asarray(starts)
+    return np.concatenate(bins), np.concatenate(weights), np.asarray(starts)
 
 
 def _mel(frequency_hz: Any) -> Any:

@@ -21,9 +21,14 @@ ADMITTED_PACKAGES = (
     "torch.nn.modules.rnn",
     "typing",
 )
-ADMITTED_BUILTINS = ("bool", "dict", "float", "int", "list", "object", "set", "str", "tuple")
+ADMITTED_NAMES = (
+    "_operator.getitem",  # as tuple[int, int] is written
+    *(f"builtins.{name}" for name in ("Ellipsis", "bool", "dict", "float", "int", "list")),
+    *(f"builtins.{name}" for name in ("object", "set", "str", "tuple")),
+)
 """What a checkpoint may name beside tensors; a record stands for it, it is not imported."""
 MOST_NAMES = 64
+DEFAULT_DICT = "collections.defaultdict"
 
 
 class Record:
@@ -47,13 +52,13 @@ def read_torch(path: Path) -> dict[str, Any]:
             content = _load(path, names)
             break
         except Exception as error:  # what is cut off can raise anything
-            named = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
-            if named is None or named[1] in names or len(names) >= MOST_NAMES:
+            name = _unknown_name(error)
+            if name is None or name in names or len(names) >= MOST_NAMES:
                 raise InputError(
                     f"{path}: is cut off or no checkpoint of torch: fetch it again: "
                     f"{_reason(error)}"
                 ) from None
-            names.add(_admitted(path, named[1]))
+            names.add(_admitted(path, name))
     if not isinstance(content, dict):
         raise InputError(f"{path}: is no checkpoint: it holds a {type(content).__name__}")
     plain: dict[str, Any] = _plain(content)
@@ -63,16 +68,31 @@ def read_torch(path: Path) -> dict[str, Any]:
 def _load(path: Path, names: Iterable[str]) -> Any:
     """The content, with records for what is called so."""
     # A class for each name: torch tells a class by its identity.
-    stand_ins: list[Any] = [(type("Record", (Record,), {}), name) for name in sorted(names)]
+    stand_ins: list[Any] = [
+        (_new_dict if name == DEFAULT_DICT else type("Record", (Record,), {}), name)
+        for name in sorted(names)
+    ]
     with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
         warnings.simplefilter("ignore")  # of storages as old files have them
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def _unknown_name(error: Exception) -> str | None:
+    """What torch stopped at, as it names it in files: a builtin is shown without its module."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if found is None:
+        return None
+    return found[1] if "." in found[1] else f"builtins.{found[1]}"
+
+
+def _new_dict(*_: Any) -> dict[Any, Any]:
+    """Stands for a defaultdict: the keys follow."""
+    return {}
+
+
 def _admitted(path: Path, name: str) -> str:
-    package, _, last = name.rpartition(".")
-    is_admitted = any(f"{name}.".startswith(f"{known}.") for known in ADMITTED_PACKAGES)
-    if not is_admitted and not (package == "builtins" and last in ADMITTED_BUILTINS):
+    is_of_package = any(name.startswith(f"{package}.") for package in ADMITTED_PACKAGES)
+    if not is_of_package and name not in ADMITTED_NAMES:
         raise InputError(f"{path}: names {name}: refused, as a checkpoint has no need of it")
     return name
 

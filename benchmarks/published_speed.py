@@ -20,10 +20,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from aids.originals import Paddle, noise_waveform, normalise, write_belongings
 from rich.console import Console
 from rich.table import Table
 
+from aids.originals import Paddle, noise_waveform, normalise, write_belongings
 from ds2.importing.paddlespeech import read_paddlespeech
 from ds2.importing.writing import write_imported
 from ds2.model.acoustic import AcousticModel

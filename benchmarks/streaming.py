@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ds2.graph.weights import Precision
 from ds2.model.acoustic import AcousticModel
 from ds2.model.bundle import MODEL, Bundle, ModelFacts
 from ds2.model.features import FeatureConfig
@@ -24,7 +25,7 @@ from ds2.text.alphabet import english_characters
 from ds2.training.network.config import PRESETS, NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
-from ds2.training.network.onnx_graph import Precision, build_graph, output_delay
+from ds2.training.network.onnx_graph import build_graph, output_delay
 
 CHUNK_S = 0.2
 NUM_CHUNKS = 60

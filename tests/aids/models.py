@@ -16,8 +16,8 @@ from ds2.text.alphabet import Alphabet, english_characters, mandarin_characters
 from ds2.training.network.config import ConvolutionConfig, NetworkConfig
 
 if TYPE_CHECKING:
+    from ds2.graph.weights import Precision
     from ds2.training.network.network import Network
-    from ds2.training.network.onnx_graph import Precision
 
 TINY = NetworkConfig(
     convolutions=(

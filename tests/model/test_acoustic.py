@@ -10,11 +10,12 @@ from onnx import TensorProto, helper
 
 from aids.models import TINY, TINY_BIDIRECTIONAL, random_network, write_random_bundle
 from ds2.errors import InputError
+from ds2.graph.weights import Precision
 from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
 from ds2.model.bundle import Bundle
 from ds2.model.inference import onnxruntime
 from ds2.text.alphabet import mandarin_characters
-from ds2.training.network.onnx_graph import Precision, build_graph
+from ds2.training.network.onnx_graph import build_graph
 
 
 @pytest.fixture(scope="module")

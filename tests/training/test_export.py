@@ -21,6 +21,7 @@ from aids.models import (
 )
 from ds2.cli import main
 from ds2.errors import InputError
+from ds2.graph.weights import Precision, read_weights, rounded
 from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
 from ds2.model.bundle import MODEL, Bundle, ModelFacts, load_bundle
 from ds2.model.features import FeatureConfig
@@ -36,14 +37,7 @@ from ds2.training.network.batch_norm import BatchNorm
 from ds2.training.network.config import PRESETS, ConvolutionConfig, NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
-from ds2.training.network.onnx_graph import (
-    Precision,
-    build_graph,
-    conv_delays,
-    output_delay,
-    read_weights,
-    rounded,
-)
+from ds2.training.network.onnx_graph import build_graph, conv_delays, output_delay
 from ds2.training.run.beginning import begin_from
 from ds2.training.run.checkpoint import read_checkpoint, write_checkpoint
 

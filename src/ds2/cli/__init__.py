@@ -27,6 +27,7 @@ VERBS = (
     "corpus",
     "train",
     "export",
+    "import_model",
     "lm",
     "bundle",
     "warm-up",

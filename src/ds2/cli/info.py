@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
 
     bundle = load_bundle(find_bundle(args.model))
     verify_lm(bundle)
-    features, model = bundle.features, bundle.model
+    model = bundle.model
     table = Table(show_header=False, title=str(bundle.path), title_justify="left")
     rows = {
         "language": bundle.language,
@@ -43,8 +43,7 @@ def run(args: argparse.Namespace) -> None:
         "network": model.description,
         "parameters": f"{model.num_parameters / 1e6:.2f} M, stored as {model.weights}",
         "size": f"{sum(p.stat().st_size for p in bundle.path.iterdir()) / 1e6:.1f} MB",
-        "features": f"{features.num_bins} bins, {features.window_ms:g} ms every "
-        f"{features.stride_ms:g} ms, power normalised {_normalised(features.normalisation)}",
+        "features": bundle.features.summary,
         "output": f"every {1000 * bundle.output_stride_s:g} ms",
         "latency": _latency(bundle.latency_s),
         "language model": lm_text(bundle),
@@ -84,10 +83,6 @@ def decoding_text(settings: "BeamSettings") -> str:
         f"beam {settings.beam_width}, alpha {settings.lm_weight:g}, beta {settings.word_bonus:g}, "
         f"unknown words: {unknown}; confidence: {calibration}"
     )
-
-
-def _normalised(kind: str) -> str:
-    return "causally" if kind == "causal" else "by clip"
 
 
 def _latency(latency_s: float | None) -> str:

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     from ds2.audio import read_audio
     from ds2.evaluation.figure import check_figure, write_figure
     from ds2.evaluation.picture import draw_recognition
-    from ds2.model.features import log_spectrogram
+    from ds2.model.front_end import compute_features
     from ds2.recognition.recognizer import Recognizer
 
     check_figure(args.output)
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     recognizer = Recognizer.load(args.model)
     figure = draw_recognition(
         waveform,
-        log_spectrogram(waveform, recognizer.bundle.features),
+        compute_features(waveform, recognizer.bundle.features),
         recognizer.log_probs(waveform),
         recognizer.transcribe(waveform),
         recognizer.bundle.alphabet,

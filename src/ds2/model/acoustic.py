@@ -67,7 +67,7 @@ class AcousticModel:
         lengths: (B,) frames of each stream in all, UNKNOWN_LENGTH while that is open.
         Returns log_probs (B, T / time_stride, V) and the next state. Row b's outputs stand for
         the output frames from position / time_stride - delay on; the caller drops those below 0
-        and those at or past length / time_stride, rounded up.
+        and those at or past `ModelFacts.num_outputs` of the length.
         """
         if frames.shape[1] % self.bundle.model.time_stride:
             raise ValueError(
@@ -83,7 +83,10 @@ class AcousticModel:
     def whole(
         self, features: NDArray[np.float32], lengths: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """log_probs (B, T', V) of whole utterances, (B, T, F) with `lengths` valid frames."""
+        """log_probs (B, T', V) of whole utterances, (B, T, F) with `lengths` valid frames.
+
+        Those at or past `ModelFacts.num_outputs` of a length mean nothing.
+        """
         inputs = {"features": features, "lengths": lengths}
         log_probs: NDArray[np.float32] = self._session.run(["log_probs"], inputs)[0]
         return log_probs

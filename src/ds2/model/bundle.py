@@ -14,6 +14,7 @@ from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError, did_you_mean
 from ds2.files import atomic_write, sync_directory
 from ds2.model.features import FeatureConfig
+from ds2.model.front_end import FrontEnd, front_end_from
 from ds2.model.places import FACTS, model_places, named_models
 from ds2.ngram.binary import HEADER_BYTES
 from ds2.settings import settings_from, settings_to_dict
@@ -37,13 +38,18 @@ class ModelFacts:
     num_parameters: int
     weights: str  # how they are stored: "float32", "float16", "int8"
     description: str = ""  # for people: "2 convolutions, 3 forward GRU layers of 512, ..."
+    edge_frames: int = 0  # at an utterance's end: context of the last output, and no more
 
     def __post_init__(self) -> None:
         if self.time_stride < 1:
             raise ValueError(f"time_stride: must be at least 1, not {self.time_stride}")
-        for name in ("delay", "right_context_frames"):
+        for name in ("delay", "right_context_frames", "edge_frames"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must be at least 0, not {getattr(self, name)}")
+
+    def num_outputs(self, num_frames: int) -> int:
+        """Outputs of an utterance of so many frames: one for each time stride begun."""
+        return -(-max(0, num_frames - self.edge_frames) // self.time_stride)
 
 
 @dataclass(frozen=True)
@@ -64,15 +70,10 @@ class _LanguageModel:
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """The parts of bundle.json that are read strictly; an object, so that messages name them."""
+class _ModelSettings:
+    """An object around the model's facts, so that messages name their keys."""
 
-    features: FeatureConfig
     model: ModelFacts
-
-    def __post_init__(self) -> None:
-        if self.model.streaming and not self.features.causal:
-            raise ValueError('features.normalisation: a streaming model needs "causal"')
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Bundle:
 
     path: Path
     alphabet: Alphabet
-    features: FeatureConfig
+    features: FrontEnd
     model: ModelFacts
     training: Mapping[str, Any] = field(default_factory=dict)  # for people: data, hours, WER
     licence: str = "unknown"
@@ -285,15 +286,22 @@ def _bundle(path: Path, facts: Mapping[str, Any]) -> Bundle:
         alphabet = Alphabet.from_dict(facts["alphabet"])
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    given = {key: facts[key] for key in ("features", "model")}
-    settings = settings_from(_Settings, given, where)
+    features = front_end_from(facts["features"], where)
+    model = settings_from(_ModelSettings, {"model": facts["model"]}, where).model
+    if model.streaming and not features.causal:
+        if isinstance(features, FeatureConfig):
+            raise InputError(f'{where}: features.normalisation: a streaming model needs "causal"')
+        raise InputError(
+            f"{where}: features.kind: a streaming model cannot take these, which need the whole "
+            f"clip: {features.summary}"
+        )
     given = {key: facts[key] for key in ("lm", "decoding") if facts.get(key) is not None}
     pair = settings_from(_LanguageModel, given, where) if given else None
     return Bundle(
         path=path,
         alphabet=alphabet,
-        features=settings.features,
-        model=settings.model,
+        features=features,
+        model=model,
         training=facts.get("training") or {},
         licence=str(facts.get("licence", "unknown")),
         lm=pair.lm if pair else None,

@@ -1,4 +1,4 @@
-"""The one front end: a waveform becomes a log-spectrogram of power-normalised audio."""
+"""The front end of the models that ds2 trains: a log-spectrogram of power-normalised audio."""
 
 import math
 from dataclasses import dataclass, fields
@@ -81,6 +81,15 @@ class FeatureConfig:
         """Whether frames can leave before the clip's end is known."""
         return self.normalisation == "causal"
 
+    @property
+    def summary(self) -> str:
+        """For people."""
+        normalised = "causally" if self.causal else "by clip"
+        return (
+            f"{self.num_bins} bins, {self.window_ms:g} ms every {self.stride_ms:g} ms, "
+            f"power normalised {normalised}"
+        )
+
     def num_frames(self, num_samples: int) -> int:
         """T: the whole windows in that many samples."""
         return max(0, 1 + (num_samples - self.window) // self.stride)
@@ -115,7 +124,7 @@ class FeatureStream:
 
     def feed(self, waveform: npt.NDArray[Any]) -> Floats:
         """Take (N,) more samples; return the (T, F) frames they complete, often none."""
-        waveform = _finite_samples(waveform)
+        waveform = finite_samples(waveform)
         if not self._config.causal:
             self._pieces.append(waveform.copy())  # the caller may reuse its buffer
             return np.empty((0, self._config.num_bins), np.float32)
@@ -215,7 +224,8 @@ def unit_power_window(window: int) -> Floats:
     return np.asarray(hann / np.sqrt(np.sum(hann**2)), np.float32)
 
 
-def _finite_samples(waveform: npt.NDArray[Any]) -> Floats:
+def finite_samples(waveform: npt.NDArray[Any]) -> Floats:
+    """(N,) float32 of a waveform. Raises ValueError for what is none."""
     if waveform.ndim != 1 or waveform.dtype.kind != "f":
         found = f"{waveform.dtype} of shape {waveform.shape}"
         raise ValueError(f"a waveform is (N,) floating point in [-1, 1], not {found}")

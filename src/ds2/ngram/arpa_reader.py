@@ -25,7 +25,8 @@ UNSEEN_LOG10_PROB = -100.0
 ROUNDING = 0.01
 """How far above 0 IRSTLM's rounding may lift a logarithm; more is an error."""
 FOREIGN = {
-    b"mmap lm http://kheafield.com/code": "a KenLM binary: give the ARPA file it was made from",
+    b"mmap lm http://kheafield.com/code": "a KenLM binary: give the ARPA file it was made from, "
+    "or make a model of texts with `ds2 lm build`",
     b"blmt": "an IRSTLM binary: convert it with compile-lm --text=yes",
     b"Qblmt": "an IRSTLM binary: convert it with compile-lm --text=yes",
     b"iARPA": "an iARPA file of IRSTLM: convert it with compile-lm --text=yes",

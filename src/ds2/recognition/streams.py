@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from ds2.audio import SAMPLE_RATE_HZ, SampleIntake, Waveform
 from ds2.errors import InputError
 from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
-from ds2.model.features import FeatureStream, log_spectrogram
+from ds2.model.front_end import compute_features, stream_frames
 from ds2.recognition.segments import Outputs, Segments
 from ds2.recognition.voice import listen
 from ds2.transcripts.events import Event
@@ -46,7 +46,7 @@ class Stream:
         stride = facts.time_stride
         self.chunk_frames = max(1, round(frames_per_chunk / stride)) * stride
         self.length = UNKNOWN_LENGTH  # frames in all, known at the end
-        self._features = FeatureStream(features)
+        self._features = stream_frames(features)
         self._pending = [np.empty((0, features.num_bins), np.float32)]
         self._num_pending = 0
         self._num_frames = 0  # heard so far
@@ -77,7 +77,7 @@ class Stream:
         The model does not wait for what comes after the last moments: it guesses, as at an end.
         """
         _refuse_after_end(self.length != UNKNOWN_LENGTH)
-        num_outputs = -(-self._num_frames // self.model.bundle.model.time_stride)
+        num_outputs = self.model.bundle.model.num_outputs(self._num_frames)
         log_probs = np.empty((0, len(self.model.bundle.alphabet)), np.float32)
         if num_outputs > self._num_told:
             num_frames = (num_outputs - self._next_output) * self.model.bundle.model.time_stride
@@ -146,15 +146,15 @@ class Stream:
     @property
     def is_done(self) -> bool:
         """Whether the audio has ended and all outputs are decoded."""
-        return self._next_output >= -(-self.length // self.model.bundle.model.time_stride)
+        return self._next_output >= self.model.bundle.model.num_outputs(self.length)
 
     @property
     def num_frames_left(self) -> int:
         """Frames until the last output, if the audio has ended; else a chunk."""
         if self.length == UNKNOWN_LENGTH:
             return self.chunk_frames
-        stride = self.model.bundle.model.time_stride
-        return (-(-self.length // stride) - self._next_output) * stride
+        facts = self.model.bundle.model
+        return (facts.num_outputs(self.length) - self._next_output) * facts.time_stride
 
     def take_frames(self, num_frames: int) -> NDArray[np.float32]:
         """The next (num_frames, F), with zeros after the end."""
@@ -165,7 +165,7 @@ class Stream:
 
     def take_outputs(self, log_probs: NDArray[np.float32]) -> None:
         """Decode a step's (T', V), but for what lies before or after the audio."""
-        last = -(-self.length // self.model.bundle.model.time_stride)
+        last = self.model.bundle.model.num_outputs(self.length)
         first_index = min(len(log_probs), self._num_told - self._next_output)
         last_index = max(first_index, min(len(log_probs), last - self._next_output))
         self.segments.take(log_probs[first_index:last_index])
@@ -287,11 +287,12 @@ class WholeStream:
         return self.segments.final or self.segments.transcript(duration_s, is_final=False)
 
     def _log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
-        features = log_spectrogram(waveform, self.model.bundle.features)
+        features = compute_features(waveform, self.model.bundle.features)
         if not len(features):
             return np.empty((0, len(self.model.bundle.alphabet)), np.float32)
         lengths = np.array([len(features)], np.int64)
-        return np.asarray(self.model.whole(features[np.newaxis], lengths)[0])
+        num_outputs = self.model.bundle.model.num_outputs(len(features))
+        return np.asarray(self.model.whole(features[np.newaxis], lengths)[0, :num_outputs])
 
 
 def _refuse_after_end(has_ended: bool) -> None:

@@ -11,17 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from ds2.errors import InputError
+from ds2.graph.weights import Precision, rounded
 from ds2.model.acoustic import AcousticModel
 from ds2.model.bundle import MODEL, Bundle, ModelFacts, check_place, write_bundle
 from ds2.training.network.config import NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
-from ds2.training.network.onnx_graph import (
-    Precision,
-    build_graph,
-    output_delay,
-    rounded,
-)
+from ds2.training.network.onnx_graph import build_graph, output_delay
 from ds2.training.run.checkpoint import AVERAGED, BEST, LAST, Checkpoint, load_network
 
 TOLERANCE = 1e-4

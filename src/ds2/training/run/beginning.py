@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ds2.errors import InputError
+from ds2.graph.weights import read_weights
 from ds2.model.bundle import load_bundle
+from ds2.model.features import FeatureConfig
 from ds2.model.places import FACTS
 from ds2.text.alphabet import Alphabet
 from ds2.training.data.dataset import Batch
 from ds2.training.network.folding import folded_state
 from ds2.training.network.network import Network
-from ds2.training.network.onnx_graph import read_weights
 from ds2.training.run.checkpoint import checkpoint_path, read_checkpoint
 
 NUM_BATCHES = 20
@@ -151,5 +152,11 @@ def _from_run(source: Path) -> Beginning:
 def _from_bundle(source: Path) -> Beginning:
     """The weights of a bundle, whose batch norm is folded into them."""
     bundle = load_bundle(source)
+    if not isinstance(bundle.features, FeatureConfig):
+        origin = bundle.training.get("imported", {}).get("from", "another toolkit")
+        raise InputError(
+            f"training.init_from: {source}: was imported from {origin}: training knows neither its "
+            "features nor its network: begin from a model that ds2 has trained"
+        )
     state = folded_state(read_weights(bundle.model_path.read_bytes()))
     return Beginning(state, bundle.alphabet, str(source))

@@ -1,0 +1,1 @@
+"""Deep Speech 2 checkpoints of other toolkits, made into bundles."""

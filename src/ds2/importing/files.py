@@ -1,0 +1,65 @@
+"""What importers read beside weights: YAML, JSON, lists of tokens."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ds2.errors import InputError
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is no UTF-8 text") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file. Raises InputError."""
+    import yaml
+
+    text = "\n".join(read_lines(path))
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: holds no settings")
+    return data
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises InputError."""
+    try:
+        data = json.loads("\n".join(read_lines(path)))
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: holds no object")
+    return data
+
+
+def take(data: dict[str, Any], key: str, kind: type, where: Path | str, default: Any = None) -> Any:
+    """data[key] of that type. Raises InputError that names the key."""
+    value = data.get(key, default)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if value is None:
+        raise InputError(f"{where}: {key}: is missing")
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InputError(f"{where}: {key}: {value!r} is no {kind.__name__}")
+    return value
+
+
+def take_numbers(data: dict[str, Any], key: str, count: int, where: Path) -> list[float]:
+    """data[key], `count` finite numbers. Raises InputError that names the key."""
+    values = take(data, key, list, where)
+    if len(values) != count:
+        raise InputError(f"{where}: {key}: must hold {count} numbers, not {len(values)}")
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        raise InputError(f"{where}: {key}: must hold finite numbers")
+    return [float(value) for value in values]

@@ -1,0 +1,67 @@
+"""From a foreign network to a bundle."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ds2.errors import InputError
+from ds2.graph.weights import Precision
+from ds2.importing.graph import build_graph
+from ds2.importing.network import ForeignNetwork
+from ds2.model.bundle import Bundle, ModelFacts, check_place, write_bundle
+from ds2.model.front_end import FrontEnd
+from ds2.text.alphabet import Alphabet
+
+
+@dataclass(frozen=True)
+class Imported:
+    """All that a bundle is made from."""
+
+    network: ForeignNetwork
+    alphabet: Alphabet
+    features: FrontEnd
+    origin: Mapping[str, str]  # for people: the toolkit, the file
+
+
+def write_imported(
+    imported: Imported, target: Path, *, precision: Precision = "float32", licence: str = "unknown"
+) -> Bundle:
+    """Write the bundle `target`. Raises InputError."""
+    network = imported.network
+    check_place(target)
+    if network.num_bins != imported.features.num_bins:
+        raise InputError(
+            f"{target}: not written: the network takes {network.num_bins} bins, but the features "
+            f"have {imported.features.num_bins}"
+        )
+    graph = build_graph(network, precision)
+    bundle = Bundle(
+        path=target,
+        alphabet=imported.alphabet,
+        features=imported.features,
+        model=ModelFacts(
+            streaming=network.streaming,
+            time_stride=network.time_stride,
+            delay=network.delay if network.streaming else 0,
+            right_context_frames=network.edge_frames,
+            num_parameters=sum(value.size for value in network.weights.values()),
+            weights=precision,
+            description=network.summary,
+            edge_frames=network.edge_frames,
+        ),
+        training=_training_facts(imported.origin),
+        licence=licence,
+    )
+    return write_bundle(bundle, graph)
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _training_facts(origin: Mapping[str, str]) -> dict[str, Any]:
+    return {"imported": dict(origin)}

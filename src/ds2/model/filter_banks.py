@@ -1,0 +1,201 @@
+"""Kaldi's log mel filter banks: what PaddleSpeech, MASR and PPASR train on."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ds2.model.features import BLOCK_FRAMES, Floats, finite_samples
+
+FULL_SCALE = 32_768
+"""Kaldi counts samples as 16-bit integers."""
+
+
+@dataclass(frozen=True)
+class FilterBankConfig:
+    """How audio becomes log mel energies, as Kaldi's `compute-fbank-feats` makes them.
+
+    Every frame loses its mean, is pre-emphasised, windowed (povey) and padded to a power of two.
+    The energies of overlapping triangles on the mel scale follow, and their natural logarithm,
+    less the mean of the corpus and over its deviation. There is no dither.
+
+    With more bins than the resolution at low frequencies allows (161 at 31 Hz) some triangles hold
+    no frequency at all: they always give the floor. Kaldi itself refuses that; PaddleSpeech trains
+    so.
+    """
+
+    kind: Literal["filter_banks"] = "filter_banks"
+    sample_rate_hz: int = 16_000
+    window_ms: float = 25.0
+    stride_ms: float = 10.0
+    num_bins: int = 80  # F
+    lowest_hz: float = 20.0
+    highest_hz: float = 8_000.0
+    preemphasis: float = 0.97
+    floor: float = 1.1920929e-07  # the least energy, before the logarithm
+    means: tuple[float, ...] = ()  # of each bin, nepers; none: 0
+    deviations: tuple[float, ...] = ()  # of each bin, nepers; none: 1
+    clip_level_db: float | None = None  # RMS re full scale that a clip is scaled to; none: as it is
+
+    def __post_init__(self) -> None:
+        if self.kind != "filter_banks":
+            raise ValueError('kind: must be "filter_banks"')
+        if self.sample_rate_hz < 1:
+            raise ValueError("sample_rate_hz: must be positive")
+        if self.stride < 1:
+            raise ValueError("stride_ms: must be at least one sample")
+        if self.window < max(2, self.stride):
+            raise ValueError("window_ms: must be at least stride_ms and two samples")
+        if self.num_bins < 1:
+            raise ValueError("num_bins: must be positive")
+        if not 0 <= self.lowest_hz < self.highest_hz <= self.sample_rate_hz / 2:
+            raise ValueError("lowest_hz: must be below highest_hz, that at most half the rate")
+        if not 0 < self.floor < math.inf:
+            raise ValueError("floor: must be positive")
+        for name in ("means", "deviations"):
+            values = getattr(self, name)
+            if values and len(values) != self.num_bins:
+                raise ValueError(f"{name}: must be {self.num_bins}, not {len(values)}")
+            if not all(map(math.isfinite, values)):
+                raise ValueError(f"{name}: must be finite")
+        if not all(value > 0 for value in self.deviations):
+            raise ValueError("deviations: must be positive")
+
+    @property
+    def window(self) -> int:
+        """Samples that one frame sees."""
+        return round(self.sample_rate_hz * self.window_ms / 1000)
+
+    @property
+    def stride(self) -> int:
+        """Samples from one frame to the next."""
+        return round(self.sample_rate_hz * self.stride_ms / 1000)
+
+    @property
+    def causal(self) -> bool:
+        """Whether frames can leave before the clip's end is known."""
+        return self.clip_level_db is None
+
+    @property
+    def summary(self) -> str:
+        """For people."""
+        level = "" if self.causal else f", clips scaled to {self.clip_level_db:g} dB"
+        return (
+            f"{self.num_bins} mel filter banks, {self.window_ms:g} ms every {self.stride_ms:g} ms, "
+            f"normalised by the corpus{level}"
+        )
+
+    def num_frames(self, num_samples: int) -> int:
+        """T: the whole windows in that many samples."""
+        return max(0, 1 + (num_samples - self.window) // self.stride)
+
+
+class FilterBankStream:
+    """Filter banks, frame by frame as audio arrives; one stream serves one utterance.
+
+    However a waveform is cut into pieces, the frames are the same, bit for bit. A stream that
+    scales clips to a level holds the clip and gives all frames at the end.
+    """
+
+    def __init__(self, config: FilterBankConfig) -> None:
+        self._config = config
+        samples = np.arange(config.window)
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * samples / (config.window - 1))
+        self._window = hann**0.85  # povey
+        self._padded = 1 << (config.window - 1).bit_length()
+        self._bins, self._weights, self._starts = _triangles(config, self._padded)
+        self._means = np.asarray(config.means or 0, np.float64)
+        self._factors = 1 / np.asarray(config.deviations or 1, np.float64)
+        self._pending = np.empty(0, np.float32)  # causal: samples that later frames still need
+        self._pieces: list[Floats] = []  # by clip: everything so far
+
+    def feed(self, waveform: npt.NDArray[Any]) -> Floats:
+        """Take (N,) more samples; return the (T, F) frames they complete, often none."""
+        waveform = finite_samples(waveform)
+        if not self._config.causal:
+            self._pieces.append(waveform.copy())  # the caller may reuse its buffer
+            return np.empty((0, self._config.num_bins), np.float32)
+        return self._frames(waveform * np.float32(FULL_SCALE))
+
+    def finish(self) -> Floats:
+        """The (T, F) frames that only the end completes: all of them by clip, else none."""
+        clip = np.concatenate([np.empty(0, np.float32), *self._pieces])  # causal: nothing
+        self._pieces = []
+        return self._frames(clip if self._config.clip_level_db is None else self._levelled(clip))
+
+    def _frames(self, waveform: Floats) -> Floats:
+        """The frames that (N,) more samples complete, block by block to bound the memory."""
+        config = self._config
+        num_frames = config.num_frames(len(self._pending) + len(waveform))
+        features = np.empty((num_frames, config.num_bins), np.float32)
+        block_samples = BLOCK_FRAMES * config.stride
+        done = 0
+        for start in range(0, len(waveform), block_samples):
+            samples = np.concatenate([self._pending, waveform[start : start + block_samples]])
+            count = config.num_frames(len(samples))
+            if count:
+                features[done : done + count] = self._log_energies(samples)
+            self._pending = samples[count * config.stride :]
+            done += count
+        return features
+
+    def _log_energies(self, samples: Floats) -> Floats:
+        """(T, F) of all whole windows in the samples, normalised."""
+        config = self._config
+        frames = np.lib.stride_tricks.sliding_window_view(samples, config.window)
+        # A faint bin beside a loud one drowns in the rounding of float32.
+        frames = np.asarray(frames[:: config.stride], np.float64, order="C")  # (T, window)
+        frames = frames - frames.mean(axis=1, keepdims=True)
+        emphasised = frames * self._window
+        emphasised[:, 1:] -= frames[:, :-1] * (config.preemphasis * self._window[1:])
+        emphasised[:, 0] -= frames[:, 0] * (config.preemphasis * self._window[0])
+        spectrum = np.fft.rfft(emphasised, self._padded)  # complex128
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        # Sums of few terms, one after the other: a product of matrices is not bit for bit the same
+        # for other numbers of frames.
+        parts = power[:, self._bins] * self._weights
+        energies = np.add.reduceat(parts, self._starts, axis=1)
+        np.maximum(energies, config.floor, out=energies)
+        np.log(energies, out=energies)
+        return np.asarray((energies - self._means) * self._factors, np.float32)
+
+    def _levelled(self, clip: Floats) -> Floats:
+        """The clip at the level asked for, as 16-bit integers; digital silence stays silent."""
+        power = float(np.square(clip, dtype=np.float64).mean()) if len(clip) else 0.0
+        level_db = self._config.clip_level_db or 0.0
+        gain = math.sqrt(10 ** (level_db / 10) / power) if power else 1.0
+        samples = clip * np.float32(gain * FULL_SCALE)
+        np.clip(samples, -FULL_SCALE, FULL_SCALE - 1, out=samples)
+        np.trunc(samples, out=samples)
+        return samples
+
+
+def _triangles(
+    config: FilterBankConfig, padded: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The frequency bins of all triangles one after the other, their weights, where each begins.
+
+    A triangle without a bin has one of weight 0.
+    """
+    frequencies = np.arange(padded // 2) * (config.sample_rate_hz / padded)
+    mel = _mel(frequencies)
+    edges = np.linspace(_mel(config.lowest_hz), _mel(config.highest_hz), config.num_bins + 2)
+    bins: list[npt.NDArray[np.int64]] = []
+    weights, starts = [], []
+    num_terms = 0
+    for left, centre, right in zip(edges, edges[1:], edges[2:], strict=False):
+        slopes = np.minimum((mel - left) / (centre - left), (right - mel) / (right - centre))
+        within = np.flatnonzero(slopes > 0)
+        if not len(within):
+            within, slopes = np.zeros(1, np.int64), np.zeros_like(slopes)
+        starts.append(num_terms)
+        num_terms += len(within)
+        bins.append(within)
+        weights.append(slopes[within])
+    return np.concatenate(bins), np.concatenate(weights), np.asarray(starts)
+
+
+def _mel(frequency_hz: Any) -> Any:
+    return 1127.0 * np.log1p(np.asarray(frequency_hz) / 700.0)

@@ -1,0 +1,68 @@
+"""The front ends that a model may want, behind one face; a bundle says which by `kind`."""
+
+from collections.abc import Mapping
+from dataclasses import make_dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from ds2.errors import InputError
+from ds2.model.features import FeatureConfig, FeatureStream, Floats
+from ds2.model.filter_banks import FilterBankConfig, FilterBankStream
+from ds2.model.magnitudes import MagnitudeConfig, MagnitudeStream
+from ds2.settings import settings_from
+
+FrontEnd = FeatureConfig | FilterBankConfig | MagnitudeConfig
+"""All have sample_rate_hz, window, stride (samples), num_bins, causal, num_frames, summary."""
+
+KINDS: dict[str | None, type[FrontEnd]] = {
+    None: FeatureConfig,  # our own, of the models that ds2 trains, needs no name
+    "filter_banks": FilterBankConfig,
+    "magnitudes": MagnitudeConfig,
+}
+
+
+def front_end_from(data: Mapping[str, Any], where: str) -> FrontEnd:
+    """The front end that plain data, `features` of the file `where`, tells of.
+
+    Raises InputError that names the key.
+    """
+    kind = data.get("kind")
+    if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
+        known = ", ".join(f'"{name}"' for name in KINDS if name)
+        raise InputError(f"{where}: features.kind: {kind!r}: this ds2 knows {known}")
+    around = make_dataclass("Features", [("features", KINDS[kind])])  # so that messages name it
+    settings: Any = settings_from(around, {"features": data}, where)
+    config: FrontEnd = settings.features
+    return config
+
+
+class FrameStream(Protocol):
+    """Samples in, frames out; one stream serves one utterance."""
+
+    def feed(self, waveform: npt.NDArray[Any]) -> Floats:
+        """Take (N,) more samples; return the (T, F) frames they complete, often none."""
+        ...
+
+    def finish(self) -> Floats:
+        """The (T, F) frames that only the end completes."""
+        ...
+
+
+def stream_frames(config: FrontEnd) -> FrameStream:
+    """A new stream of the front end."""
+    if isinstance(config, FilterBankConfig):
+        return FilterBankStream(config)
+    if isinstance(config, MagnitudeConfig):
+        return MagnitudeStream(config)
+    return FeatureStream(config)
+
+
+def compute_features(waveform: npt.NDArray[Any], config: FrontEnd) -> Floats:
+    """The (T, F) features of a whole waveform, (N,) in [-1, 1].
+
+    Raises ValueError unless the waveform is one-dimensional and finite.
+    """
+    stream = stream_frames(config)
+    features = stream.feed(waveform)
+    return features if config.causal else stream.finish()

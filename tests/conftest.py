@@ -1,4 +1,4 @@
-"""Where torch is not installed, the tests of the runtime run, and the others say what they need."""
+"""Tests without torch say what they need; tests on several cores have the same names on each."""
 
 import importlib.util
 import re
@@ -28,3 +28,8 @@ def pytest_pycollect_makemodule(
 ) -> RuntimeModule | None:
     """Elsewhere a library that is missing is an error: `make test` leaves no test out."""
     return None if HAS_TORCH else RuntimeModule.from_parent(parent, path=module_path)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A function is called by its name: its address would differ from core to core."""
+    return getattr(val, "__name__", None) if callable(val) else None

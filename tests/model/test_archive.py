@@ -96,7 +96,6 @@ def link(name: str, target: str, kind: bytes) -> tarfile.TarInfo:
         (lambda p: p.write_bytes(tarred(p, FILES).read_bytes()[:9000]) and p, "or damaged"),
         (lambda p: p, "no such file"),
     ],
-    ids=str,
 )
 def test_what_is_not_a_sound_bundle_leaves_nothing(
     made: Callable[[Path], Path], message: str, tmp_path: Path

@@ -11,8 +11,8 @@ from aids.tones import QUICKSTART, random_texts, tone_config, tone_settings, wri
 from ds2.cli import main
 from ds2.errors import InputError
 from ds2.training.run.checkpoint import BEST, LAST, Progress, load_network, read_checkpoint
-from ds2.training.run.directory import finish, prepare_run_directory
-from ds2.training.run.finishing import prepare_finish
+from ds2.training.run.directory import prepare_run_directory
+from ds2.training.run.finishing import finish, prepare_finish
 from ds2.training.run.run import train
 
 HOUR_S = 3600.0

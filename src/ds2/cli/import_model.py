@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.errors import InputError
+from ds2.installation import needing
 
 if TYPE_CHECKING:
     from ds2.importing.writing import Imported
@@ -78,15 +78,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, write, and say what was written."""
-    try:
+    with needing("import", told="import"):
+        from ds2.importing import files  # noqa: F401
         from ds2.importing.writing import write_imported
-
+    with needing("train", "import", told=f"reading what {args.toolkit} saves"):
         imported = _read(args)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("ds2"):
-            raise
-        extra = "train,import" if error.name == "torch" else "import"
-        raise InputError(f"import needs {error.name}: pip install 'ds2[{extra}]'") from None
     licence = args.licence or LICENCES[args.toolkit]
     bundle = write_imported(imported, args.output, precision=args.weights, licence=licence)
     size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6

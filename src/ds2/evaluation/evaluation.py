@@ -4,7 +4,7 @@ import itertools
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from ds2.evaluation.metrics import (
     Alignment,
@@ -16,6 +16,7 @@ from ds2.evaluation.metrics import (
     most_confused,
 )
 from ds2.manifest import Utterance
+from ds2.text.language import is_spaced
 
 LENGTHS_S = (2.0, 4.0, 6.0, 10.0, 15.0)
 """Where utterances are parted into groups by their duration."""
@@ -57,8 +58,8 @@ def score(
 ) -> Scored:
     """Compare one hypothesis with its reference, both in the alphabet's style."""
     split: Callable[[str], Sequence[str]] = str.split
-    if language == "zh":
-        split = _mandarin_characters
+    if not is_spaced(language):
+        split = partial(characters, language=language)
     return Scored(
         utterance,
         duration_s,
@@ -67,10 +68,6 @@ def score(
         align(split(reference), split(hypothesis)),
         character_errors(reference, hypothesis, language),
     )
-
-
-def _mandarin_characters(text: str) -> Sequence[str]:
-    return characters(text, "zh")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ds2.text.language import is_spaced
+
 Edit: TypeAlias = Literal["correct", "substitution", "deletion", "insertion"]
 Tokens: TypeAlias = NDArray[np.int64]  # (U,), equal where the tokens are
 
@@ -71,8 +73,8 @@ class Alignment:
 
 
 def word_errors(reference: str, hypothesis: str, language: str = "en") -> EditCounts:
-    """Errors in words, which spaces part; a Mandarin text counts in characters."""
-    if language == "zh":
+    """Errors in words, which spaces part; a text without spaces, as in Mandarin, in characters."""
+    if not is_spaced(language):
         return character_errors(reference, hypothesis, language)
     return align(reference.split(), hypothesis.split()).counts
 
@@ -84,7 +86,7 @@ def character_errors(reference: str, hypothesis: str, language: str = "en") -> E
 
 def characters(text: str, language: str) -> Sequence[str]:
     """What the character error rate counts: runs of spaces as one, in Mandarin none at all."""
-    return ("" if language == "zh" else " ").join(text.split())
+    return (" " if is_spaced(language) else "").join(text.split())
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Alignment:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +38,7 @@ def build_model(
     config: EstimateConfig,
     *,
     unit: Unit,
-    language: Literal["en", "zh"] | None = None,
+    language: str | None = None,
     held_out: Sequence[str | Path] = (),
     skip_blank: bool = False,
     exact: bool = False,

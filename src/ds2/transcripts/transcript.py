@@ -8,6 +8,7 @@ from typing import Any
 
 from ds2.ctc.hypothesis import Scores
 from ds2.errors import InputError
+from ds2.text.language import is_spaced
 
 PAUSE_S = 0.8
 """A silence so long ends a segment."""
@@ -122,7 +123,7 @@ def _separated(words: Iterable[Word], language: str) -> Iterator[tuple[str, Word
     """Each word with what stands before it."""
     before = ""
     for word in words:
-        tight = language == "zh" and not (_is_latin(before) and _is_latin(word.text))
+        tight = not is_spaced(language) and not (_is_latin(before) and _is_latin(word.text))
         yield ("" if not before or tight else " "), word
         before = word.text
 

@@ -78,7 +78,7 @@ class Outputs:
 def words_of_text(text: str, alphabet: Alphabet) -> tuple[str, ...]:
     """What the error rate counts: words, in Mandarin characters."""
     if alphabet.word_unit == "character":
-        return tuple(characters(text, "zh"))
+        return tuple(characters(text, alphabet.language))
     return tuple(text.split())
 
 

@@ -12,7 +12,7 @@ from ds2.cli.lm.queries import (
     new_table,
     texts_for,
 )
-from ds2.cli.terminal import progress
+from ds2.cli.terminal import language, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--order", type=int, default=5, metavar="N", help="longest n-grams (5)")
     parser.add_argument(
         "--language",
-        choices=("en", "zh"),
+        type=language,
         default="en",
-        help="whose normaliser the text goes through (en)",
+        metavar="CODE",
+        help="whose normaliser the text goes through: en, zh, de, ru, ... (en)",
     )
     parser.add_argument(
         "--no-normalise", action="store_true", help="take the text as it is, word by word"
@@ -48,7 +49,7 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "--unit",
         choices=("word", "character"),
-        help="what the model calls a word (word for en, character for zh)",
+        help="what the model calls a word (word; character for zh, ja and others without spaces)",
     )
     parser.add_argument(
         "--held-out",
@@ -57,6 +58,12 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="TEXT",
         help="texts or manifests whose sentences are left out: what the model will be judged on",
     )
+    _add_estimation(parser)
+    parser.set_defaults(act=_build)
+
+
+def _add_estimation(parser: argparse.ArgumentParser) -> None:
+    """How n-grams are counted and smoothed."""
     parser.add_argument(
         "--prune",
         type=int,
@@ -92,7 +99,6 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         action="store_true",
         help="leave out lines without words; otherwise they are sentences of no words",
     )
-    parser.set_defaults(act=_build)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +114,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _build(args: argparse.Namespace) -> None:
     from ds2.ngram.build import build_model
     from ds2.ngram.estimate import DEFAULT_FALLBACK, EstimateConfig
+    from ds2.text.language import is_spaced
 
     fallback = args.discount_fallback
     if fallback is not None:
@@ -130,7 +137,7 @@ def _build(args: argparse.Namespace) -> None:
             args.texts,
             args.output,
             config,
-            unit=args.unit or ("word" if args.language == "en" else "character"),
+            unit=args.unit or ("word" if is_spaced(args.language) else "character"),
             language=None if args.no_normalise else args.language,
             held_out=args.held_out,
             skip_blank=args.skip_blank_lines,
@@ -181,7 +188,7 @@ def add_convert(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--unit", choices=("word", "character"), help="what its words are (guessed from them)"
     )
     parser.add_argument(
-        "--language", choices=("en", "zh"), help="whose normaliser its text went through"
+        "--language", type=language, metavar="CODE", help="whose normaliser its text went through"
     )
     parser.set_defaults(act=_convert)
 

@@ -24,6 +24,7 @@ from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.service import Service
 from ds2.serving.engine.session import StreamOptions
 from ds2.serving.wire import sockets
+from ds2.text.language import is_spaced
 from ds2.transcripts.events import Endpoint, Event, Final, Partial
 from ds2.transcripts.transcript import Transcript, together
 
@@ -263,7 +264,7 @@ def offline_result(transcript: Transcript) -> dict[str, Any]:
 
 def _tokens(transcript: Transcript) -> list[str]:
     """The words; in a language with spaces each has one before it, as sherpa's pieces do."""
-    space = "" if transcript.language == "zh" else " "
+    space = " " if is_spaced(transcript.language) else ""
     return [space + word.text for word in transcript.words]
 
 

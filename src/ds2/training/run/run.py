@@ -12,6 +12,7 @@ from ds2.errors import InputError
 from ds2.files import atomic_write
 from ds2.shards.reading import is_shards
 from ds2.training.config import RunConfig, config_to_toml, load_config
+from ds2.training.data.examples import language_notes
 from ds2.training.run.beginning import begin_from
 from ds2.training.run.checkpoint import Checkpoint, CheckpointDirectory, read_checkpoint
 from ds2.training.run.distributed import Workers, started_workers
@@ -77,7 +78,7 @@ def train(run_dir: Path, config: RunConfig) -> int | None:
         model = build_model(config, len(data.alphabet), checkpoint, device)
         for problem in problems:
             display.warn(f"{problem}; going on from the one before")
-        _introduce(display, data, model, device, workers)
+        _introduce(display, config, data, model, device, workers)
         if checkpoint is None and config.training.init_from:
             display.say(begin_from(model.network, data.alphabet, config.training.init_from))
         workers.share_weights(model.network)
@@ -113,7 +114,12 @@ def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
 
 
 def _introduce(
-    display: Display, data: Data, model: Model, device: torch.device, workers: Workers
+    display: Display,
+    config: RunConfig,
+    data: Data,
+    model: Model,
+    device: torch.device,
+    workers: Workers,
 ) -> None:
     selection = data.selection
     display.say(
@@ -128,6 +134,10 @@ def _introduce(
     )
     if model.progress.step:
         display.say(f"going on from step {model.progress.step}")
+        return
+    utterances = [example.utterance for example in data.selection.examples]
+    for note in language_notes(utterances, config.data):
+        display.warn(note)
 
 
 def newest_checkpoint(run_dir: Path, workers: Workers) -> tuple[Checkpoint | None, list[str]]:

@@ -82,6 +82,12 @@ def test_the_shared_texts_are_in_the_style() -> None:
         ("555-1234 007", "five five five one two three four zero zero seven"),
         ("1914–1918 -5°C", "nineteen fourteen to nineteen eighteen minus five degrees celsius"),
         ("R&B a@b 1+1=2 #5", "r and b a at b one plus one equals two number five"),
+        (
+            "$5 dollars €3.50 euros, £2 million pounds",
+            "five dollars three point five zero euros two million pounds",
+        ),
+        ("5% percent 5°C degrees 10:00 o'clock", "five percent five degrees celsius ten o'clock"),
+        ("number #5, minus -3", "number five minus three"),
         ("ＦＵＬＬ　width", "full width"),
         ("soft\u00adhyphen zero\u200bwidth", "softhyphen zerowidth"),
         ("", ""),
@@ -110,6 +116,10 @@ def test_english(raw: str, styled: str) -> None:
         ("13800138000 007 100000000", "一三八零零一三八零零零零零七一亿"),
         ("Hello,World 你好 NBA 很 好 it’s OK", "hello world你好nba很好it's ok"),
         ("mp3 格式 ②", "mp三格式二"),
+        ("¥45.50元 ￥3.5万元 $20万美元", "四十五点五零元三点五万元二十万美元"),
+        ("￥100块钱 €5欧元 $5元", "一百块钱五欧元五美元"),
+        ("百分之50% 20℃度 摄氏-20℃", "百分之五十二十摄氏度摄氏负二十度"),
+        ("零下-5度 10:30分 3:05点", "零下五度十点三十分三点零五分"),
         ("", ""),
     ],
 )

@@ -21,8 +21,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last", "averaged"),
-        default="best",
-        help="which of the run's checkpoints (best)",
+        help="which of the run's checkpoints (best; last, if the run has no best one yet)",
     )
     parser.add_argument(
         "--weights",
@@ -39,16 +38,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
     try:
-        from ds2.training.export import ParityError, export
+        from ds2.training.export import ParityError, checkpoint_to_export, export
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("ds2"):
             raise
         raise InputError(f"export needs {error.name}: pip install 'ds2[train]'") from None
+    checkpoint_name = args.checkpoint
+    if checkpoint_name is None and args.source.is_dir():
+        checkpoint_name = checkpoint_to_export(args.source)
+        if checkpoint_name == "last":
+            print(
+                f"ds2: {args.source}: was not evaluated yet, so no checkpoint is the best: "
+                "exporting the last",
+                file=sys.stderr,
+            )
     try:
         bundle = export(
             args.source,
             args.output,
-            checkpoint_name=args.checkpoint,
+            checkpoint_name=checkpoint_name,
             precision=args.weights,
             licence=args.licence,
         )

@@ -1,9 +1,13 @@
 """`ds2 show`: a picture of one recording as the model sees it."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ds2.errors import InputError
+
+MAX_NAMED = 10
+"""Characters that are named of those that cannot be drawn."""
 
 LONGEST_S = 60.0
 """A picture of more would be too wide to look at."""
@@ -42,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--duration {args.duration:g}: must be above 0 and at most {LONGEST_S:g}")
     waveform = read_audio(args.recording, offset_s=args.offset, duration_s=args.duration)
     recognizer = Recognizer.load(args.model)
-    figure = draw_recognition(
+    figure, missing = draw_recognition(
         waveform,
         log_spectrogram(waveform, recognizer.bundle.features),
         recognizer.log_probs(waveform),
@@ -53,3 +57,10 @@ def run(args: argparse.Namespace) -> None:
     with atomic_write(args.output, "wb") as file:
         figure.savefig(file, format=form, dpi=110)
     print(args.output)
+    if missing:
+        shown = " ".join(sorted(missing)[:MAX_NAMED]) + (" ..." if len(missing) > MAX_NAMED else "")
+        print(
+            f"ds2: no installed font has {shown}: code points stand for them; install a font for "
+            "the language, such as Debian's fonts-noto-cjk for Chinese",
+            file=sys.stderr,
+        )

@@ -1,5 +1,6 @@
 """A recording as the model sees it: waveform, spectrogram and character posteriors over time."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 60
 """Labels drawn at most; the most probable ones win."""
 
-CJK_FONTS = (
+PREFERRED_FONTS = (
+    "DejaVu Sans",
     "Noto Sans CJK SC",
     "Noto Sans SC",
     "Source Han Sans SC",
@@ -27,6 +29,7 @@ CJK_FONTS = (
     "Microsoft YaHei",
     "Droid Sans Fallback",
 )
+"""matplotlib's own, which has letters of Europe and the Near East, and well-known Chinese ones."""
 
 
 def draw_recognition(
@@ -36,41 +39,70 @@ def draw_recognition(
     transcript: Transcript,
     alphabet: Alphabet,
     title: str,
-) -> "Figure":
+) -> "tuple[Figure, set[str]]":
     """Draw one recognised recording; `figure.savefig(path)` writes it.
+
+    The second result is the characters that no installed font has: their code points are drawn.
 
     waveform: (N,) float32, 16 kHz.
     features: (T, F), the model's input.
     log_probs: (T', V), the model's output.
     """
     figure_class = import_figure()
+    names = ["blank", *alphabet.symbols]
+    rows = _rows_to_draw(log_probs)
+    missing = choose_fonts("".join([title, transcript.text, *(names[row] for row in rows)]))
     duration_s = max(len(waveform) / SAMPLE_RATE_HZ, 1e-3)
     width = float(np.clip(2.2 * duration_s, 9, 60))
     figure = figure_class(figsize=(width, 9), layout="constrained")
     axes = figure.subplots(3, 1, sharex=True, height_ratios=[1, 2, 3])
-    _draw_waveform(axes[0], waveform, transcript)
+    _draw_waveform(axes[0], waveform, transcript, missing)
     _draw_spectrogram(axes[1], features, duration_s)
-    _draw_posteriors(axes[2], log_probs, alphabet, duration_s)
-    axes[0].set_title(title, loc="left", fontsize=10)
+    shown = [drawable(names[row], missing) for row in rows]
+    _draw_posteriors(axes[2], np.exp(log_probs[:, rows]), shown, duration_s)
+    axes[0].set_title(
+        "".join(drawable(c, missing, space=" ") for c in title), loc="left", fontsize=10
+    )
     axes[2].set_xlabel("time (s)")
     axes[2].set_xlim(0, duration_s)
-    return figure
+    return figure, missing
 
 
 def import_figure() -> "type[Figure]":
-    """matplotlib's figure, with fonts for Chinese. Raises InputError if it is not installed."""
+    """matplotlib's figure. Raises InputError if it is not installed."""
     try:
-        from matplotlib import font_manager, rcParams
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise InputError("drawing needs matplotlib: pip install 'ds2[show]'") from None
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    found = [name for name in CJK_FONTS if name in installed]
-    rcParams["font.family"] = ["DejaVu Sans", *found]
     return Figure
 
 
-def _draw_waveform(axes: "Axes", waveform: NDArray[np.float32], transcript: Transcript) -> None:
+def choose_fonts(text: str) -> set[str]:
+    """Draw with fonts that have the characters of the text; returns those that none has."""
+    from matplotlib import font_manager, rcParams
+
+    missing = {character for character in text if character.isprintable()}
+    families = []
+    order = {name: rank for rank, name in enumerate(PREFERRED_FONTS)}
+    fonts = font_manager.fontManager.ttflist
+    for font in sorted(fonts, key=lambda font: (order.get(font.name, len(order)), font.name)):
+        if not missing:
+            break
+        try:
+            codes = font_manager.get_font(font.fname).get_charmap()
+        except (OSError, RuntimeError):  # a damaged font, or one that was removed
+            continue
+        found = {character for character in missing if ord(character) in codes}
+        if found:
+            families.append(font.name)
+            missing -= found
+    rcParams["font.family"] = list(dict.fromkeys([PREFERRED_FONTS[0], *families]))
+    return missing
+
+
+def _draw_waveform(
+    axes: "Axes", waveform: NDArray[np.float32], transcript: Transcript, missing: set[str]
+) -> None:
     times_s, low, high = _envelope(waveform)
     axes.fill_between(times_s, low, high, color="0.4", linewidth=0)
     top = max(float(np.max(np.abs(waveform), initial=0)), 1e-3)
@@ -79,7 +111,7 @@ def _draw_waveform(axes: "Axes", waveform: NDArray[np.float32], transcript: Tran
     for word in transcript.words:
         axes.axvspan(word.start_s, word.end_s, color="C0", alpha=0.15, linewidth=0)
         middle = (word.start_s + word.end_s) / 2
-        label = drawable(word.text)
+        label = drawable(word.text, missing)
         axes.text(middle, 1.25 * top, label, ha="center", fontsize=9, rotation=0, clip_on=True)
 
 
@@ -110,15 +142,13 @@ def _draw_spectrogram(axes: "Axes", features: NDArray[np.float32], duration_s: f
 
 
 def _draw_posteriors(
-    axes: "Axes", log_probs: NDArray[np.float32], alphabet: Alphabet, duration_s: float
+    axes: "Axes", probabilities: NDArray[np.float32], names: Sequence[str], duration_s: float
 ) -> None:
-    probabilities = np.exp(log_probs)
-    rows = _rows_to_draw(probabilities)
-    names = ["blank", *(drawable(symbol) for symbol in alphabet.symbols)]
-    if len(log_probs):
-        extent = (0, duration_s, len(rows) - 0.5, -0.5)
+    """probabilities: (T', L) of the labels that are drawn; names: of these, L."""
+    if len(probabilities):
+        extent = (0, duration_s, len(names) - 0.5, -0.5)
         axes.imshow(
-            probabilities[:, rows].T,
+            probabilities.T,
             aspect="auto",
             extent=extent,
             vmin=0,
@@ -126,26 +156,23 @@ def _draw_posteriors(
             cmap="Blues",
             interpolation="nearest",
         )
-    axes.set_yticks(range(len(rows)), [names[row] for row in rows], fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_ylabel("posterior")
 
 
-def _rows_to_draw(probabilities: NDArray[np.float32]) -> list[int]:
+def _rows_to_draw(log_probs: NDArray[np.float32]) -> list[int]:
     """The labels that matter anywhere, in the order in which they first peak; blank on top."""
-    if not len(probabilities):
+    if not len(log_probs):
         return [0]
+    probabilities = np.exp(log_probs)
     peaks = probabilities.max(axis=0)
     rows = [int(row) for row in np.argsort(-peaks)[: MAX_ROWS + 1] if row and peaks[row] > 0.05]
     first_peak = np.argmax(probabilities > 0.5 * peaks, axis=0)
     return [0, *sorted(rows, key=lambda row: int(first_peak[row]))]
 
 
-def drawable(symbol: str) -> str:
-    """The symbol, or its code point where no installed font can draw it; space as an open box."""
-    from matplotlib import rcParams
-
+def drawable(symbol: str, missing: set[str], space: str = "\N{OPEN BOX}") -> str:
+    """The symbol, with code points for characters that no font has; a space alone as a box."""
     if symbol == " ":
-        return "\N{OPEN BOX}"
-    if len(rcParams["font.family"]) > 1 or all(ord(letter) < 0x2E80 for letter in symbol):
-        return symbol
-    return " ".join(f"U+{ord(letter):04X}" for letter in symbol)
+        return space
+    return "".join(c if c not in missing else f"U+{ord(c):04X} " for c in symbol).rstrip()

@@ -184,6 +184,12 @@ def _print_confidence(console: "Console", tuned: "Tuned") -> None:
         f"expected calibration error {before.error:.3f}, calibrated {after.error:.3f}; "
         f"normalised cross entropy {before.cross_entropy:.3f}, {after.cross_entropy:.3f}",
     )
+    if not tuned.calibration.helps:
+        _say(
+            console,
+            "Calibrated on some utterances, confidences of the others become no better: they are "
+            "left as they are.",
+        )
 
 
 def _bin(judgement: "Judgement", index: int) -> tuple[str, ...]:
@@ -242,6 +248,7 @@ def _figures(dev: "DevSet", tuned: "Tuned") -> dict[str, Any]:
         "confidence": {
             "before": _judgement(calibration.before),
             "after": _judgement(calibration.after),
+            "kept": calibration.helps,
         },
     }
 

@@ -239,11 +239,11 @@ def words_of(
         if symbol == " ":
             open_group = False
             continue
-        latin = symbol.isascii()
-        if not (open_group and latin):
+        goes_on = alphabet.word_unit == "word" or symbol.isascii()
+        if not (open_group and goes_on):
             groups.append([])
         groups[-1].append(token)
-        open_group = latin
+        open_group = goes_on
     return [_word(group, alphabet, output_stride_s, duration_s, first_frame) for group in groups]
 
 

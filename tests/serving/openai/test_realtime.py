@@ -516,7 +516,7 @@ def test_deltas_of_every_item_make_up_its_transcript(
     kept = [part for part in parts if by_server or part[2] in ("commit", "clear")]
     chosen = SessionSettings() if by_server else SessionSettings(turns=None)
     turns = Turns(chosen, flat=flat)
-    turns.begin_stream()
+    turns.begin_stream("en")
     told: list[Message] = []
     for events, _, reason in kept:
         turns.heard_s += 1.0

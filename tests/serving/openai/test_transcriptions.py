@@ -364,10 +364,15 @@ def test_a_client_that_goes_away_frees_its_place(address: str, streamed: bool) -
 @given(text=st.text("ab 你好"), cut=st.integers(0, 20))
 def test_what_is_certain_is_spaced_as_the_transcript_will_be(text: str, cut: int) -> None:
     words = [Word(word, 0, 0, 1) for word in re.findall("[ab]+|[你好]", text)]
-    assert spaced(text) == joined(words, "zh")
-    assert spaced(text).startswith(spaced(text[:cut]))
+    assert spaced("zh", text) == joined(words, "zh")
+    assert spaced("zh", text).startswith(spaced("zh", text[:cut]))
     english = [Word(word, 0, 0, 1) for word in text.replace("你", "").replace("好", "").split()]
-    assert spaced(*(word.text for word in english)) == joined(english, "en")
+    assert spaced("en", *(word.text for word in english)) == joined(english, "en")
+
+
+def test_words_with_other_letters_than_english_are_spaced() -> None:
+    words = [Word(word, 0, 0, 1) for word in ("für", "über", "äpfel")]
+    assert spaced("de", " für", "über ", "äpfel") == joined(words, "de") == "für über äpfel"
 
 
 FIELDS = st.dictionaries(

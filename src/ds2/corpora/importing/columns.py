@@ -16,14 +16,17 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
         *("file_name", "file_path", "filename", "filepath", "file", "path", "audio", "wav"),
         *("wav_path", "wav_file", "recording", "clip", "clip_path", "sound", "utterance_id"),
         *("utt_id", "utt", "id", "name"),
+        *("datei", "dateiname", "fichier", "archivo", "файл", "文件", "文件名", "音频"),
     ),
     "text": (
         *("transcript", "transcription", "sentence", "text", "normalized_text", "words", "prompt"),
         *("utterance", "label", "reference", "caption", "content", "spoken", "target", "txt"),
+        *("satz", "phrase", "frase", "testo", "текст", "предложение", "文本", "句子", "转写"),
     ),
     "speaker": (
         *("speaker", "speaker_id", "speaker_name", "client_id", "spk", "spk_id", "reader"),
         *("reader_id", "user_id", "user", "voice", "narrator", "participant", "person"),
+        *("sprecher", "locuteur", "hablante", "parlante", "диктор", "спикер", "说话人"),
     ),
     "language": ("language", "lang", "locale"),
     "offset": ("offset", "start", "start_time", "start_s", "begin", "begin_time"),

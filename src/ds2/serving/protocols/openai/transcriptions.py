@@ -101,7 +101,7 @@ async def _respond(request: Request, service: Service, form: FormData) -> Respon
         events = service.transcribe_events(asked.file, options)
         # What is wrong with the recording shows here, while an answer can still be an error.
         first = await while_wanted(request, anext(events, None))
-        return _event_stream(asked, form, first, events)
+        return _event_stream(asked, card.language, form, first, events)
     transcript = await while_wanted(request, service.transcribe(asked.file, options))
     return await asyncio.to_thread(_answer, asked, card, transcript)  # of hours, maybe
 
@@ -141,6 +141,7 @@ def _answer(asked: TranscriptionForm, card: ModelCard, transcript: Transcript) -
 
 def _event_stream(
     asked: TranscriptionForm,
+    language: str,
     form: FormData,
     first: Event | None,
     events: AsyncGenerator[Event, None],
@@ -152,7 +153,7 @@ def _event_stream(
         """In a task of its own, which a client that goes away cannot break off half-way."""
         try:
             async with aclosing(events):
-                async for message in _messages(asked, first, events):
+                async for message in _messages(asked, language, first, events):
                     lines.put_nowait(f"data: {json.dumps(message, ensure_ascii=False)}\n\n")
             lines.put_nowait("data: [DONE]\n\n")
         except (Refused, InputError) as error:
@@ -177,11 +178,12 @@ def _event_stream(
 
 async def _messages(
     asked: TranscriptionForm,
+    language: str,
     first: Event | None,
     events: AsyncIterator[Event],
 ) -> AsyncIterator[dict[str, Any]]:
     """OpenAI's messages: the text's growth, and at the end all of it."""
-    text = _GrowingText()
+    text = _GrowingText(language)
     finals: list[Transcript] = []
     event = first
     while event is not None:
@@ -200,16 +202,17 @@ async def _messages(
 class _GrowingText:
     """What is certain of a recording's text; it is only ever added to."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str) -> None:
+        self._language = language
         self._over = ""  # of segments that are done
         self._told = ""
 
     def take(self, event: Event) -> str:
         """What the event adds."""
         if isinstance(event, Partial):
-            text = spaced(self._over, event.stable)
+            text = spaced(self._language, self._over, event.stable)
         elif isinstance(event, Final):
-            text = self._over = spaced(self._over, event.transcript.text)
+            text = self._over = spaced(self._language, self._over, event.transcript.text)
         else:
             return ""
         if len(text) <= len(self._told) or not text.startswith(self._told):

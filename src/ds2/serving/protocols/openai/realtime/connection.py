@@ -211,7 +211,7 @@ class _Connection:
     async def _begin_stream(self) -> Session:
         assert self._options is not None  # since `run` began
         self._stream = await self._service.open(self._options)
-        self._turns.begin_stream()
+        self._turns.begin_stream(self._service.models[self._stream.model].language)
         self._teller = asyncio.create_task(self._tell_events(self._stream))
         return self._stream
 

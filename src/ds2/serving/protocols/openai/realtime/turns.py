@@ -43,6 +43,7 @@ class Turns:
         self._turn_start_s = 0.0
         self._requests: deque[_Request] = deque()  # that the stream has not come to yet
         self._previous_id: str | None = None
+        self._language = ""
         self._begin_turn(0.0)
 
     def _begin_turn(self, time_s: float) -> None:
@@ -52,8 +53,9 @@ class Turns:
         self._told = ""
         self._transcript: Transcript | None = None
 
-    def begin_stream(self) -> None:
-        """What is heard from now on goes to a new stream."""
+    def begin_stream(self, language: str) -> None:
+        """What is heard from now on goes to a new stream, in that language."""
+        self._language = language
         self._stream_start_s = self.heard_s
         self._requests.clear()
 
@@ -70,7 +72,7 @@ class Turns:
             yield from self._start_speech(self._stream_start_s + event.time_s)
         elif isinstance(event, Partial):
             if not (self._requests and self._requests[0].kind == "clear"):
-                yield from self._tell(spaced(event.stable))
+                yield from self._tell(spaced(self._language, event.stable))
         elif isinstance(event, Final):
             self._transcript = event.transcript
         elif event.reason == "request" and self._requests:

@@ -76,7 +76,7 @@ def test_a_check_tells_of_letters_that_english_loses(
     assert main(["check", path, "--no-audio"]) == 0
     told = capsys.readouterr().out
     assert "1 of 2 texts" in told
-    assert "letters that are written as a to z: ü ß; if they are not English" in told
+    assert "letters that are written as a to z: ß ü; if they are not English" in told
     assert main(["check", path, "--no-audio", "--language", "de"]) == 0
     told = capsys.readouterr().out
     assert "is read as: über straßen" in told

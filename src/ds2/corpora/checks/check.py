@@ -151,7 +151,8 @@ def folded_problems(corpus: Corpus) -> Iterator[Problem]:
             num_texts += 1
             first = first or item
     if first is not None:
-        shown = " ".join(letter for letter, _ in counts.most_common(MAX_NAMED))
+        commonest = sorted(counts, key=lambda letter: (-counts[letter], letter))
+        shown = " ".join(commonest[:MAX_NAMED])
         message = (
             f"{num_texts} of {len(corpus.items)} texts, the first {first.utterance.where}, have "
             f"letters that are written as a to z: {shown}; if they are not English, say so: "

@@ -106,3 +106,18 @@ def test_training_says_what_speaks_against_its_language(tmp_path: Path) -> None:
     assert not list(language_notes(german, DataConfig(("x",), (tmp_path,), language="de")))
     mixed = read_manifest(manifest(tmp_path, "hello", language="en"))
     assert not list(language_notes(mixed, DataConfig(("x",), (tmp_path,), language="zh")))
+
+
+def test_a_language_model_of_another_language_is_not_english_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "t.txt"
+    text.write_text("Über Straßen\nplain\n", encoding="utf-8")
+    command = ["lm", "build", str(text), "-o", str(tmp_path / "lm.bin"), "--order", "2"]
+    command.append("--discount-fallback")
+    assert main(command) == 0
+    assert "50% of the lines have letters that are written as a to z" in capsys.readouterr().err
+    assert main([*command, "--language", "de"]) == 0
+    assert not capsys.readouterr().err
+    assert main(["lm", "score", str(tmp_path / "lm.bin"), str(text)]) == 0
+    assert "über straßen" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from ds2.ngram.corpus import HeldOut, Report, Unit, new_numbering, read_lines, r
 from ds2.ngram.counts import NgramCounter
 from ds2.ngram.estimate import EstimateConfig, estimate
 from ds2.ngram.writing import save_model
-from ds2.text.normalise import normalise
+from ds2.text.normalise import folded_letters, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Built:
     num_sentences: int
     num_blank: int  # sentences without words among these
     num_held_out: int  # lines that were left out
+    num_folded: int  # lines with letters that English writes as a to z
     num_words: int
     counts: tuple[int, ...]  # n-grams of each order
     counts_unpruned: tuple[int, ...]
@@ -60,8 +61,9 @@ def build_model(
     Raises InputError for text that cannot be read, or is too little to estimate a model from.
     """
     report = report or _silent
-    normaliser = None if language is None else partial(normalise, language=language)
-    away = HeldOut(read_lines(held_out, normaliser)) if held_out else None
+    normaliser = None if language is None else _Normaliser(language)
+    judged = None if language is None else partial(normalise, language=language)
+    away = HeldOut(read_lines(held_out, judged)) if held_out else None
     with Workspace(memory) as workspace:
         numbering = new_numbering(unit)
         counter = NgramCounter(config.order, workspace)
@@ -83,6 +85,7 @@ def build_model(
             counter.num_sentences,
             counter.num_blank,
             away.num_met if away is not None else 0,
+            normaliser.num_folded if normaliser is not None else 0,
             counter.num_words,
             tuple(level.num_kept(workspace) for level in levels),
             tuple(map(len, levels)),
@@ -100,6 +103,18 @@ def build_model(
         if arpa is not None:
             write_arpa(arpa, levels, vocabulary, workspace)
     return built
+
+
+class _Normaliser:
+    """Normalises lines, and counts those that lose letters by it."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self.num_folded = 0
+
+    def __call__(self, line: str) -> str:
+        self.num_folded += self._language == "en" and bool(folded_letters(line))
+        return normalise(line, self._language)
 
 
 def _silent(_stage: str, _fraction: float | None) -> None:

@@ -153,6 +153,13 @@ def _build(args: argparse.Namespace) -> None:
             "of no words: --skip-blank-lines leaves them out",
             file=sys.stderr,
         )
+    if built.num_folded > built.num_sentences / 50:
+        share = 100 * built.num_folded / built.num_sentences
+        print(
+            f"ds2: warning: {share:.0f}% of the lines have letters that are written as a to z, as "
+            "English does: for another language name it, such as --language de",
+            file=sys.stderr,
+        )
     _print_built(args.output, built, args.held_out)
 
 

@@ -1,5 +1,7 @@
 # make demo    set up the light runtime (no torch) and transcribe the samples
 # make test    set up everything and run all tests
+# make quick   all tests but the slow ones
+# make pythons the demo and the quick tests on every Python there is, newest and lowest versions
 # make check   formatting, lint, types
 # make bench   the side-by-side measurements that need no peer's source
 # make clean   remove the environments and caches
@@ -8,14 +10,27 @@ PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
 PIP := install --quiet --disable-pip-version-check -c constraints.txt
+# What Python, numba and pip keep would else lie in the sources and in the user's cache.
+IN_DEMO := PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/compiled NUMBA_CACHE_DIR=$(CURDIR)/$(DEMO)/numba
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test quick pythons check bench docs clean
 
+# Whatever the demo leaves, caches too, is in its own directory.
+demo: export XDG_CACHE_HOME := $(CURDIR)/$(DEMO)/cache
+demo: export PIP_CACHE_DIR := $(CURDIR)/$(DEMO)/cache/pip
+demo: export NUMBA_CACHE_DIR := $(CURDIR)/$(DEMO)/cache/numba
+demo: export PYTHONPYCACHEPREFIX := $(CURDIR)/$(DEMO)/cache/python
 demo: $(DEMO)/installed
-	$(DEMO)/bin/python samples/demo.py
+	$(IN_DEMO) $(DEMO)/bin/python samples/demo.py
 
 test: $(DEV)/installed
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile
+
+quick: $(DEV)/installed
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+
+pythons:
+	$(PYTHON) tests/pythons.py
 
 check: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .
@@ -35,7 +50,7 @@ $(DEMO)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "ds2 needs Python 3.11 or newer: make $@ PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(DEMO)
-	$(DEMO)/bin/python -m pip $(PIP) -e .
+	$(IN_DEMO) $(DEMO)/bin/python -m pip $(PIP) --no-cache-dir -e .
 	@touch $@
 
 $(DEV)/installed: pyproject.toml constraints.txt
@@ -46,5 +61,5 @@ $(DEV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) $(DEV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(DEMO) $(DEV) .venv-pythons .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

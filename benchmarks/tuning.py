@@ -22,7 +22,7 @@ from ds2.manifest import read_manifest
 from ds2.model.bundle import find_bundle, load_bundle
 from ds2.ngram.model import NgramModel
 from ds2.recognition.recognizer import Recognizer
-from ds2.tuning.dev_set import DevSet, Outputs, Trial, heard, references_of
+from ds2.tuning.dev_set import DevSet, Outputs, Trial, hear, references_of
 from ds2.tuning.search import search
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -35,7 +35,7 @@ def silent(_stage: str, _fraction: float | None) -> None:
 
 
 def decoded(dev: DevSet, lm: NgramModel, settings: BeamSettings) -> Trial:
-    hypotheses = dev.decoded(BeamSearch(dev.alphabet, settings, lm), report=silent)
+    hypotheses = dev.decode(BeamSearch(dev.alphabet, settings, lm), report=silent)
     return Trial(settings, dev.counted(best[0] for best in hypotheses), 0.0)
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     references = references_of(utterances, bundle.alphabet)
     with Outputs(len(bundle.alphabet)) as outputs:
         recognizer = Recognizer(bundle, greedy=True)
-        dev = heard(recognizer, utterances, references, outputs, report=silent)
+        dev = hear(recognizer, utterances, references, outputs, report=silent)
         Console(width=120).print(compare(dev, NgramModel.load(args.lm)))
 
 

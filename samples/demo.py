@@ -36,7 +36,7 @@ def main() -> None:
     console.print(table)
     console.print(
         f"{audio_s:.1f} s of audio in {computing_s:.2f} s. "
-        "Your own recording: .venv-demo/bin/ds2 transcribe FILE -m models/en"
+        "Your own recording: .venv-demo/bin/ds2 transcribe FILE -m en"
     )
 
 

@@ -14,7 +14,7 @@ from aids.models import write_random_bundle
 from ds2.audio import SAMPLE_RATE_HZ, Waveform, write_wav
 from ds2.cli import main
 from ds2.cli.options.decoding import add_decoding
-from ds2.cli.options.remote import KEY_VARIABLE, add_server, transcribed_remotely
+from ds2.cli.options.remote import KEY_VARIABLE, add_server, transcribe_remotely
 from ds2.client import ServerError, connect, transcribe
 from ds2.ctc.hypothesis import Scores
 from ds2.ctc.phrases import HotPhrase
@@ -179,7 +179,7 @@ def test_the_command_goes_on_after_a_recording_that_cannot_be_read(
     write_wav(tmp_path / "a.wav", noise(30_000))
     (tmp_path / "b.wav").write_bytes(b"no sound")
     names = [str(tmp_path / name) for name in ("a.wav", "b.wav", "a.wav")]
-    results = dict(transcribed_remotely(names, arguments(at)))
+    results = dict(transcribe_remotely(names, arguments(at)))
     assert results[0] == results[2] == recognizer.transcribe(tmp_path / "a.wav")
     assert isinstance(results[1], InputError)
     assert "not a recording that can be read" in str(results[1])
@@ -210,10 +210,10 @@ def test_the_command_tells_in_a_line_what_the_server_refuses(
     write_wav(tmp_path / "a.wav", noise(30_000))
     names = [str(tmp_path / "a.wav")]
     with pytest.raises(InputError, match='--server: no model "x": there are tiny'):
-        list(transcribed_remotely(names, arguments(at, "-m", "x")))
+        list(transcribe_remotely(names, arguments(at, "-m", "x")))
     with pytest.raises(InputError, match="leave out --beam-width"):
-        list(transcribed_remotely(names, arguments(at, "--beam-width", "5")))
+        list(transcribe_remotely(names, arguments(at, "--beam-width", "5")))
     with listening({"tiny": recognizer}, ServeSettings(api_keys=(KEY,))) as locked:
         monkeypatch.setenv(KEY_VARIABLE, KEY)
-        [(_, transcript)] = transcribed_remotely(names, arguments(locked))
+        [(_, transcript)] = transcribe_remotely(names, arguments(locked))
     assert transcript == recognizer.transcribe(tmp_path / "a.wav")

@@ -50,6 +50,7 @@ def test_every_command_shown_is_one_the_program_takes(page: str) -> None:
 def test_the_commands_of_the_readme_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("torch")
     for directory in ("samples", "recipes", "models"):
         shutil.copytree(
             ROOT / directory, tmp_path / directory, ignore=shutil.ignore_patterns("data")

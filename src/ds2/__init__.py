@@ -2,7 +2,7 @@
 
 from ds2 import Recognizer
 
-recognizer = Recognizer.load("models/en")
+recognizer = Recognizer.load("en")
 print(recognizer.transcribe("recording.wav").text)
 """
 
@@ -86,4 +86,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, also those that are not imported yet: completion offers them."""
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]

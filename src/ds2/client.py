@@ -16,12 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
+from numpy.typing import ArrayLike
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from ds2.audio import SAMPLE_RATE_HZ, Source, Waveform, audio_blocks
-from ds2.ctc.phrases import HotPhrase
+from ds2.audio import SAMPLE_RATE_HZ, Source, audio_blocks, mono_of
+from ds2.ctc.phrases import Phrase, hot_phrases
 from ds2.errors import InputError
 from ds2.transcripts.events import Event, Final
 from ds2.transcripts.messages import event_from_dict
@@ -63,9 +64,12 @@ class RemoteStream:
         self.heard_s = 0.0  # audio that the server's model had taken at the last text
         self._websocket = websocket
 
-    async def send(self, waveform: Waveform) -> None:
-        """Send (N,) float32 samples; waits while the server has more than it likes to hold."""
-        await self._send(np.ascontiguousarray(waveform, "<f4").tobytes())
+    async def send(self, samples: ArrayLike) -> None:
+        """Send samples; waits while the server has more than it likes to hold.
+
+        samples: of any kind that `Recognizer.transcribe` takes. Raises InputError.
+        """
+        await self._send(np.ascontiguousarray(mono_of(samples), "<f4").tobytes())
 
     async def flush(self) -> None:
         """End the segment now."""
@@ -111,7 +115,7 @@ async def connect(
     model: str | None = None,
     language: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
-    phrases: Sequence[HotPhrase] = (),
+    phrases: Sequence[Phrase] = (),
     endpoints: bool | dict[str, Any] = True,
     num_alternatives: int = 0,
     partials: bool = True,
@@ -130,15 +134,17 @@ async def connect(
         "language": language,
         "sample_rate_hz": sample_rate_hz,
         "encoding": "f32le",
-        "phrases": [{"text": phrase.text, "weight": phrase.weight} for phrase in phrases],
+        "phrases": [
+            {"text": phrase.text, "weight": phrase.weight} for phrase in hot_phrases(phrases)
+        ],
         "endpoints": endpoints,
         "alternatives": num_alternatives,
         "partials": partials,
         "live": is_live,
     }
-    websocket = await _opened(url, api_key, ssl)
+    websocket = await _open_connection(url, api_key, ssl)
     try:
-        yield RemoteStream(websocket, await _started(websocket, start))
+        yield RemoteStream(websocket, await _start_stream(websocket, start))
     finally:
         await websocket.close()
 
@@ -176,7 +182,9 @@ async def _send_all(stream: RemoteStream, source: Source) -> None:
         raise
 
 
-async def _opened(url: str, api_key: str | None, ssl: SSLContext | None) -> ClientConnection:
+async def _open_connection(
+    url: str, api_key: str | None, ssl: SSLContext | None
+) -> ClientConnection:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     options: dict[str, Any] = {"ssl": ssl} if ssl else {}
     try:
@@ -195,7 +203,7 @@ async def _opened(url: str, api_key: str | None, ssl: SSLContext | None) -> Clie
         raise ServerError(f"{url}: cannot be reached: {reason}") from None
 
 
-async def _started(websocket: ClientConnection, start: dict[str, Any]) -> dict[str, Any]:
+async def _start_stream(websocket: ClientConnection, start: dict[str, Any]) -> dict[str, Any]:
     try:
         await websocket.send(json.dumps(start))
         message = json.loads(await websocket.recv())

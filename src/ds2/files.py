@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -16,15 +17,18 @@ from ds2.errors import InputError
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary neighbour of `path`; on success it takes the name, on error it goes.
 
-    mode: "w" (UTF-8 text, line ends kept as written) or "wb".
+    mode: "w" (UTF-8 text, line ends kept as written) or "wb". Half characters, which Python makes
+    of the bytes in file names that are not text, become JSON's escapes: UTF-8 has none.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
+    encoding, newline, errors = None, None, None
+    if "b" not in mode:
+        encoding, newline, errors = "utf-8", "", "backslashreplace"
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as file:
+        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline, errors=errors) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -34,6 +38,12 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def check_output(path: Path) -> None:
+    """Raise InputError if no file can be written there: before the work, not after it."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written: name a file where one may be")
 
 
 def sync_directory(path: Path) -> None:
@@ -53,6 +63,17 @@ def _umask() -> int:
     return mask
 
 
+def missing_file(path: str | os.PathLike[str], told: str = "no such file") -> InputError:
+    """The error that says there is no such file, or that an address is none."""
+    address = re.search(r"\b(https?|ftp|s3|gs):/+(.+)", os.fspath(path))
+    if address:
+        url = f"{address[1]}://{address[2]}"
+        return InputError(
+            f"{url}: is an address, where a file is wanted: fetch it first: curl -LO {url}"
+        )
+    return InputError(f"{path}: {told}")
+
+
 @contextmanager
 def open_unpacked(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked if its name ends in .gz. Raises InputError."""
@@ -60,7 +81,7 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield cast(BinaryIO, file)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise missing_file(path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
     except OSError as error:

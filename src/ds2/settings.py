@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ds2.errors import InputError
+from ds2.errors import InputError, did_you_mean
 
 SETTINGS = ConfigDict(extra="forbid", strict=False)
 """What a settings dataclass sets as `__pydantic_config__`: an unknown key is an error."""
@@ -43,7 +43,8 @@ def _refuse_unknown_keys(
         if key not in fields:
             name = ".".join((*path, key))
             known = ", ".join(sorted(fields))
-            raise InputError(f"{where}: {name}: unknown key (known here: {known})")
+            hint = did_you_mean(key, fields)
+            raise InputError(f"{where}: {name}: unknown key (known here: {known}){hint}")
         inner = fields[key]
         if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
             _refuse_unknown_keys(inner, value, where, (*path, key))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ds2.recognition.recognizer import Recognizer
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.service import Service
-from ds2.serving.server import bound_socket, run_service
+from ds2.serving.server import bind_socket, run_service
 
 
 @contextmanager
@@ -26,9 +26,8 @@ def serving(
 ) -> Iterator[tuple[str, Service]]:
     """The same, and its service, for a look inside."""
     service = Service(recognizers, settings or ServeSettings(drain_s=0.0))
-    ports = (0, service.settings.vosk_port, service.settings.sherpa_port)
-    sockets = [bound_socket("127.0.0.1", port) for port in ports if port is not None]
-    host, port = sockets[0].getsockname()
+    listener = bind_socket("127.0.0.1", 0)
+    host, port = listener.getsockname()
     started = threading.Event()
     stop: list[asyncio.Event] = []
     loops: list[asyncio.AbstractEventLoop] = []
@@ -39,7 +38,7 @@ def serving(
         started.set()
         return stop[0]
 
-    thread = threading.Thread(target=lambda: asyncio.run(run_service(service, sockets, signalled)))
+    thread = threading.Thread(target=lambda: asyncio.run(run_service(service, listener, signalled)))
     thread.start()
     assert started.wait(30)
     try:

@@ -1,18 +1,23 @@
-"""Small random networks as checkpoints and bundles, for tests of what comes after training."""
+"""Small random networks as checkpoints and bundles, for tests of what comes after training.
 
+The bundles of TINY and TINY_BIDIRECTIONAL lie beside this file, ready, so that tests of the runtime
+need no torch: `python -m aids.models` writes them anew, and a test of the export compares them.
+"""
+
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+import pytest
 
-from ds2.model.bundle import Bundle
+from ds2.model.bundle import Bundle, load_bundle
 from ds2.model.features import FeatureConfig
 from ds2.text.alphabet import Alphabet, english_characters, mandarin_characters
-from ds2.training.config import config_from_dict
-from ds2.training.export import export
 from ds2.training.network.config import ConvolutionConfig, NetworkConfig
-from ds2.training.network.network import Network
-from ds2.training.network.onnx_graph import Precision
-from ds2.training.run.checkpoint import Checkpoint, Progress, write_checkpoint
+
+if TYPE_CHECKING:
+    from ds2.training.network.network import Network
+    from ds2.training.network.onnx_graph import Precision
 
 TINY = NetworkConfig(
     convolutions=(
@@ -31,10 +36,19 @@ TINY_BIDIRECTIONAL = NetworkConfig(
     lookahead=0,
     bidirectional=True,
 )
+READY = {
+    (language, config): Path(__file__).parent / "bundles" / f"{name}-{language}"
+    for name, config in (("forward", TINY), ("bidirectional", TINY_BIDIRECTIONAL))
+    for language in ("en", "zh")
+}
+"""Bundles that need not be exported."""
 
 
-def random_network(config: NetworkConfig, num_labels: int, seed: int = 0) -> Network:
+def random_network(config: NetworkConfig, num_labels: int, seed: int = 0) -> "Network":
     """A network whose running averages and output are not those it began with."""
+    torch = pytest.importorskip("torch")
+    from ds2.training.network.network import Network
+
     torch.manual_seed(seed)
     network = Network(config, num_labels)
     features = 2 * torch.randn(3, 120, config.num_bins) + 0.5
@@ -49,6 +63,10 @@ def write_random_checkpoint(
     path: Path, config: NetworkConfig, alphabet: Alphabet, normalisation: str | None = None
 ) -> Path:
     """A checkpoint of a random network."""
+    pytest.importorskip("torch")
+    from ds2.training.config import config_from_dict
+    from ds2.training.run.checkpoint import Checkpoint, Progress, write_checkpoint
+
     if normalisation is None:
         normalisation = "clip" if config.bidirectional else "causal"
     settings = config_from_dict(
@@ -61,13 +79,37 @@ def write_random_checkpoint(
 
 
 def write_random_bundle(
+    directory: Path, config: NetworkConfig = TINY, *, language: str = "en"
+) -> Bundle:
+    """A bundle of a random network, in a directory of its own in `directory`."""
+    ready = READY.get((language, config))
+    if ready is None:
+        return export_random_bundle(directory, config, language=language)
+    shutil.copytree(ready, directory / "bundle")
+    return load_bundle(directory / "bundle")
+
+
+def export_random_bundle(
     directory: Path,
     config: NetworkConfig = TINY,
     *,
     language: str = "en",
-    precision: Precision = "float32",
+    precision: "Precision" = "float32",
 ) -> Bundle:
-    """A bundle of a random network."""
+    """The same, exported now. Needs torch."""
+    pytest.importorskip("torch")
+    from ds2.training.export import export
+
     alphabet = english_characters() if language == "en" else mandarin_characters(["你好世界"])
     checkpoint = write_random_checkpoint(directory / "checkpoint.safetensors", config, alphabet)
     return export(checkpoint, directory / "bundle", precision=precision)
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    for (language, config), place in READY.items():
+        with tempfile.TemporaryDirectory() as directory:
+            bundle = export_random_bundle(Path(directory), config, language=language)
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(bundle.path, place)

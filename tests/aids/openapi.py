@@ -66,13 +66,6 @@ SESSION = _object(
     ),
     include=_list(_text("item.input_audio_transcription.logprobs")),
 )
-FLAT_SESSION = _object(
-    input_audio_format=_text("pcm16", "g711_ulaw", "mp3"),
-    input_audio_transcription=TRANSCRIPTION,
-    turn_detection=TURNS,
-    include=_list(_text()),
-    client_secret=_object(expires_at=_object(anchor=_text("created_at"), seconds=WHOLE)),
-)
 SECRET = _object(session=SESSION, expires_after=_object(anchor=_text(), seconds=WHOLE))
 
 LISTEN = [
@@ -119,6 +112,5 @@ DESCRIPTION: dict[str, Any] = {
         "/v1/audio/transcriptions": _post("multipart/form-data", FORM),
         "/v1/listen": _post("application/octet-stream", BYTES, LISTEN),
         "/v1/realtime/client_secrets": _post("application/json", SECRET),
-        "/v1/realtime/transcription_sessions": _post("application/json", FLAT_SESSION),
     },
 }

@@ -138,16 +138,6 @@ def an4(directory: Path) -> Path:
     return root
 
 
-def yesno(directory: Path) -> Path:
-    """waves_yesno: 60 recordings at 8 kHz whose names are what is said."""
-    root = directory / "waves_yesno"
-    root.mkdir(parents=True)
-    for index in range(60):
-        name = "_".join(f"{index:08b}")
-        soundfile.write(root / f"{name}.wav", sing(index)[::2][:8000], 8000, subtype="PCM_16")
-    return root
-
-
 def ljspeech(directory: Path) -> Path:
     """LJSpeech-1.1: wavs and metadata.csv with the text as written and as spoken."""
     root = directory / "LJSpeech-1.1"

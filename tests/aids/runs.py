@@ -19,7 +19,8 @@ TESTS = Path(__file__).parents[1]
 TRAIN = """
 import sys
 from pathlib import Path
-from ds2.training.run.run import prepare_run_directory, train
+from ds2.training.run.directory import prepare_run_directory
+from ds2.training.run.run import train
 source, *rest = sys.argv[1:]
 run_dir = Path(rest.pop(0)) if rest else None
 number = train(*prepare_run_directory(Path(source), run_dir, rest))
@@ -29,7 +30,8 @@ TRAIN_TONES = """
 import sys
 from pathlib import Path
 from aids.tones import QUICKSTART
-from ds2.training.run.run import prepare_run_directory, train
+from ds2.training.run.directory import prepare_run_directory
+from ds2.training.run.run import train
 train(*prepare_run_directory(QUICKSTART, Path(sys.argv[1]), sys.argv[2:]))
 """
 

@@ -91,7 +91,7 @@ def test_every_form_is_written_for_every_utterance(
     output = tmp_path / "out"
     arguments = ["align", SAMPLES, "-m", MODEL, "-f", "all", "-o", str(output), "--characters"]
     assert main([*arguments, "--jobs", "2"]) == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"wrote 8 files into {output}\n"
     extensions = ("TextGrid", "characters.ctm", "ctm", "json")
     assert sorted(path.name for path in output.iterdir()) == [
         f"{name}.{extension}" for name in ("en-1", "en-2") for extension in extensions

@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said_in_one_line(
     monkeypatch.setattr(os, "access", lambda *_: False)  # may not be written to; root always may
     assert main(["bundle", "add-lm", model, lm]) == 2
     assert capsys.readouterr().err == (
-        f"ds2: {model}: may not be written to: change a copy of the bundle\n"
+        f"ds2: {model}: may not be written to: name a changed copy with -o\n"
     )
     assert load_bundle(model).lm is None
 

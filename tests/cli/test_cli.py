@@ -103,6 +103,8 @@ def test_a_bad_recording_is_named_and_the_others_are_done(
         (["show", "A", "-o", "picture.doc"], "picture.doc: must end in .png, .svg, .pdf or .jpg"),
         (["show", "A", "-o", "p.png", "--duration", "0"], "--duration 0: must be above 0"),
         (["evaluate", "nowhere.jsonl"], "nowhere.jsonl: no such"),
+        (["evaluate", "A", "--html", "/no/a.html"], "/no/a.html: cannot be written"),
+        (["evaluate", "A", "--json", "/no/a.json"], "/no/a.json: cannot be written"),
     ],
     ids=str,
 )

@@ -149,4 +149,4 @@ def test_what_cannot_be_written_is_named_before_the_work(
     monkeypatch.setattr(os, "access", lambda *_: False)  # may not be written to; root always may
     assert tune(made, model) == 2
     error = capsys.readouterr().err
-    assert error == f"ds2: {model}: may not be written to: change a copy of the bundle\n"
+    assert error == f"ds2: {model}: may not be written to: name a changed copy with -o\n"

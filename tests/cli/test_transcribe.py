@@ -1,6 +1,7 @@
 """`ds2 transcribe` where output can go wrong: names that meet, places that are none, cores."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,76 @@ def test_numbers_that_are_none_are_named(model: str, capsys: pytest.CaptureFixtu
         with pytest.raises(SystemExit):
             main([verb, "a.wav", "-m", model, f"--jobs={value}"])
         assert f"must be a whole number from 1 on, not {value}" in capsys.readouterr().err
+
+
+def test_a_name_that_ends_like_a_format_is_one_file(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (recording,) = write_recordings(tmp_path, "a.wav")
+    for form, options in (("srt", ["-f", "srt"]), ("vtt", []), ("json", []), ("ctm", [])):
+        output = tmp_path / f"out.{form}"
+        assert main(["transcribe", recording, "-m", model, "-o", str(output), *options]) == 0
+        assert capsys.readouterr().out == f"wrote {output}\n"
+        assert main(["transcribe", recording, "-m", model, "-f", form]) == 0
+        assert output.read_text() == capsys.readouterr().out
+
+
+def test_one_file_takes_several_recordings_where_the_format_can(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = write_recordings(tmp_path, "a.wav", "x/a.wav")
+    output = tmp_path / "out.ctm"
+    assert main(["transcribe", *recordings, "-m", model, "-o", str(output)]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"ds2: {recordings[0]} is written as a_wav: another recording has its name",
+        f"ds2: {recordings[1]} is written as a_wav-2: another recording has its name",
+    ]
+    assert {line.split()[0] for line in output.read_text().splitlines()} == {"a_wav", "a_wav-2"}
+    for name, told in (
+        ("out.srt", "srt is written as a file for each of the 2 recordings: name a directory"),
+        ("out.srt -f vtt", "ends in .srt, but -f is vtt: change one of them"),
+        ("out.txt -f all", "ends in .txt, but -f is all: change one of them"),
+    ):
+        path, *options = name.split()
+        output = tmp_path / path
+        arguments = ["transcribe", *recordings, "-m", model, "-o", str(output), *options]
+        assert main(arguments) == 2
+        assert capsys.readouterr().err == f"ds2: -o {output}: {told}\n"
+        assert not output.exists()
+
+
+def test_no_file_is_made_of_nothing(model: str, tmp_path: Path) -> None:
+    empty = tmp_path / "a.wav"
+    empty.write_bytes(b"")
+    output = tmp_path / "out.txt"
+    assert main(["transcribe", str(empty), "-m", model, "-o", str(output)]) == 2
+    assert not output.exists()
+
+
+def test_whispers_names_are_ours(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (recording,) = write_recordings(tmp_path, "a.wav")
+    arguments = ["transcribe", recording, "--model", model, "--language", "English"]
+    options = ["--output_format", "json", "--output_dir", str(tmp_path / "o")]
+    assert main([*arguments, *options, "--word_timestamps", "False"]) == 0
+    (segment, *_) = json.loads((tmp_path / "o" / "a.json").read_text())["segments"]
+    assert "words" not in segment
+    assert main([*arguments, *options, "--word_timestamps", "True"]) == 0
+    (segment, *_) = json.loads((tmp_path / "o" / "a.json").read_text())["segments"]
+    assert segment["words"]
+    capsys.readouterr()
+    assert main([*arguments[:-1], "zh"]) == 2
+    assert capsys.readouterr().err == f"ds2: --language zh: {model} is a model of en\n"
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments[:-1], "klingon"])
+    assert "klingon: there is no model of this language" in capsys.readouterr().err
+
+
+def test_a_language_alone_chooses_the_model(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    assert main(["transcribe", "samples/zh-1.ogg", "--language", "zh", "--greedy"]) == 0
+    assert not capsys.readouterr().out.isascii()

@@ -1,7 +1,7 @@
 """Run the clients of a checkout of alphacep/vosk-server against a ds2 server.
 
     git clone https://github.com/alphacep/vosk-server
-    ds2 serve -m en --vosk-port 2700 &
+    ds2 serve -m en &
     python tests/clients/run_vosk_clients.py vosk-server
 
 The scripts are run as they are, but for the server's address. Those in Python need `websockets`,
@@ -37,7 +37,7 @@ LIMIT_S = 60
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", type=Path)
-    parser.add_argument("--server", default="ws://localhost:2700", help="URL (%(default)s)")
+    parser.add_argument("--server", default="ws://localhost:8000/vosk", help="URL (%(default)s)")
     args = parser.parse_args()
     failed = [each for each in CLIENTS if not run(args.checkout, args.server, *each)]
     return 1 if failed else 0

@@ -273,14 +273,18 @@ def test_notes_alone_are_no_failure(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_errors_are_a_failure_and_come_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = manifest(tmp_path, {"text": "Hi!"}, *[{"text": "♥"}] * 3)
+    path = manifest(tmp_path, {"text": "Hi!"}, *[{"text": text} for text in "♥♥♥☂☂☃"])
     assert ds2_check(path, "--limit", "2") == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "error: texts with characters outside the alphabet: 3"
-    assert lines[1] == f"  {path}:5: the alphabet lacks ♥ (in: ♥)"
-    assert lines[3] == "  ... and 1 more (--limit 0 shows all)"
+    assert lines[0] == "error: texts with characters outside the alphabet: 6"
+    assert lines[1] == f"  {path}:5 and 2 more: the alphabet lacks ♥ (in: ♥)"
+    assert lines[2] == f"  {path}:8 and 1 more: the alphabet lacks ☂ (in: ☂)"
+    assert lines[3] == "  ... and 1 more"
+    assert "--limit 0 shows each of them" in lines
     assert ds2_check(path, "--limit", "0") == 1
-    assert "more (" not in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[6] == f"  {path}:10: the alphabet lacks ☃ (in: ☃)"
+    assert "--limit 0 shows each of them" not in lines
 
 
 def test_texts_cannot_break_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

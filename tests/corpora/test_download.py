@@ -198,11 +198,11 @@ def test_aishell_is_fetched_unpacked_with_its_inner_archives_and_prepared(
 def test_what_a_mirror_sends_is_verified(
     tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.files["1/waves_yesno.tar.gz"] = DATA
-    url = server.url("1/waves_yesno.tar.gz")
-    assert run("yesno", tmp_path, "--download", "--mirror", server.url("")) == 2
+    server.files["17/musan.tar.gz"] = DATA
+    url = server.url("17/musan.tar.gz")
+    assert run("musan", tmp_path, "--download", "--mirror", server.url("")) == 2
     assert capsys.readouterr().err == (
-        f"ds2: {url}: what came has not the checksum of waves_yesno.tar.gz and was removed: run "
+        f"ds2: {url}: what came has not the checksum of musan.tar.gz and was removed: run "
         "again, or name another --mirror\n"
     )
     assert not list(tmp_path.iterdir())

@@ -17,6 +17,7 @@ from ds2.corpora.public.prepare import Request, corpus_named, prepare
 from ds2.corpora.public.record import Prepared
 from ds2.corpora.public.unpack import unpack
 from ds2.errors import InputError
+from ds2.installation import install_command
 from ds2.manifest import Utterance, read_manifest
 
 pytest.importorskip("lhotse")
@@ -116,7 +117,7 @@ def test_a_language_of_common_voice_must_be_chosen_where_there_are_several(
     assert run("common-voice", tmp_path) == 2
     assert capsys.readouterr().err == f"ds2: {tmp_path}: holds en, zh-CN: choose with --language\n"
     assert run("common-voice", tmp_path, "--language", "zh-cn") == 2
-    assert "do you mean zh-CN?" in capsys.readouterr().err
+    assert "did you mean zh-CN?" in capsys.readouterr().err
     assert run("common-voice", tmp_path, "--language", "zh-CN", "--split", "validated") == 0
     assert [path.name for path in tmp_path.glob("*.jsonl")] == ["zh-CN-validated.jsonl"]
     assert len(read_manifest(tmp_path / "zh-CN-validated.jsonl")) == 6
@@ -167,18 +168,6 @@ def test_an4_is_read_without_lhotse(tmp_path: Path) -> None:
         ("fcaw", "ACE DECADE", "en"),
     ]
     assert len(read_audio(manifests["train"][0].audio_path)) == len(layouts.sing(0))
-
-
-def test_yesno_is_complete_with_sixty_recordings(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    layouts.yesno(tmp_path)
-    assert run("yesno", tmp_path) == 0
-    assert capsys.readouterr().err == ""
-    train, test = (read_manifest(tmp_path / f"{name}.jsonl") for name in ("train", "test"))
-    assert (len(train), len(test)) == (30, 30)
-    assert train[0].text == "NO NO NO NO NO NO NO NO"
-    assert train[0].language == "he"
 
 
 def test_ljspeech_is_one_split(tmp_path: Path) -> None:
@@ -463,10 +452,6 @@ def lose_talk(directory: Path) -> None:
     (root / "legacy/dev/sph/Speaker1_2010.sph").unlink()
 
 
-def lose_answer(directory: Path) -> None:
-    (layouts.yesno(directory) / "0_0_0_0_0_0_0_0.wav").unlink()
-
-
 def spoil_metadata(directory: Path) -> None:
     layouts.write_text(layouts.ljspeech(directory) / "metadata.csv", "LJ001-0001|Half")
 
@@ -554,11 +539,6 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "dev: 1 talks have no .sph file (first: DIR/TEDLIUM_release-3/legacy/dev/sph/"
         "Speaker1_2010.sph): fetch them, or move their .stm files away and use --allow-incomplete",
     ),
-    "an answer is missing": (
-        "yesno",
-        lose_answer,
-        "DIR/waves_yesno: 60 recordings expected, 59 found: the copy is incomplete: fetch it again",
-    ),
     "half a line": (
         "ljspeech",
         spoil_metadata,
@@ -613,8 +593,8 @@ def test_a_broken_copy_gets_one_line_and_no_manifest(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["librispech", "x"], "librispech: no such corpus: do you mean librispeech?; "),
-        (["wenetspeech", "x"], "wenetspeech: no such corpus: do you mean wenet-speech?; "),
+        (["librispech", "x"], "librispech: no such corpus: did you mean librispeech?; "),
+        (["wenetspeech", "x"], "wenetspeech: no such corpus: did you mean wenet-speech?; "),
         (["librispeech"], "name a corpus and a directory, or --list"),
         (["an4", ".", "--split", "dev"], "--split dev: an4 has train, test"),
         (["an4", ".", "--option", "x=1"], "--option: an4 is not read by lhotse and takes none"),
@@ -648,12 +628,12 @@ def test_without_lhotse_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "lhotse", None)
     monkeypatch.setitem(sys.modules, "lhotse.recipes", None)
     assert run("ljspeech", tmp_path) == 2
-    assert capsys.readouterr().err.endswith("pip install 'ds2[corpora]'\n")
+    assert capsys.readouterr().err.endswith(f"{install_command('corpora')}\n")
     assert run("ljspeach", tmp_path) == 2
-    assert "no such corpus: do you mean ljspeech?" in capsys.readouterr().err
+    assert "no such corpus: did you mean ljspeech?" in capsys.readouterr().err
     assert run("--list") == 0
     captured = capsys.readouterr()
     assert "ljspeech" in captured.out
-    assert "pip install 'ds2[corpora]'" in captured.err
+    assert install_command("corpora") in captured.err
     layouts.an4(tmp_path / "an4")
     assert run("an4", tmp_path / "an4", "--allow-incomplete") == 0

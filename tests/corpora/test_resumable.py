@@ -14,6 +14,7 @@ import pytest
 from ds2.cli import main
 from ds2.corpora.work.resumable import Threads, do_all, results_in
 from ds2.errors import InputError
+from ds2.installation import install_command
 from ds2.manifest import Utterance
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,7 @@ def test_a_manifest_is_written_again_with_what_was_recognised(
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """In a process of its own: Ray leaves threads behind, and its workers must find the work."""
@@ -128,4 +130,4 @@ def test_without_ray_it_is_said_how_to_get_it(
     output = str(tmp_path / "out.jsonl")
     command = ["corpus", "transcribe", SAMPLES, "-m", MODEL, "-o", output, "--ray", "local"]
     assert main(command) == 2
-    assert "pip install 'ds2[ray]'" in capsys.readouterr().err
+    assert install_command("ray") in capsys.readouterr().err

@@ -203,8 +203,8 @@ def test_recordings_that_cannot_be_read_are_named_and_the_rest_described(
             "--by mood: no utterance has it (there is speaker, language, manifest, ",
         ),
         (["--sound", "some"], "--sound some: it must be a number of clips, 0 for none, or all"),
-        (["-o", "a.doc"], "-o a.doc: name a .html page, or a .png, .svg or .pdf picture"),
-        (["-o", "/no/a.html"], "-o /no/a.html: there is no directory /no"),
+        (["-o", "a.doc"], "a.doc: must end in .png, .svg, .pdf, .jpg or .html"),
+        (["-o", "/no/a.html"], "/no/a.html: cannot be written: name a file where one may be"),
         (["-m", "en", "--language", "zh"], "--language zh: the model is for en"),
     ],
 )

@@ -241,6 +241,20 @@ def test_dropping_early_what_will_not_become_the_best_gains_more_than_it_loses(
     assert np.mean(gains) > 0.2
 
 
+def test_what_is_on_its_way_to_a_phrase_is_not_dropped() -> None:
+    """After the second character both ways look alike but for the phrase. The one that is behind,
+    with what is lent to it, comes out ahead at the phrase's end."""
+    probs = np.full((38, len(MANDARIN)), 1e-3)
+    probs[:, 0] = 1
+    for frame, label_probs in {0: {1: 0.45, 3: 0.55}, 28: {2: 1.0}, 37: {3: 1.0}}.items():
+        probs[frame, 0] = 1e-3
+        for label, prob in label_probs.items():
+            probs[frame, label] = prob
+    log_probs = np.log(probs / probs.sum(axis=1, keepdims=True)).astype(np.float32)
+    search = BeamSearch(MANDARIN, phrases=[HotPhrase("你好吗", 0.25)])
+    assert text_of(search.decode_batch([log_probs])[0][0], MANDARIN) == "你好吗"
+
+
 def test_an_hour_of_frames_needs_no_more_memory_than_its_text() -> None:
     """More prefixes come and go than fit in the memory at first."""
     search = BeamSearch(ENGLISH, BeamSettings(beam_width=30))

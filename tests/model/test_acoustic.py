@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -13,6 +12,7 @@ from aids.models import TINY, TINY_BIDIRECTIONAL, random_network, write_random_b
 from ds2.errors import InputError
 from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
 from ds2.model.bundle import Bundle
+from ds2.model.inference import onnxruntime
 from ds2.text.alphabet import mandarin_characters
 from ds2.training.network.onnx_graph import Precision, build_graph
 

@@ -11,11 +11,11 @@ from numba import njit
 
 from aids.grams import FALLBACK, GENESIS, POEM, backed_off, build, grams_in
 from ds2.errors import InputError
-from ds2.ngram.binary import FORMAT_VERSION, HEADER_BYTES, PREFIX, ModelFacts, opened_model
+from ds2.ngram.binary import FORMAT_VERSION, HEADER_BYTES, PREFIX, ModelFacts, open_model
 from ds2.ngram.estimate import EstimateConfig
 from ds2.ngram.mixture import fit_weights, mixed, word_log_probs
 from ds2.ngram.model import NgramModel
-from ds2.ngram.score import EMPTY_STATE, begin_state, score_word
+from ds2.ngram.score import EMPTY_STATE, score_word
 
 LOG_10 = math.log(10)
 CONFIGS = [
@@ -88,8 +88,8 @@ def test_probabilities_sum_to_one_after_any_words(model: NgramModel, words: list
 
 def test_compiled_code_scores_like_the_model(model: NgramModel) -> None:
     @njit
-    def total(arrays, ids):  # type: ignore[no-untyped-def]
-        state, sum_log_prob = begin_state(arrays), 0.0
+    def total(arrays, state, ids):  # type: ignore[no-untyped-def]
+        sum_log_prob = 0.0
         for index in ids:
             log_prob, state = score_word(arrays, state, index)
             sum_log_prob += log_prob
@@ -98,7 +98,7 @@ def test_compiled_code_scores_like_the_model(model: NgramModel) -> None:
     words = GENESIS.splitlines()[3].split()
     ids = np.array([model.word_id(word) for word in [*words, "</s>"]])
     expected = sum(item.log_prob for item in model.score_sentence(words))
-    assert total(model.arrays, ids) == pytest.approx(expected)
+    assert total(model.arrays, model.begin_state(), ids) == pytest.approx(expected)
 
 
 def test_every_word_is_found_and_no_other(model: NgramModel) -> None:
@@ -207,7 +207,7 @@ def test_loading_reads_nothing_but_the_header(tmp_path: Path) -> None:
     build(tmp_path, GENESIS, EstimateConfig(3))
     data = (tmp_path / "lm.bin").read_bytes()
     blank = data[:HEADER_BYTES] + bytes(len(data) - HEADER_BYTES)
-    assert opened_model(blank, "blank").counts == (62, 128, 161)
+    assert open_model(blank, "blank").counts == (62, 128, 161)
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.recognizer import Recognizer
 from ds2.recognition.segments import _pieces, words_of
 from ds2.text.alphabet import Alphabet
+from ds2.text.spacing import join_words
 from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
-from ds2.transcripts.transcript import joined
 
 ROOT = Path(__file__).parents[2]
 SECOND = 16_000
@@ -209,5 +209,6 @@ def test_partial_text_is_written_as_the_final_is() -> None:
 
     for text in (" ab  ba 你 好 a你b b ", "你 好", "a b", "ab"):
         tokens = [Token(label, i, i + 1, 0.0, 1.0) for i, label in enumerate(alphabet.encode(text))]
-        assert "".join(pieces(text)) == joined(words_of(tokens, alphabet, 0.1, 9.0), "zh")
+        words = words_of(tokens, alphabet, 0.1, 9.0)
+        assert "".join(pieces(text)) == join_words((word.text for word in words), "zh")
     assert pieces("a b") == ["a", "", " b"]

@@ -1,6 +1,7 @@
 """The voice-activity detector, and endpoints by it."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ds2.audio import read_audio
 from ds2.cli import main
 from ds2.client import connect
 from ds2.errors import InputError
+from ds2.installation import install_command
 from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.recognizer import Recognizer
 from ds2.recognition.voice import PIECE_S, VoiceDetector, VoiceStream, listen
@@ -183,5 +185,5 @@ def test_a_threshold_that_makes_no_sense_is_refused() -> None:
 
 def test_without_its_package_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(InputError, match=r"pip install 'ds2\[vad\]'"):
+    with pytest.raises(InputError, match=re.escape(install_command("vad"))):
         VoiceDetector()

@@ -34,6 +34,8 @@ from ds2.recognition.recognizer import Recognizer
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.service import Service
 
+pytestmark = pytest.mark.slow
+
 GOOD = fuzzing.wav(fuzzing.noise(16_000, seed=9))
 
 
@@ -58,7 +60,6 @@ class Target:
     """A server that is fuzzed."""
 
     at: str
-    ports: Mapping[str, str]  # of single protocols: host and port
     service: Service
     text: str  # of the good recording
     faults: FaultsTold
@@ -94,25 +95,16 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     recognizer.stream(phrases=[HotPhrase("a")]).feed(read_audio(GOOD))  # compiles, too
     assert text
     limits = ServeSettings(
-        vosk_port=_free_port(),
-        sherpa_port=_free_port(),
         max_streams=8,
         max_message_bytes=MOST_BYTES,
         max_upload_bytes=MOST_BYTES,
         drain_s=0,
     )
-    ports = {"vosk": f"127.0.0.1:{limits.vosk_port}", "sherpa": f"127.0.0.1:{limits.sherpa_port}"}
     faults = FaultsTold()
     logging.getLogger().addHandler(faults)
     with serving({"tiny": recognizer}, limits) as (at, service):
-        yield Target(at, ports, service, text, faults)
+        yield Target(at, service, text, faults)
     logging.getLogger().removeHandler(faults)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-    return number
 
 
 @pytest.fixture(autouse=True)
@@ -142,11 +134,6 @@ SESSION: dict[str, Any] = {
     "include": ["item.input_audio_transcription.logprobs"],
 }
 PATIENT = {"turn_detection": {"type": "semantic_vad", "eagerness": "low"}}
-FLAT_SESSION: dict[str, Any] = {
-    "input_audio_format": "pcm16",
-    "input_audio_transcription": {"model": "tiny", "language": "en", "prompt": "a"},
-    "turn_detection": PATIENT["turn_detection"],
-}
 START: dict[str, Any] = {
     "type": "start",
     "model": "tiny",
@@ -193,7 +180,6 @@ class Endpoint:
     last_word: str
     last_answer: str = "an answer that never comes: the server hangs up"
     openings: Sequence[str] = ()
-    port: str = ""  # one that speaks this protocol alone
     query: Mapping[str, Sequence[str]] = field(default_factory=lambda: MODEL_QUERY)
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -213,7 +199,6 @@ ENDPOINTS = {
         [
             {"type": "session.update", "session": SESSION, "event_id": "one"},
             {"type": "session.update", "session": {"audio": {"input": PATIENT}}},
-            {"type": "transcription_session.update", "session": FLAT_SESSION},
             *({"type": f"input_audio_buffer.{verb}"} for verb in ("append", "commit", "clear")),
             *(
                 {"type": "input_audio_buffer.append", "audio": fuzzing.base64_of(data)}
@@ -227,11 +212,8 @@ ENDPOINTS = {
     "vosk": Endpoint(
         "/vosk", [{"config": VOSK}, {"eof": 1}, {"reset": 1}, {"words": 1}], '{"eof": 1}'
     ),
-    "vosk alone": Endpoint(
-        "/", [{"config": VOSK}, {"eof": 1}, {"reset": 1}], '{"eof": 1}', port="vosk"
-    ),
     "sherpa": Endpoint("/sherpa", ["Done", {"Done": 1}], "Done"),
-    "sherpa alone": Endpoint("/", ["Done", {"Done": 1}], "Done", port="sherpa"),
+    "sherpa without a path": Endpoint("/", ["Done", {"Done": 1}], "Done"),
     "deepgram": Endpoint(
         "/v1/listen",
         [{"type": kind} for kind in ("KeepAlive", "Finalize", "CloseStream", "Configure")],
@@ -267,7 +249,6 @@ def messages_to(endpoint: Endpoint) -> st.SearchStrategy[list[str | bytes]]:
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_whatever_is_said_by_websocket_gets_an_end_and_no_fault(target: Target, name: str) -> None:
     endpoint = ENDPOINTS[name]
-    place = target.ports.get(endpoint.port, target.at)
 
     @few(40)
     @given(
@@ -276,7 +257,7 @@ def test_whatever_is_said_by_websocket_gets_an_end_and_no_fault(target: Target, 
         ending=st.sampled_from(["last word", "last word", "close", "cut"]),
     )
     def talk(query: str, messages: Sequence[str | bytes], ending: str) -> None:
-        code = talked(f"ws://{place}{endpoint.path}?{query}", endpoint, messages, ending)
+        code = talked(f"ws://{target.at}{endpoint.path}?{query}", endpoint, messages, ending)
         note(f"closed with {code}")
         assert code not in (1011, 500)
         target.check()
@@ -345,8 +326,7 @@ def test_whatever_frames_come_the_connection_ends_without_fault(
 ) -> None:
     data = b"".join(frames)
     data = data[: len(data) - lost]
-    place = target.ports.get(endpoint.port, target.at)
-    answer = fuzzing.exchange(place, fuzzing.HANDSHAKE % endpoint.path.encode() + data)
+    answer = fuzzing.exchange(target.at, fuzzing.HANDSHAKE % endpoint.path.encode() + data)
     assert fuzzing.statuses(answer)[:1] == [101]
     assert 1011 not in fuzzing.close_codes(answer)
     target.check()
@@ -355,7 +335,7 @@ def test_whatever_frames_come_the_connection_ends_without_fault(
 # Requests by HTTP
 
 SECRETS = fuzzing.texts(
-    [{"session": SESSION, "expires_after": {"seconds": 60}}, {"session": {}}, FLAT_SESSION, PATIENT]
+    [{"session": SESSION, "expires_after": {"seconds": 60}}, {"session": {}}, PATIENT]
 )
 
 
@@ -383,13 +363,10 @@ def test_whatever_a_form_holds_it_is_answered(target: Target, body: bytes) -> No
 
 
 @few(40)
-@given(body=SECRETS, name=st.sampled_from(["client_secrets", "transcription_sessions"]))
-def test_whatever_a_session_is_asked_to_be_it_is_answered(
-    target: Target, body: str, name: str
-) -> None:
-    answer = httpx.post(
-        f"http://{target.at}/v1/realtime/{name}", content=body.encode(), timeout=BOUND_S
-    )
+@given(body=SECRETS)
+def test_whatever_a_session_is_asked_to_be_it_is_answered(target: Target, body: str) -> None:
+    url = f"http://{target.at}/v1/realtime/client_secrets"
+    answer = httpx.post(url, content=body.encode(), timeout=BOUND_S)
     note(answer.text[:500])
     assert answer.status_code in (200, 400, 404, 413)
     target.check()

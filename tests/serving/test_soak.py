@@ -26,6 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_random_bundle(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's /proc")
 def test_visitors_of_all_kinds_do_not_disturb_each_other_nor_the_server(bundle: Bundle) -> None:
     command = [sys.executable, str(SOAK), str(RECORDINGS), "-m", str(bundle.path), "--greedy"]

@@ -46,11 +46,8 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def url(recognizer: Recognizer) -> Iterator[str]:
-    """A port that speaks the protocol at its root, as vosk-server's does."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with listening({"en": recognizer}, ServeSettings(vosk_port=port, drain_s=0)):
-        yield f"ws://127.0.0.1:{port}"
+    with listening({"en": recognizer}) as at:
+        yield f"ws://{at}/vosk"
 
 
 @pytest.fixture(scope="module")

@@ -458,7 +458,7 @@ def test_what_does_not_pass_is_told_at_once_and_what_does_not_end_after_some_att
         raise ConnectionResetError("connection reset")
 
     with pytest.raises(InputError, match=r"s3://b/k: cannot be read: connection reset \(5 att"):
-        storage.persistently(fail, "s3://b/k")
+        storage.keep_trying(fail, "s3://b/k")
     assert len(tried) == 5
     with pytest.raises(InputError, match="there is no such file"):
         storage.read_whole(str(tmp_path / "none"))
@@ -495,6 +495,7 @@ def test_shards_behind_an_address_give_the_same_minibatches(tmp_path: Path, prot
         assert all(torch.equal(one.features, two.features) for one, two in pairs)
 
 
+@pytest.mark.slow
 def test_a_run_from_shards_that_is_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
     output = written(tmp_path, num=8, shard_mb=0.05)
     arguments = tone_settings(
@@ -520,6 +521,7 @@ def test_a_run_from_shards_that_is_killed_ends_with_the_same_weights(tmp_path: P
     assert checkpoint.config.data.shard_streams == (1, 1)
 
 
+@pytest.mark.slow
 def test_two_processes_with_shards_of_their_own_equal_one_with_all(tmp_path: Path) -> None:
     output = written(tmp_path, num=10, shard_mb=0.1)
     dev = write_tones(tmp_path, "dev", random_texts(3), 1)

@@ -1,9 +1,12 @@
 """Settings of a run: what loads, what is refused, and that messages name the key."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ds2.errors import InputError
 from ds2.training.config import (
@@ -72,6 +75,12 @@ def test_settings_survive_a_round_trip_through_json_and_toml(tmp_path: Path) -> 
     config = load_config(written(tmp_path, MINIMAL), overrides)
     assert config_from_dict(config_to_dict(config), "x") == config
     assert load_config(written(tmp_path / ".", config_to_toml(config))) == config
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_toml_holds_every_character(name: str) -> None:
+    config = config_from_dict({"data": {"train": [name], "dev": [name]}}, "x")
+    assert config_from_dict(tomllib.loads(config_to_toml(config)), "x") == config
 
 
 @pytest.mark.parametrize(

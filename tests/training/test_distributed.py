@@ -18,6 +18,7 @@ def lines(run_dir: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_same_global_minibatches(tmp_path: Path) -> None:
     texts = random_texts(9)  # an odd number: a last minibatch of one leaves a process without
     train_manifest = write_tones(tmp_path, "train", texts)

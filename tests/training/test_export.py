@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aids.models import (
+    READY,
     TINY,
     TINY_BIDIRECTIONAL,
+    export_random_bundle,
     random_network,
-    write_random_bundle,
     write_random_checkpoint,
 )
 from ds2.cli import main
 from ds2.errors import InputError
 from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
-from ds2.model.bundle import MODEL, Bundle, ModelFacts
+from ds2.model.bundle import MODEL, Bundle, ModelFacts, load_bundle
 from ds2.model.features import FeatureConfig
 from ds2.text.alphabet import english_characters, mandarin_characters
 from ds2.training.export import (
@@ -121,7 +122,7 @@ def test_int8_weights_take_a_quarter_and_are_near_the_others() -> None:
 
 
 def test_the_graph_holds_no_batch_norm(tmp_path: Path) -> None:
-    bundle = write_random_bundle(tmp_path)
+    bundle = export_random_bundle(tmp_path)
     operators = {node.op_type for node in onnx.load(bundle.model_path).graph.node}
     assert "BatchNormalization" not in operators
     assert "GRU" in operators
@@ -142,7 +143,7 @@ def model(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AcousticModel:
     directory = tmp_path_factory.mktemp(request.param)
-    return AcousticModel(write_random_bundle(directory, VARIANTS[request.param]))
+    return AcousticModel(export_random_bundle(directory, VARIANTS[request.param]))
 
 
 def features_of(num_frames: int, seed: int = 0) -> np.ndarray:
@@ -293,7 +294,7 @@ def test_a_run_that_was_not_evaluated_yet_gives_its_last_checkpoint(
 
 
 def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
-    bundle = write_random_bundle(tmp_path)
+    bundle = export_random_bundle(tmp_path)
     bundle.model_path.write_bytes(b"not onnx")
     with pytest.raises(InputError, match=f"{MODEL}: cannot be loaded"):
         AcousticModel(bundle)
@@ -310,7 +311,7 @@ def test_weights_are_read_back_from_the_graph(precision: Precision) -> None:
 
 
 def test_a_run_can_begin_with_a_bundle(tmp_path: Path) -> None:
-    bundle = write_random_bundle(tmp_path)
+    bundle = export_random_bundle(tmp_path)
     plain = Network(replace(TINY, batch_norm=False), 29)
     assert "all weights from" in begin_from(plain, bundle.alphabet, bundle.path)
     features = features_of(60)
@@ -323,9 +324,28 @@ def test_a_run_can_begin_with_a_bundle(tmp_path: Path) -> None:
 
 
 def test_a_bundle_cannot_fill_a_network_with_batch_norm(tmp_path: Path) -> None:
-    bundle = write_random_bundle(tmp_path)
+    bundle = export_random_bundle(tmp_path)
     with pytest.raises(InputError, match=r"set network\.batch_norm = false, or begin from the run"):
         begin_from(Network(TINY, 29), bundle.alphabet, bundle.path)
     other = Network(replace(TINY, batch_norm=False, hidden_size=8), 29)
     with pytest.raises(InputError, match=r"differs from this one in recurrent\.0\.input_weight"):
         begin_from(other, bundle.alphabet, bundle.path)
+
+
+@pytest.mark.parametrize(("language", "config"), READY, ids=["f-en", "f-zh", "b-en", "b-zh"])
+def test_the_bundles_that_lie_ready_for_tests_are_what_the_export_writes(
+    language: str, config: NetworkConfig, tmp_path: Path
+) -> None:
+    ready = load_bundle(READY[language, config])
+    written = export_random_bundle(tmp_path, config, language=language)
+    assert replace(written, path=ready.path) == ready
+    frames = np.random.default_rng(0).standard_normal((1, 36, 161)).astype(np.float32)
+    one, two = AcousticModel(ready), AcousticModel(written)
+    if config.bidirectional:
+        lengths = np.array([36])
+        np.testing.assert_allclose(
+            one.whole(frames, lengths), two.whole(frames, lengths), atol=1e-3
+        )
+    else:
+        pair = [model.step(frames, model.initial_state(1))[0] for model in (one, two)]
+        np.testing.assert_allclose(*pair, atol=1e-3)

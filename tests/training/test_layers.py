@@ -277,6 +277,7 @@ def _run_process(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     lengths = torch.tensor([11, 7, 4])
     inputs = frames_like(lengths, 6).permute(1, 2, 0)[:, None].detach()  # (B, 1, F, T)

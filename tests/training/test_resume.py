@@ -8,6 +8,8 @@ import random
 import signal
 from pathlib import Path
 
+import pytest
+
 from aids.runs import assert_same_runs, finish, kill_after, start
 from aids.tones import QUICKSTART, random_texts, tone_settings, write_tones
 
@@ -52,6 +54,7 @@ def kill_and_resume(directory: Path, num_kills: int) -> int:
     return num_hit
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_a_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     num_hit = kill_and_resume(tmp_path, NUM_KILLS)
     print(f"{num_hit} of {NUM_KILLS} kills hit the run")

@@ -26,12 +26,13 @@ from ds2.training.run.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from ds2.training.run.directory import prepare_run_directory
 from ds2.training.run.distributed import Workers
 from ds2.training.run.evaluate import summarise
 from ds2.training.run.journal import Journal
 from ds2.training.run.optimiser import build_optimiser, learning_rate, rescale_gradient
 from ds2.training.run.parts import freeze
-from ds2.training.run.run import LOCK, prepare_run_directory, train
+from ds2.training.run.run import LOCK, train
 from ds2.training.run.step import Stepper
 
 CPU = torch.device("cpu")
@@ -74,6 +75,7 @@ def changed(before: dict[str, torch.Tensor], network: Network) -> set[str]:
     return {n for n, v in network.state_dict().items() if not torch.equal(v, before[n])}
 
 
+@pytest.mark.slow
 def test_a_tiny_network_learns_a_few_clips_by_heart(tmp_path: Path) -> None:
     train_manifest, _ = tones(tmp_path)
     config = tone_config(
@@ -118,7 +120,9 @@ def test_a_new_run_refuses_the_place_of_an_old_one_and_an_old_one_another_networ
         prepare_run_directory(run_dir, run_dir, [])
     with pytest.raises(InputError, match="no run"):
         prepare_run_directory(tmp_path, None, [])
-    assert prepare_run_directory(run_dir, None, []) == (run_dir, config)
+    directory, again = prepare_run_directory(run_dir, None, [])
+    training = replace(config.training, num_threads=torch.get_num_threads())  # fixed at the start
+    assert (directory, again) == (run_dir, replace(config, training=training))
     _, longer = prepare_run_directory(run_dir, None, ["training.epochs=2"])
     train(run_dir, longer)
     assert [line["epoch"] for line in metrics(run_dir, "dev")] == [1, 2]

@@ -1,5 +1,6 @@
 """Recordings of any kind in, waveforms at 16 kHz out; and waveforms to files."""
 
+from ds2.audio.arrays import SampleIntake, mono_of
 from ds2.audio.decoders import AudioInfo
 from ds2.audio.reading import (
     EXTENSIONS,
@@ -18,10 +19,12 @@ __all__ = [
     "SAMPLE_RATE_HZ",
     "AudioInfo",
     "Resampler",
+    "SampleIntake",
     "Source",
     "Waveform",
     "audio_blocks",
     "find_audio",
+    "mono_of",
     "pcm_blocks",
     "probe_audio",
     "read_audio",

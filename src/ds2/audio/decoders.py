@@ -17,9 +17,12 @@ import soundfile
 from ds2.audio.headers import claimed_ratio, is_mpeg_wav, mp3_tells_length, ogg_end
 from ds2.audio.pcm import check_form, mono
 from ds2.audio.resampling import Waveform
-from ds2.audio.sources import Pipe, Seekable, Source, is_mp4, opened
+from ds2.audio.sources import Pipe, Seekable, Source, is_mp4, open_source
 from ds2.errors import InputError
 
+# Titles and the like in other encodings than UTF-8: PyAV 19 takes them, those before are told to.
+TAKES_TAGS = int(av.__version__.partition(".")[0]) >= 19
+TAGS: dict[str, Any] = {} if TAKES_TAGS else {"metadata_errors": "replace"}
 READ_FRAMES = 8192  # decoded at once; also how finely the end of a damaged file is told
 MISSING_S = 0.25  # headers of lossy formats are off by less than this
 NOT_AUDIO = "not a recording that can be read: convert it, say with: ffmpeg -i FILE out.wav"
@@ -172,7 +175,7 @@ class _FFmpeg:
 def open_decoder(source: Source, name: str) -> Iterator[Decoder]:
     """The recording, opened by the library that reads it."""
     with ExitStack() as stack:
-        file, head = opened(source, stack)
+        file, head = open_source(source, stack)
         decoder = _open_soundfile(file, head, name, stack) or _open_ffmpeg(file, head, name, stack)
         check_form(decoder.info.sample_rate_hz, decoder.info.num_channels, name)
         yield decoder
@@ -211,7 +214,7 @@ def _open_ffmpeg(file: Seekable | Pipe, head: bytes, name: str, stack: ExitStack
         file.seek(0)
         ogg_end_frame = ogg_end(file) if head.startswith(b"OggS") else 0
     try:
-        container = stack.enter_context(av.open(file, options=options, metadata_errors="replace"))
+        container = stack.enter_context(av.open(file, "r", options=options, **TAGS))
     except av.FFmpegError:
         if is_mp4(head):
             raise InputError(

@@ -15,6 +15,7 @@ from ds2.audio.pcm import Encoding, check_form, checked, pcm_pieces
 from ds2.audio.resampling import SAMPLE_RATE_HZ, Waveform, regrouped, resampled
 from ds2.audio.sources import Source, name_of
 from ds2.errors import InputError
+from ds2.files import missing_file
 
 EXTENSIONS = (
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"),
@@ -100,6 +101,8 @@ def find_audio(path: Path) -> list[Path]:
     try:
         if not stat.S_ISDIR(path.stat().st_mode):
             return [path]
+    except FileNotFoundError:
+        raise missing_file(path, "no such file or directory") from None
     except OSError as error:
         raise InputError(f"{path}: {str(error.strerror).lower()}") from None
     found = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from ds2.errors import InputError
+from ds2.files import missing_file
 
 Source: TypeAlias = str | Path | bytes | BinaryIO
 """A path, a file's whole contents, or an open binary file, which may be a pipe."""
@@ -65,7 +66,7 @@ def name_of(source: Source) -> str:
     return name if isinstance(name, str) else "the audio given"
 
 
-def opened(source: Source, stack: ExitStack) -> tuple[Seekable | Pipe, bytes]:
+def open_source(source: Source, stack: ExitStack) -> tuple[Seekable | Pipe, bytes]:
     """The source at its beginning, and its first bytes.
 
     stack: closes what is opened here, and leaves open what the caller opened.
@@ -83,7 +84,7 @@ def opened(source: Source, stack: ExitStack) -> tuple[Seekable | Pipe, bytes]:
         file.seek(0)
         return Seekable(file), head
     pipe = Pipe(head, file)
-    return (Seekable(spooled(pipe, stack)) if is_mp4(head) else pipe), head
+    return (Seekable(spool(pipe, stack)) if is_mp4(head) else pipe), head
 
 
 def is_mp4(head: bytes) -> bool:
@@ -91,7 +92,7 @@ def is_mp4(head: bytes) -> bool:
     return head[4:8] == b"ftyp"
 
 
-def spooled(pipe: Pipe, stack: ExitStack) -> BinaryIO:
+def spool(pipe: Pipe, stack: ExitStack) -> BinaryIO:
     """All of the pipe in a temporary file, in which one can go back."""
     file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     shutil.copyfileobj(pipe, file)
@@ -103,7 +104,7 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise missing_file(path) from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a directory, not a recording") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the name

@@ -8,6 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from ds2 import __version__
+from ds2.cli.screen.interruption import acknowledging_interrupts
+from ds2.cli.screen.parser import Parser
+from ds2.cli.screen.streams import open_streams
+from ds2.cli.terminal import set_verbosity
 from ds2.errors import InputError
 
 VERBS = (
@@ -15,6 +19,7 @@ VERBS = (
     "listen",
     "serve",
     "info",
+    "models",
     "show",
     "evaluate",
     "align",
@@ -24,38 +29,52 @@ VERBS = (
     "export",
     "lm",
     "bundle",
+    "warm-up",
+    "completion",
 )
 """The modules of this package, in the order `ds2 --help` lists them."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command; docs/cli.md is made from it."""
-    parser = argparse.ArgumentParser(
-        prog="ds2", description="Speech recognition for English and Mandarin."
-    )
-    parser.add_argument("--version", action="version", version=f"ds2 {__version__}")
+def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """The parser of the whole command, from which docs/cli.md is made, or that of some verbs."""
+    parser = Parser(prog="ds2", description="Speech recognition for English and Mandarin.")
+    parser.add_argument("-V", "--version", action="version", version=f"ds2 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for verb in VERBS:
-        importlib.import_module(f"ds2.cli.{verb}").add_parser(subparsers)
+    for verb in verbs:
+        importlib.import_module(f"ds2.cli.{verb.replace('-', '_')}").add_parser(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed, 2 the input is wrong."""
-    args = build_parser().parse_args(argv)
+    open_streams()
+    words = sys.argv[1:] if argv is None else argv
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what could come next
+        importlib.import_module("ds2.cli.completion").complete(build_parser())
+    with acknowledging_interrupts():
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
+        # The parsers of the other verbs would take longer to make than many a command to run.
+        args = build_parser(words[:1] if words and words[0] in VERBS else VERBS).parse_args(words)
+        set_verbosity(quiet="quiet" in args, verbose="verbose" in args)
         status: int | None = args.run(args)
         sys.stdout.flush()  # here, where a full disk can still be told
         return status or 0
     except InputError as error:
         print(f"ds2: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("ds2: interrupted", file=sys.stderr)
+    except KeyboardInterrupt:  # which has been told
         return 130
     except BrokenPipeError:  # the reader, say `head`, has enough
         _forget_output()
         return 141
+    except UnicodeEncodeError as error:  # the name of a file, under a locale without UTF-8
+        name = ascii(error.object)[1:-1]
+        print(f"ds2: {name}: the system's {error.encoding} has no such name", file=sys.stderr)
+        return 2
     except OSError as error:  # a full disk, a network drive that went away
         where = f"{error.filename}: " if error.filename else ""
         print(f"ds2: {where}{(error.strerror or str(error)).lower()}", file=sys.stderr)

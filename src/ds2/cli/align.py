@@ -1,7 +1,6 @@
 """`ds2 align`: when each word of known texts was said."""
 
 import argparse
-import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import make_directory, positive, tracked
+from ds2.cli.options.model import add_model, mandarin_advice
+from ds2.cli.options.output import (
+    ALL,
+    Output,
+    add_output,
+    distinct_names,
+    output_of,
+    prepare_output,
+)
+from ds2.cli.terminal import note, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,13 +39,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the others are done all the same, and the exit status is 2.",
     )
     parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
-    parser.add_argument(
-        "-f", "--format", choices=(*FORMATS, "all"), default="ctm", help="what to write (ctm)"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="where to write files, for each utterance"
-    )
+    add_model(parser)
+    add_output(parser, FORMATS, told="files, for each utterance")
     parser.add_argument(
         "--characters",
         action="store_true",
@@ -53,8 +56,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Align; 2 if some utterance could not be."""
-    from ds2.manifest import read_manifest
-    from ds2.recognition.aligner import Aligner
+    from ds2.manifest import is_recording, read_manifest
+
+    for path in args.manifests:
+        if is_recording(path):
+            raise InputError(
+                f"{path}: is a recording: align takes a manifest, a line of JSON for each "
+                "recording with its text; for long recordings with roughly their texts there is "
+                "`ds2 corpus align`"
+            )
 
     problems: list[str] = []
     utterances = [
@@ -62,51 +72,47 @@ def run(args: argparse.Namespace) -> int:
         for path in args.manifests
         for utterance in read_manifest(path, on_error=lambda error: problems.append(str(error)))
     ]
-    if args.output is None:
-        _check_printable(args.format, len(utterances))
+    output = output_of(args, FORMATS, ("ctm", "json"), len(utterances), "utterances")
+    from ds2.recognition.aligner import Aligner  # numba comes with it, which takes its time
+
     aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
-    if args.output is not None:
-        make_directory(args.output)
-    results = _aligned(aligner, utterances, args)
-    for name, utterance, result in zip(_names(utterances), utterances, results, strict=True):
+    prepare_output(output)
+    names = _names(utterances)
+    if output.is_directory:
+        _tell_renamed(utterances, names)
+    results = _align_all(aligner, utterances, args)
+    for name, utterance, result in zip(names, utterances, results, strict=True):
         if isinstance(result, InputError):
             problems.append(f"{utterance.where}: {result}")
-        elif args.output is None:
-            _print(result, utterance, name, args)
+        elif output.is_directory:
+            _write(result, utterance, name, args, output)
         else:
-            _write(result, utterance, name, args)
+            output.put(_printed(result, utterance, name, args, output.format))
+    output.finish()
     for problem in problems:
         print(f"ds2: {problem}", file=sys.stderr)
     return 2 if problems else 0
 
 
-def _check_printable(form: str, num_utterances: int) -> None:
-    """Raise InputError for what makes no sense one after another on standard output."""
-    if form == "all":
-        raise InputError("-f all: writes several files: say where with -o DIR")
-    if form == "textgrid" and num_utterances > 1:
-        raise InputError(
-            f"-f textgrid: writes a file for each of the {num_utterances} utterances: say where "
-            "with -o DIR"
-        )
+def _names(utterances: "Sequence[Utterance]") -> list[str]:
+    """What each utterance is called in output: its id, as a file's name, and none twice."""
+    return list(distinct_names(map(_plain_name, utterances)))
 
 
-def _names(utterances: "Sequence[Utterance]") -> Iterator[str]:
-    """What each utterance is called in output: its id, as a file's name, and none twice.
-
-    Names that differ only in capitals are the same to some file systems.
-    """
-    taken: set[str] = set()  # in lower case
-    for utterance in utterances:
-        plain = "".join("_" if letter in "/\\:\0" else letter for letter in utterance.id)
-        wanted = plain.encode()[:LONGEST_NAME].decode(errors="ignore").lstrip(".") or "_"
-        numbered = (f"{wanted}-{number}" for number in itertools.count(2))
-        free = next(n for n in itertools.chain([wanted], numbered) if n.lower() not in taken)
-        taken.add(free.lower())
-        yield free
+def _plain_name(utterance: "Utterance") -> str:
+    plain = "".join("_" if letter in "/\\:\0" else letter for letter in utterance.id)
+    short = plain.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore")
+    return short.lstrip(".") or "_"
 
 
-def _aligned(
+def _tell_renamed(utterances: "Sequence[Utterance]", names: Sequence[str]) -> None:
+    """Say which is which where several utterances have one id."""
+    for utterance, name in zip(utterances, names, strict=True):
+        if name != _plain_name(utterance):
+            note(f"{utterance.where} is written as {name}: another utterance has its id")
+
+
+def _align_all(
     aligner: "Aligner", utterances: "Sequence[Utterance]", args: argparse.Namespace
 ) -> "Iterator[AlignedText | InputError]":
     """Results in the order of the utterances, under a progress bar on a terminal."""
@@ -114,21 +120,22 @@ def _aligned(
 
     from ds2.text.alphabet import UnspellableError
 
-    def result_of(utterance: "Utterance") -> "AlignedText | InputError":
+    def align_one(utterance: "Utterance") -> "AlignedText | InputError":
         try:
             text = _text_of(utterance, aligner.bundle.language, is_raw=args.raw_text)
             return aligner.align(utterance, text)
         except UnspellableError as error:
             hint = "leave out --raw-text" if args.raw_text else "spell that out in the text"
+            hint = mandarin_advice(str(error), aligner.bundle.language) or hint
             return InputError(f"{error}: {hint}")
         except InputError as error:
             return error
 
     if args.jobs == 1 or len(utterances) == 1:
-        yield from tracked(map(result_of, utterances), "aligning", len(utterances))
+        yield from tracked(map(align_one, utterances), "aligning", len(utterances))
         return
     with ThreadPoolExecutor(args.jobs) as executor:
-        yield from tracked(executor.map(result_of, utterances), "aligning", len(utterances))
+        yield from tracked(executor.map(align_one, utterances), "aligning", len(utterances))
 
 
 def _text_of(utterance: "Utterance", language: str, *, is_raw: bool) -> str:
@@ -144,25 +151,24 @@ def _text_of(utterance: "Utterance", language: str, *, is_raw: bool) -> str:
     return text
 
 
-def _print(
-    aligned: "AlignedText", utterance: "Utterance", name: str, args: argparse.Namespace
-) -> None:
-    """To standard output: CTM, a line of JSON, or the one TextGrid."""
-    if args.format == "json":
-        text = json.dumps(_json(aligned, utterance, name, args), ensure_ascii=False) + "\n"
-    elif args.format == "textgrid":
-        text = _textgrid(aligned)
-    else:
-        text = _ctm(aligned, name, of_characters=args.characters)
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _printed(
+    aligned: "AlignedText", utterance: "Utterance", name: str, args: argparse.Namespace, form: str
+) -> str:
+    """What follows one another: CTM, a line of JSON, or the one TextGrid."""
+    if form == "json":
+        return json.dumps(_json(aligned, utterance, name, args), ensure_ascii=False) + "\n"
+    if form == "textgrid":
+        return _textgrid(aligned)
+    return _ctm(aligned, name, of_characters=args.characters)
 
 
 def _write(
-    aligned: "AlignedText", utterance: "Utterance", name: str, args: argparse.Namespace
+    aligned: "AlignedText",
+    utterance: "Utterance",
+    name: str,
+    args: argparse.Namespace,
+    output: Output,
 ) -> None:
-    from ds2.files import atomic_write
-
     def json_text() -> str:
         fields = _json(aligned, utterance, name, args)
         return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
@@ -175,12 +181,11 @@ def _write(
     }
     for extension, formed in writers.items():
         form = extension.split(".")[-1].lower()
-        if args.format not in (form, "all"):
+        if output.format not in (form, ALL):
             continue
         if extension == "characters.ctm" and not args.characters:
             continue
-        with atomic_write(args.output / f"{name}.{extension}") as file:
-            file.write(formed())
+        output.write(f"{name}.{extension}", formed())
 
 
 def _ctm(aligned: "AlignedText", name: str, *, of_characters: bool) -> str:

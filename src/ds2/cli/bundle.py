@@ -51,6 +51,7 @@ def _add_add_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("model", metavar="MODEL", help="a bundle's directory, or en, zh")
     parser.add_argument("lm", type=Path, metavar="LM", help="lm.bin, or an ARPA file")
+    add_copy(parser)
     for name, form, metavar, meaning in (
         ("alpha", float, "X", "weight of the language model"),
         ("beta", float, "X", "bonus for each word, in Mandarin for each character"),
@@ -68,12 +69,24 @@ def _add_add_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(act=_add_lm)
 
 
+def add_copy(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves a bundle as it is and writes a changed copy."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="BUNDLE",
+        help="write a changed copy, and leave the bundle as it is; one that comes with ds2 is "
+        "never changed",
+    )
+
+
 def _add_lm(args: argparse.Namespace) -> None:
     from ds2.model.bundle import find_bundle
     from ds2.model.bundle_lm import add_lm
 
     path = find_bundle(args.model)
-    print_lm(add_lm(path, args.lm, _settings(path, args)))
+    print_lm(add_lm(path, args.lm, _settings(path, args), args.output))
 
 
 def _settings(path: Path, args: argparse.Namespace) -> "BeamSettings":
@@ -107,6 +120,7 @@ def _add_remove_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]
         description="Delete a bundle's language model and its settings; it decodes greedily then.",
     )
     parser.add_argument("model", metavar="MODEL", help="a bundle's directory, or en, zh")
+    add_copy(parser)
     parser.set_defaults(act=_remove_lm)
 
 
@@ -114,4 +128,4 @@ def _remove_lm(args: argparse.Namespace) -> None:
     from ds2.model.bundle import find_bundle
     from ds2.model.bundle_lm import remove_lm
 
-    print_lm(remove_lm(find_bundle(args.model)))
+    print_lm(remove_lm(find_bundle(args.model), args.output))

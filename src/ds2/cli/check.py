@@ -3,14 +3,13 @@
 import argparse
 import json
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.terminal import language
+from ds2.cli.terminal import console, language, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from ds2.corpora.checks.check import Report
     from ds2.corpora.checks.corpus import CheckOptions, OnStart, Statistics
+    from ds2.corpora.checks.problem import Problem
     from ds2.text.alphabet import Alphabet
 
 RARE = 5
@@ -72,7 +72,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="threads that read (all cores)")
     parser.add_argument(
-        "--limit", type=int, default=10, metavar="N", help="problems shown of a kind; 0: all (10)"
+        "--limit",
+        type=int,
+        default=10,
+        metavar="N",
+        help="lines of a kind, each for all that say the same; 0: a line for each problem (10)",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON instead")
     parser.set_defaults(run=run)
@@ -84,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = _options(args)
     with ExitStack() as stack:
-        on_start = _progress(stack) if sys.stderr.isatty() else _no_progress
+        on_start = _progress(stack) if shows_progress() else _no_progress
         report = check(args.manifest, args.against, options, on_start)
     if args.json:
         print(json.dumps(_as_json(report), ensure_ascii=False, indent=1))
@@ -144,12 +148,11 @@ def _no_progress(_name: str, _total: int) -> Callable[[], object]:
 
 def _progress(stack: ExitStack) -> "OnStart":
     """A bar on standard error for each manifest."""
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+    shown = Progress(*columns, console=console(stderr=True), transient=True)
+    progress = stack.enter_context(shown)
 
     def on_start(name: str, total: int) -> Callable[[], object]:
         task = progress.add_task(name, total=total)
@@ -163,6 +166,8 @@ def _as_json(report: "Report") -> dict[str, Any]:
         {"severity": "error" if problem.is_error else "note", **asdict(problem)}
         for problem in report.problems
     ]
+    for fields in problems:
+        del fields["gist"]
     return {**asdict(report), "num_errors": report.num_errors, "problems": problems}
 
 
@@ -170,16 +175,30 @@ def _print_problems(report: "Report", limit: int) -> None:
     """The problems by kind, errors first, each line as compilers write theirs."""
     from ds2.corpora.checks.problem import ERRORS, NOTES
 
+    hides = False
     for severity, kinds in (("error", ERRORS), ("note", NOTES)):
         for kind, meaning in kinds.items():
             problems = [problem for problem in report.problems if problem.kind == kind]
-            shown = problems[: limit or None]
+            groups = _alike(problems) if limit else [[problem] for problem in problems]
+            shown = groups[: limit or None]
             if problems:
                 print(f"{severity}: {meaning}: {len(problems)}")
-            for problem in shown:
-                print(f"  {problem.where}: {_one_line(problem.message)}")
-            if len(problems) > len(shown):
-                print(f"  ... and {len(problems) - len(shown)} more (--limit 0 shows all)")
+            for first, *others in shown:
+                more = f" and {len(others)} more" if others else ""
+                print(f"  {first.where}{more}: {_one_line(first.message)}")
+            if num_left := sum(map(len, groups[len(shown) :])):
+                print(f"  ... and {num_left} more")
+            hides |= len(shown) < len(problems)
+    if hides:
+        print("--limit 0 shows each of them")
+
+
+def _alike(problems: "Sequence[Problem]") -> "list[list[Problem]]":
+    """The problems of one kind, those that say the same together, in the order they came."""
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.gist or problem.message, []).append(problem)
+    return list(groups.values())
 
 
 def _one_line(message: str) -> str:
@@ -188,21 +207,20 @@ def _one_line(message: str) -> str:
 
 
 def _print_tables(report: "Report") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    out = console()
     checked, *others = report.statistics
     table = Table("")
     table.add_column(Text(checked.manifest), overflow="fold")
     for name, value in _rows(checked):
         table.add_row(name, Text(value))
-    console.print(table)
+    out.print(table)
     if others:
-        console.print(_comparison(report))
+        out.print(_comparison(report))
     num_notes = len(report.problems) - report.num_errors
-    console.print(f"errors: {report.num_errors}, notes: {num_notes}")
+    out.print(f"errors: {report.num_errors}, notes: {num_notes}")
 
 
 def _comparison(report: "Report") -> "Table":

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
-from ds2.cli.terminal import positive, tracked
+from ds2.cli.options.model import add_model, mandarin_advice
+from ds2.cli.terminal import console, note, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Recognise the utterances of a manifest and compare with their texts.",
     )
     parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    add_model(parser)
     parser.add_argument(
         "--by",
         action="append",
@@ -71,9 +71,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> None:
     """Recognise, compare, print, write."""
     from ds2.evaluation.evaluation import Evaluation, score
+    from ds2.files import check_output
     from ds2.manifest import read_manifest
     from ds2.text.normalise import normalise
 
+    for path in filter(None, (args.html, args.json)):
+        check_output(path)
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     for utterance in utterances:
         if not utterance.text:
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     language = recognizer.bundle.language
     start_s = time.perf_counter()
     scored = []
-    for index, transcript in _recognised(recognizer, utterances, args):
+    for index, transcript in _recognise(recognizer, utterances, args):
         utterance = utterances[index]
         reference = utterance.text or ""
         if not args.raw_text:
@@ -97,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     _write(evaluation, args)
 
 
-def _recognised(
+def _recognise(
     recognizer: "Recognizer", utterances: "Sequence[Utterance]", args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript]]":
     """Transcripts under a progress bar. Raises InputError for a recording that cannot be read."""
@@ -114,35 +117,34 @@ def _tell_unspellable(scored: "Sequence[Scored]", alphabet: "Alphabet") -> None:
     bad = [(item.utterance.where, missing) for item, missing in found if missing]
     if bad:
         where, missing = min(bad)
-        print(
-            f"ds2: {len(bad)} texts hold characters that the model cannot write, which count as "
-            f"errors; the first: {where}: {' '.join(sorted(missing))}",
-            file=sys.stderr,
+        advice = mandarin_advice("".join(missing), alphabet.language)
+        note(
+            f"{len(bad)} texts hold characters that the model cannot write, which count as "
+            f"errors; the first: {where}: {' '.join(sorted(missing))}"
+            f"{advice and '; ' + advice}"
         )
 
 
 def _print(evaluation: "Evaluation", args: argparse.Namespace, elapsed_s: float) -> None:
-    from rich.console import Console
-
-    console = Console()
+    out = console()
     counts = evaluation.words.counts
-    console.print(f"WER {evaluation.words}   CER {evaluation.characters}   (95% intervals)")
-    console.print(
+    out.print(f"WER {evaluation.words}   CER {evaluation.characters}   (95% intervals)")
+    out.print(
         f"{len(evaluation.scored)} utterances, {evaluation.duration_s / 3600:.2f} h, "
         f"{counts.num_reference} words: {counts.num_substitutions} substituted, "
         f"{counts.num_deletions} deleted, {counts.num_insertions} inserted; "
         f"{evaluation.duration_s / max(elapsed_s, 1e-9):.0f} x real time"
     )
-    console.print(_group_table("by length", evaluation.by_length()))
+    out.print(_group_table("by length", evaluation.by_length()))
     for name in args.by:
-        console.print(_group_table(f"by {name}", evaluation.by_field(name)))
+        out.print(_group_table(f"by {name}", evaluation.by_field(name)))
     speakers = evaluation.by_speaker()
     if len(speakers) > 1:
         worst = sorted(speakers.items(), key=lambda part: -part[1].words.rate)[: args.worst]
         title = f"by speaker: the worst {len(worst)} of {len(speakers)}"
-        console.print(_group_table(title, dict(worst)))
+        out.print(_group_table(title, dict(worst)))
     if args.worst:
-        _print_errors(console, evaluation, args.worst)
+        _print_errors(out, evaluation, args.worst)
 
 
 def _group_table(title: str, groups: "Mapping[str, Evaluation]") -> "Table":
@@ -161,16 +163,16 @@ def _group_table(title: str, groups: "Mapping[str, Evaluation]") -> "Table":
     return table
 
 
-def _print_errors(console: "Console", evaluation: "Evaluation", num_shown: int) -> None:
+def _print_errors(out: "Console", evaluation: "Evaluation", num_shown: int) -> None:
     """The commonest confusions and the worst utterances, aligned."""
     from ds2.evaluation.evaluation import aligned_lines
 
     confused = "   ".join(f"{a} > {b} ({n})" for a, b, n in evaluation.confused(3 * num_shown))
-    console.print(f"most confused   {confused or 'nothing'}", soft_wrap=True, markup=False)
+    out.print(f"most confused   {confused or 'nothing'}", soft_wrap=True, markup=False)
     for item in evaluation.worst(num_shown):
-        console.print(f"\n{item.utterance.where}  {item.utterance.id}", markup=False)
+        out.print(f"\n{item.utterance.where}  {item.utterance.id}", markup=False)
         for line in aligned_lines(item.words):
-            console.print(f"  {line}", soft_wrap=True, markup=False)
+            out.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 def _write(evaluation: "Evaluation", args: argparse.Namespace) -> None:

@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from ds2.cli.terminal import note
 from ds2.errors import InputError
+from ds2.installation import needing
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,20 +39,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
-    try:
+    _check_paths(args.source, args.output)
+    with needing("train", told="export"):
         from ds2.training.export import ParityError, checkpoint_to_export, export
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("ds2"):
-            raise
-        raise InputError(f"export needs {error.name}: pip install 'ds2[train]'") from None
     checkpoint_name = args.checkpoint
     if checkpoint_name is None and args.source.is_dir():
         checkpoint_name = checkpoint_to_export(args.source)
         if checkpoint_name == "last":
-            print(
-                f"ds2: {args.source}: was not evaluated yet, so no checkpoint is the best: "
-                "exporting the last",
-                file=sys.stderr,
+            note(
+                f"{args.source}: was not evaluated yet, so no checkpoint is the best: "
+                "exporting the last"
             )
     try:
         bundle = export(
@@ -67,6 +65,15 @@ def run(args: argparse.Namespace) -> int:
     print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")
     _tell_of_lm(bundle.path)
     return 0
+
+
+def _check_paths(source: Path, target: Path) -> None:
+    """Raise InputError for paths that cannot be right, before torch takes seconds to load."""
+    from ds2.model.bundle import check_place
+
+    if not source.is_file() and not (source / "checkpoints").is_dir():
+        raise InputError(f"{source}: no checkpoint there, nor a run directory that holds one")
+    check_place(target)
 
 
 def _tell_of_lm(path: Path) -> None:

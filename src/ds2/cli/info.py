@@ -5,10 +5,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ds2.cli.lm.queries import megabytes
+from ds2.cli.terminal import console
 
 if TYPE_CHECKING:
     from ds2.ctc.settings import BeamSettings
     from ds2.model.bundle import Bundle
+
+RATES = ("wer", "cer", "rate")
+"""Ends of the names of facts that bundles hold as fractions, and people read as per cent."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,7 +29,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> None:
     """Print a table."""
-    from rich.console import Console
     from rich.table import Table
 
     from ds2.model.bundle import find_bundle, load_bundle, verify_lm
@@ -51,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         rows["decoding"] = decoding_text(bundle.decoding)
     for name, value in [*rows.items(), *_flat("training", bundle.training)]:
         table.add_row(name, value)
-    Console().print(table)
+    console().print(table)
 
 
 def lm_text(bundle: "Bundle") -> str:
@@ -98,4 +101,5 @@ def _flat(name: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             yield from _flat(f"{name}.{key}", value)
         else:
-            yield f"{name}.{key}", str(value)
+            is_rate = key.endswith(RATES) and isinstance(value, float)
+            yield f"{name}.{key}", f"{100 * value:.1f}%" if is_rate else str(value)

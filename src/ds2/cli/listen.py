@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad, detector, live_text
+from ds2.cli.options.model import add_model
 from ds2.errors import InputError
+from ds2.installation import needing
 
 if TYPE_CHECKING:
     from ds2.audio import Waveform
 
 BLOCK_S = 0.05
 """Audio that the sound card hands over at a time."""
-INSTALL = "pip install sounddevice (and on Linux the package libportaudio2)"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,7 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Show what is said into a microphone: a line for each segment, and the one "
         "under way as it changes. Ctrl-C ends it.",
     )
-    parser.add_argument("-m", "--model", required=True, help="a bundle's directory, or en, zh")
+    add_model(parser)
     parser.add_argument("--device", metavar="N|NAME", help="the microphone; else the usual one")
     parser.add_argument(
         "--no-endpoints", action="store_true", help="one segment, however long the pauses"
@@ -39,31 +40,33 @@ def run(args: argparse.Namespace) -> None:
     """Listen until Ctrl-C."""
     from ds2.recognition.endpoint import EndpointRules
 
-    sounddevice = _sounddevice()
+    sounddevice = _import_sounddevice()
     recognizer = load_recognizer(args)
     rules = None if args.no_endpoints else EndpointRules()
     stream = recognizer.stream(endpoints=rules, voice=detector(args))
     text = live_text()
     try:
-        for block in _microphone(sounddevice, args.device):
+        for block in _record(sounddevice, args.device):
             text.show(stream.feed(block))
     except KeyboardInterrupt:
         stream.finish()
         text.show(stream.take_events())
 
 
-def _sounddevice() -> Any:
+def _import_sounddevice() -> Any:
     """The library. Raises InputError where it, or PortAudio, is missing."""
     try:
-        import sounddevice
-    except ImportError:
-        raise InputError(f"listening needs a library that is not installed: {INSTALL}") from None
+        with needing("listen", told="listening"):
+            import sounddevice
     except OSError:  # sounddevice without PortAudio
-        raise InputError(f"listening needs PortAudio, which is not installed: {INSTALL}") from None
+        raise InputError(
+            "listening needs PortAudio, which is not installed: on Linux, install the package "
+            "libportaudio2"
+        ) from None
     return sounddevice
 
 
-def _microphone(sounddevice: Any, device: str | None) -> "Iterator[Waveform]":
+def _record(sounddevice: Any, device: str | None) -> "Iterator[Waveform]":
     """Blocks of (N,) samples at 16 kHz, without end. Raises InputError without a microphone."""
     from ds2.audio import SAMPLE_RATE_HZ
 

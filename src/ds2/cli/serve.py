@@ -12,6 +12,8 @@ from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad
 from ds2.cli.terminal import positive
 from ds2.errors import InputError
+from ds2.installation import needing
+from ds2.model.places import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ds2.recognition.recognizer import Recognizer
@@ -39,9 +41,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--model",
         dest="models",
         action="append",
-        required=True,
         metavar="[NAME=]MODEL",
-        help="a bundle's directory, or en, zh; may be repeated, the first is the default",
+        help="a bundle's directory, or a name that `ds2 models` lists (en; for Mandarin, zh); may "
+        "be repeated, the first is the default",
     )
     _add_places(parser.add_argument_group("where"))
     _add_work(parser.add_argument_group("work"))
@@ -62,8 +64,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_places(group: "argparse._ArgumentGroup") -> None:
     _add(group, "host", str, "ADDRESS", "to listen on (127.0.0.1); 0.0.0.0 is all")
     _add(group, "port", int, "N", "of everything (8000); 0 is any that is free")
-    _add(group, "vosk-port", int, "N", "one more, for clients of vosk-server (theirs is 2700)")
-    _add(group, "sherpa-port", int, "N", "one more, for clients of sherpa-onnx (theirs is 6006)")
     _add(group, "tls-cert", Path, "FILE", "certificates, PEM; with --tls-key")
     _add(group, "tls-key", Path, "FILE", "their private key")
 
@@ -143,16 +143,14 @@ def _add(
 
 def run(args: argparse.Namespace) -> None:
     """Serve until a signal. Raises InputError."""
-    try:
+    with needing("serve", told="serve"):
         from ds2.serving.server import serve
-    except ModuleNotFoundError as error:
-        raise InputError(f"serve: needs {error.name}: pip install 'ds2[serve]'") from None
 
     settings = _settings(args)
-    models = _named(args.models)
+    models = _named(args.models or [DEFAULT_MODEL])
     if args.ray is None:
         _refuse_ray_options(args)
-        serve(partial(_loaded, models, args), settings)
+        serve(partial(_load, models, args), settings)
     else:
         _serve_on_ray(models, args, settings)
 
@@ -163,7 +161,7 @@ def _serve_on_ray(
     from ds2.serving.ray.deployment import LOCAL, Scale, serve_on_ray
 
     if args.ray == LOCAL:  # the models of another machine are its own affair
-        models = {name: str(_found(path)) for name, path in models.items()}
+        models = {name: str(_find(path)) for name, path in models.items()}
     given = {name: value for name, value in vars(args).items() if name in RAY_OPTIONS}
     if "replicas" in given:
         number = given.pop("replicas")
@@ -178,10 +176,10 @@ def _serve_on_ray(
         scale = Scale(address=args.ray, **given)
     except ValueError as error:
         raise _naming_option(error) from None
-    serve_on_ray(partial(_loaded, models, args), settings, scale)
+    serve_on_ray(partial(_load, models, args), settings, scale)
 
 
-def _found(path: str) -> Path:
+def _find(path: str) -> Path:
     """A model's directory, whatever directory its user is in. Raises InputError."""
     from ds2.model.bundle import find_bundle
 
@@ -231,7 +229,7 @@ def _named(models: list[str]) -> dict[str, str]:
     return named
 
 
-def _loaded(models: Mapping[str, str], args: argparse.Namespace) -> "dict[str, Recognizer]":
+def _load(models: Mapping[str, str], args: argparse.Namespace) -> "dict[str, Recognizer]":
     """The recognisers; what is asked of the search is asked of each."""
     num_threads = getattr(args, "num_threads", 1)
     return {

@@ -1,9 +1,10 @@
 """`ds2 show`: a picture of one recording as the model sees it."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from ds2.cli.options.model import add_model
+from ds2.cli.terminal import note
 from ds2.errors import InputError
 
 MAX_NAMED = 10
@@ -22,7 +23,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the probability of each character over time.",
     )
     parser.add_argument("recording", metavar="FILE")
-    parser.add_argument("-m", "--model", required=True, help="a bundle's directory, or en, zh")
+    add_model(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PICTURE.png")
     parser.add_argument("--offset", type=float, default=0.0, metavar="S", help="start there (0)")
     parser.add_argument(
@@ -34,14 +35,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> None:
     """Recognise, draw, write."""
     from ds2.audio import read_audio
+    from ds2.evaluation.figure import check_figure, write_figure
     from ds2.evaluation.picture import draw_recognition
-    from ds2.files import atomic_write
     from ds2.model.features import log_spectrogram
     from ds2.recognition.recognizer import Recognizer
 
-    form = args.output.suffix.lstrip(".").lower()
-    if form not in ("png", "svg", "pdf", "jpg"):
-        raise InputError(f"{args.output}: must end in .png, .svg, .pdf or .jpg")
+    check_figure(args.output)
     if not 0 < args.duration <= LONGEST_S:
         raise InputError(f"--duration {args.duration:g}: must be above 0 and at most {LONGEST_S:g}")
     waveform = read_audio(args.recording, offset_s=args.offset, duration_s=args.duration)
@@ -54,13 +53,11 @@ def run(args: argparse.Namespace) -> None:
         recognizer.bundle.alphabet,
         f"{args.recording}   {recognizer.bundle.path}",
     )
-    with atomic_write(args.output, "wb") as file:
-        figure.savefig(file, format=form, dpi=110)
+    write_figure(figure, args.output, dpi=110)
     print(args.output)
     if missing:
         shown = " ".join(sorted(missing)[:MAX_NAMED]) + (" ..." if len(missing) > MAX_NAMED else "")
-        print(
-            f"ds2: no installed font has {shown}: code points stand for them; install a font for "
-            "the language, such as Debian's fonts-noto-cjk for Chinese",
-            file=sys.stderr,
+        note(
+            f"no installed font has {shown}: code points stand for them; install a font for the "
+            "language, such as Debian's fonts-noto-cjk for Chinese"
         )

@@ -1,6 +1,7 @@
-"""What several commands share: progress on a terminal, numbers as arguments."""
+"""What several commands share: messages, tables, progress on a terminal, numbers as arguments."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,36 +12,86 @@ from typing import TYPE_CHECKING, TypeVar
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ds2.ngram.corpus import Report
 
 T = TypeVar("T")
+WIDEST = 100_000
+"""Columns of what is no terminal: nothing is folded there."""
+
+logger = logging.getLogger("ds2.cli")
+
+
+def set_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """Say what messages a command shows: with quiet no notes and no progress, with verbose all."""
+    for each in (logger, logging.getLogger("ds2.compilation")):  # serve puts its own log there
+        each.handlers = [_Lines()]
+        each.propagate = False
+        each.setLevel("ERROR" if quiet else "DEBUG" if verbose else "INFO")
+
+
+class _Lines(logging.Handler):
+    """Log records as lines of the command, above whatever bar is on the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record; a bar takes the place of sys.stderr while it is shown."""
+        print(f"ds2: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """Show a line on standard error that is good to know, but for --quiet."""
+    logger.info("%s", text)
+
+
+def detail(text: str) -> None:
+    """Show a line on standard error with --verbose only."""
+    logger.debug("%s", text)
+
+
+def say(text: str) -> None:
+    """Say on standard output what was done, but for --quiet."""
+    if logger.isEnabledFor(logging.INFO):
+        print(text, flush=True)
+
+
+def shows_progress() -> bool:
+    """Whether somebody looks at progress bars: on a terminal, and not with --quiet."""
+    return sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Where tables and lines go: as wide as the terminal; where there is none, never folded."""
+    from rich.console import Console
+
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    width = None if is_terminal else WIDEST
+    return Console(stderr=stderr, width=width, highlight=False, emoji=False)
 
 
 def tracked(items: Iterable[T], description: str, total: int) -> Iterable[T]:
     """The items, under a progress bar on standard error if that is a terminal."""
-    from rich.console import Console
     from rich.progress import track
 
     return track(
         items,
         description=description,
         total=total,
-        console=Console(stderr=True),
+        console=console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=not shows_progress(),
     )
 
 
 @contextmanager
 def progress() -> "Iterator[Report]":
     """What reports progress: a bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
+    if not shows_progress():
         yield lambda _stage, _fraction: None
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=console(stderr=True), transient=True) as progress:
         task = progress.add_task("")
 
         def report(stage: str, fraction: float | None) -> None:

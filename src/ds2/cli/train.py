@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ds2.errors import InputError
+from ds2.installation import needing
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,12 +31,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int | None:
     """Train; a run that a signal stopped exits as that signal's victims do."""
-    try:
-        from ds2.training.run.run import prepare_run_directory, train
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("ds2"):
-            raise
-        raise InputError(f"training needs {error.name}: pip install 'ds2[train]'") from None
+    from ds2.training.run.directory import prepare_run_directory
+
     run_dir, config = prepare_run_directory(args.source, args.output, args.overrides)
+    # torch takes seconds to load: what the settings have wrong is told before.
+    with needing("train", told="training"):
+        from ds2.training.run.run import train
     signal_number = train(run_dir, config)
     return None if signal_number is None else 128 + signal_number

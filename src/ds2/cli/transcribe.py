@@ -1,8 +1,8 @@
 """`ds2 transcribe`: recordings to text, subtitles or words with times."""
 
 import argparse
-import itertools
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,13 +10,27 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad, detector, play
-from ds2.cli.options.remote import add_server, transcribed_remotely
-from ds2.cli.terminal import make_directory, positive, tracked
+from ds2.cli.options.model import HELP, default_model
+from ds2.cli.options.output import (
+    ALL,
+    Output,
+    add_output,
+    distinct_names,
+    output_of,
+    prepare_output,
+)
+from ds2.cli.options.remote import add_server, transcribe_remotely
+from ds2.cli.options.whisper import add_language, add_shape, check_language, shape_of
+from ds2.cli.screen.segments import shows_segments, timed_line
+from ds2.cli.terminal import detail, note, positive, tracked
 from ds2.errors import InputError
+from ds2.model.places import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ds2.recognition.recognizer import Recognizer
     from ds2.transcripts.transcript import LineShape, Transcript
+
+    Result = tuple[int, Transcript | InputError]
 
 FORMATS = ("txt", "srt", "vtt", "tsv", "json", "ctm")
 
@@ -26,17 +40,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "transcribe",
         help="recordings to text, subtitles or words with times",
-        description="Transcribe recordings. Without -o the text goes to standard output. A "
+        description="Transcribe recordings. Without -o the text goes to standard output; on a "
+        "terminal, unless -f says otherwise, with times, a segment as soon as it is certain. A "
         "recording that cannot be read is named; the others are done all the same, and the exit "
         "status is 2.",
     )
     parser.add_argument("recordings", nargs="+", metavar="FILE|DIR|-", help="- is standard input")
-    parser.add_argument("-m", "--model", help="a bundle's directory, or en, zh")
+    parser.add_argument("-m", "--model", metavar="MODEL", help=HELP)
     add_server(parser)
-    parser.add_argument(
-        "-f", "--format", choices=(*FORMATS, "all"), default="txt", help="what to write (txt)"
-    )
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to write files")
+    add_language(parser)
+    add_output(parser, FORMATS, "--output_format", "--output_dir", told="files, by recording")
     parser.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="processor cores to use (1)"
     )
@@ -66,7 +79,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add_vad(parser)
     add_decoding(parser)
-    _add_shape(parser.add_argument_group("subtitles (srt, vtt)"))
+    add_shape(parser.add_argument_group("subtitles (srt, vtt) and JSON"))
     raw = parser.add_argument_group("samples without a header, on standard input")
     raw.add_argument("--raw", choices=("s16le", "f32le"), help="their encoding")
     raw.add_argument("--rate", type=positive, default=16_000, help="in Hz (16000)")
@@ -74,56 +87,38 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
 
 
-def _add_shape(group: "argparse._ArgumentGroup") -> None:
-    """Whisper's options, under its names and with hyphens."""
-    for name, meaning in (
-        ("max-line-width", "characters of a line"),
-        ("max-line-count", "lines of a subtitle; needs --max-line-width"),
-        ("max-words-per-line", "words of a line"),
-    ):
-        other = f"--{name.replace('-', '_')}"
-        group.add_argument(f"--{name}", other, type=positive, metavar="N", help=meaning)
-    group.add_argument(
-        "--highlight-words",
-        "--highlight_words",
-        nargs="?",
-        const=True,
-        default=False,
-        type=_is_true,
-        metavar="True",
-        help="underline each word while it is said",
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     """Transcribe; 2 if some recording could not be read."""
-    from ds2.transcripts.transcript import LineShape
-
-    shape = LineShape(
-        args.max_line_width, args.max_line_count, args.max_words_per_line, args.highlight_words
-    )
+    shape = shape_of(args)
     if args.raw and args.recordings != ["-"]:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
-    names, problems = _found(args.recordings)
+    names, problems = _find_recordings(args.recordings)
     if args.vad and not args.stream:
         raise InputError("--vad: is for --stream: a recording as a whole has no endpoints")
     if args.stream:
         return _play(names, problems, args)
-    if args.output is None:
-        _check_printable(args.format, len(names))
-    results = _results(names, args)
-    if args.output is not None:
-        make_directory(args.output)
+    shows_times = args.format is None and args.output is None and shows_segments()
+    output = output_of(args, FORMATS, ("txt", "ctm"), len(names), "recordings")
+    results = _transcribe_all(names, args, output, shows_times=shows_times)
+    prepare_output(output)
     outputs = _output_names(names)
-    show_names = args.output is None and len(names) > 1 and args.format == "txt"
+    if output.is_directory or output.format == "ctm":
+        _tell_renamed(names, outputs)
+    named = len(names) > 1 and output.format == "txt"
     for index, result in results:
         if isinstance(result, InputError):
             problems.append(str(result))
-        elif args.output is None:
-            _print(result, args.format, shape, outputs[index], names[index] if show_names else "")
+        elif output.is_directory:
+            for form in FORMATS if output.format == ALL else (output.format,):
+                text = _formed(result, form, shape, outputs[index])
+                output.write(f"{outputs[index]}.{form}", text)
+        elif shows_times:
+            _show_segments(result, names[index] if named else "")
+        elif named:
+            output.put(f"{names[index]}\t{result.text}\n")
         else:
-            formats = FORMATS if args.format == "all" else (args.format,)
-            _write(result, formats, shape, args.output / outputs[index])
+            output.put(_formed(result, output.format, shape, outputs[index]))
+    output.finish()
     for problem in problems:
         print(f"ds2: {problem}", file=sys.stderr)
     return 2 if problems else 0
@@ -131,10 +126,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -> int:
     """Show recordings one after the other as if they were said now."""
-    if args.output or args.server or args.raw or args.format != "txt":
+    if args.output or args.server or args.raw or args.format not in (None, "txt"):
         raise InputError("--stream: shows text on the terminal: leave out -o, -f, --raw, --server")
     voice = detector(args)
-    recognizer = load_recognizer(args)
+    recognizer = _load(args)
     for name in names:
         try:
             play(recognizer, sys.stdin.buffer if name == "-" else Path(name), args.pace, voice)
@@ -145,34 +140,33 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
     return 2 if problems else 0
 
 
-def _results(
-    names: Sequence[str], args: argparse.Namespace
-) -> "Iterator[tuple[int, Transcript | InputError]]":
+def _load(args: argparse.Namespace, **options: int) -> "Recognizer":
+    """The recogniser of -m or of the language. Raises InputError."""
+    if args.language and args.model in (None, DEFAULT_MODEL):
+        args.model = args.language
+    args.model = args.model or default_model()
+    recognizer = load_recognizer(args, **options)
+    check_language(args, recognizer.bundle.language)
+    return recognizer
+
+
+def _transcribe_all(
+    names: Sequence[str], args: argparse.Namespace, output: Output, *, shows_times: bool
+) -> "Iterator[Result]":
     """Results to be written one after another, from the model that is loaded here or a server's."""
     if args.server:
-        return transcribed_remotely(names, args)
-    if args.model is None:
-        raise InputError("-m: is missing: name a bundle's directory, en or zh; or a --server")
-    recognizer = load_recognizer(
+        return transcribe_remotely(names, args, language=args.language)
+    recognizer = _load(
         args,
         num_threads=max(1, args.jobs // len(names)),
         num_alternatives=args.alternatives - 1,
     )
-    return _transcribed(recognizer, names, args)
+    if shows_times and len(names) == 1 and not args.raw:
+        return _shown_at_once(recognizer, names[0])
+    return _transcribe(recognizer, names, args, in_order=not output.is_directory)
 
 
-def _check_printable(form: str, num_recordings: int) -> None:
-    """Raise InputError for what makes no sense one after another on standard output."""
-    if form == "all":
-        raise InputError("-f all: writes several files: say where with -o DIR")
-    if num_recordings > 1 and form not in ("txt", "ctm"):
-        raise InputError(
-            f"-f {form}: writes a file for each of the {num_recordings} recordings: say where "
-            "with -o DIR"
-        )
-
-
-def _found(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def _find_recordings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The recordings that the arguments name, and what is wrong with others."""
     from ds2.audio import find_audio
 
@@ -192,35 +186,37 @@ def _found(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def _output_names(names: Sequence[str]) -> list[str]:
     """A file name, without extension, for each; a.wav and a.mp3 keep theirs, so as not to meet.
 
-    The same name from several directories gets a number. Names that differ only in capitals are
-    the same to some file systems.
+    The same name from several directories gets a number.
     """
     stems = ["standard-input" if name == "-" else Path(name).stem for name in names]
     counts = Counter(stem.lower() for stem in stems)
-    taken: set[str] = set()  # in lower case
-    chosen = []
-    for name, stem in zip(names, stems, strict=True):
-        wanted = Path(name).name.replace(".", "_") if counts[stem.lower()] > 1 else stem
-        numbered = (f"{wanted}-{number}" for number in itertools.count(2))
-        free = next(n for n in itertools.chain([wanted], numbered) if n.lower() not in taken)
-        taken.add(free.lower())
-        chosen.append(free)
-    return chosen
+    wanted = (
+        Path(name).name.replace(".", "_") if counts[stem.lower()] > 1 else stem
+        for name, stem in zip(names, stems, strict=True)
+    )
+    return list(distinct_names(wanted))
 
 
-def _transcribed(
-    recognizer: "Recognizer", names: Sequence[str], args: argparse.Namespace
-) -> "Iterator[tuple[int, Transcript | InputError]]":
-    """Results in the order of the recordings, under a progress bar on a terminal."""
+def _tell_renamed(names: Sequence[str], outputs: Sequence[str]) -> None:
+    """Say which is which where recordings of one name are written under others."""
+    for name, output in zip(names, outputs, strict=True):
+        if name != "-" and output != Path(name).stem:
+            note(f"{name} is written as {output}: another recording has its name")
+
+
+def _transcribe(
+    recognizer: "Recognizer", names: Sequence[str], args: argparse.Namespace, *, in_order: bool
+) -> "Iterator[Result]":
+    """Results, under a progress bar on a terminal. in_order: of the recordings."""
     if names == ["-"]:
-        yield 0, _from_standard_input(recognizer, args)
+        yield 0, _transcribe_standard_input(recognizer, args)
         return
     recordings = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
     results = recognizer.transcribe_many(
         recordings, batch_size=args.batch_size, jobs=min(args.jobs, len(names))
     )
     shown = tracked(results, "transcribing", len(names))
-    if args.output is not None:  # files may be written in any order
+    if not in_order:  # files may be written in any order
         yield from shown
         return
     waiting: dict[int, Transcript | InputError] = {}
@@ -232,7 +228,7 @@ def _transcribed(
             next_index += 1
 
 
-def _from_standard_input(
+def _transcribe_standard_input(
     recognizer: "Recognizer", args: argparse.Namespace
 ) -> "Transcript | InputError":
     from ds2.audio import pcm_blocks
@@ -253,23 +249,28 @@ def _from_standard_input(
         return error
 
 
-def _print(
-    transcript: "Transcript", form: str, shape: "LineShape", output_name: str, name: str
-) -> None:
-    """To standard output; several texts each on a line after its recording's name."""
-    text = f"{name}\t{transcript.text}\n" if name else _formed(transcript, form, shape, output_name)
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _shown_at_once(recognizer: "Recognizer", name: str) -> "Iterator[Result]":
+    """Show the segments of a recording as they come; there is nothing left to write then."""
+    start_s = time.perf_counter()
+    try:
+        transcript = recognizer.transcribe(
+            sys.stdin.buffer if name == "-" else Path(name),
+            on_segment=lambda segment: print(timed_line(segment), flush=True),
+        )
+    except InputError as error:
+        yield 0, error
+        return
+    elapsed_s = time.perf_counter() - start_s
+    detail(f"{name}: {transcript.duration_s:.1f} s of audio in {elapsed_s:.1f} s")
 
 
-def _write(
-    transcript: "Transcript", formats: Sequence[str], shape: "LineShape", path: Path
-) -> None:
-    from ds2.files import atomic_write
-
-    for form in formats:
-        with atomic_write(path.with_name(f"{path.name}.{form}")) as file:
-            file.write(_formed(transcript, form, shape, path.name))
+def _show_segments(transcript: "Transcript", name: str) -> None:
+    """The segments with their times, below the recording's name."""
+    if name:
+        print(name)
+    for segment in transcript.segments():
+        print(timed_line(segment))
+    print(end="", flush=True)
 
 
 def _formed(transcript: "Transcript", form: str, shape: "LineShape", name: str) -> str:
@@ -278,12 +279,6 @@ def _formed(transcript: "Transcript", form: str, shape: "LineShape", name: str) 
     if form == "ctm":
         return to_ctm(transcript, name)
     return WRITERS[form](transcript, shape)
-
-
-def _is_true(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"must be True or False, not {text}")
-    return text.lower() == "true"
 
 
 def _pace(text: str) -> float:

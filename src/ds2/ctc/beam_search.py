@@ -4,13 +4,14 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ds2.ctc.confidence import calibrated
 from ds2.ctc.hypothesis import Hypothesis, Scores, Token
-from ds2.ctc.phrases import HotPhrase, spelt_phrases
+from ds2.ctc.phrases import Phrase, hot_phrases, spelt_phrases
 from ds2.ctc.search.frames import take_frames
 from ds2.ctc.search.prefixes import ROOT, Limits, new_memory, with_room
 from ds2.ctc.search.reading import CUT, OPEN, SPAN, WHOLE, agree, judge, read_back
@@ -33,7 +34,7 @@ class BeamSearch:
         alphabet: Alphabet,
         settings: BeamSettings | None = None,
         lm: NgramModel | None = None,
-        phrases: Sequence[HotPhrase] = (),
+        phrases: Sequence[Phrase] = (),
         *,
         known: Vocabulary | None = None,
     ) -> None:
@@ -45,11 +46,11 @@ class BeamSearch:
         self.alphabet = alphabet
         self.settings = settings or BeamSettings()
         self.lm = lm
-        self.phrases = tuple(phrases)
+        self.phrases = hot_phrases(phrases)
         if lm is not None:
             lm.require(alphabet.word_unit, alphabet.language)
         self._known = known or known_words(alphabet, lm)
-        weights = spelt_phrases(phrases, alphabet)
+        weights = spelt_phrases(self.phrases, alphabet)
         self._scoring = scoring_of(alphabet, self.settings, lm, weights, self._known)
         self._limits = Limits(
             self.settings.beam_width,
@@ -59,12 +60,12 @@ class BeamSearch:
             keeps_all=False,
         )
 
-    def with_phrases(self, phrases: Sequence[HotPhrase]) -> "BeamSearch":
+    def with_phrases(self, phrases: Sequence[Phrase]) -> "BeamSearch":
         """The same with more phrases, say for one stream; sooner made than from the beginning.
 
         Raises InputError if a phrase cannot be spelt.
         """
-        together = (*self.phrases, *phrases)
+        together = (*self.phrases, *hot_phrases(phrases))
         return BeamSearch(self.alphabet, self.settings, self.lm, together, known=self._known)
 
     def decoder(self, *, num_hypotheses: int = 1) -> "PrefixBeamSearch":
@@ -73,7 +74,7 @@ class BeamSearch:
         num_hypotheses: how many it will be asked for. For one, those are dropped that can never
         become the best, which is faster and leaves fewer to be asked for.
         """
-        limits = self._limits._replace(keeps_all=num_hypotheses > 1)
+        limits = replace(self._limits, keeps_all=num_hypotheses > 1)
         return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, limits)
 
     def decode_batch(
@@ -141,7 +142,7 @@ class PrefixBeamSearch:
         them as if the audio ended here; else the last word may yet go on. If the vocabulary is
         closed, and no hypothesis ends with a whole word, the last word is left out.
         """
-        num_entries = int(self._memory.sizes[2])
+        num_entries = int(self._memory.counts["num_entries"])
         parts, hashes = np.empty((num_entries, 4)), np.empty(num_entries, np.int64)
         ending = WHOLE if is_final else OPEN
         judge(self._scoring, self._memory, ending, parts, hashes)
@@ -166,7 +167,7 @@ class PrefixBeamSearch:
     def _tokens(self, slot: int, last_judged: int, *, is_cut: bool) -> tuple[Token, ...]:
         """What an entry of the beam says, and when."""
         memory = self._memory
-        index = int(memory.beam[memory.sizes[3] & 1][slot]["prefix"])
+        index = int(memory.beam[memory.counts["num_frames"] & 1][slot]["prefix"])
         spans = np.empty(self._depth(index), SPAN)
         read_back(memory, slot, last_judged, spans)
         slope, offset = self._settings.confidence_slope, self._settings.confidence_offset

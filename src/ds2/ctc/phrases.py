@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,38 @@ class HotPhrase:
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight):
             raise ValueError(f"weight: must be a finite number, not {self.weight}")
+
+
+Phrase: TypeAlias = HotPhrase | str | tuple[str, float]
+"""As callers write it: with its weight or, to have the usual one, without."""
+
+
+def hot_phrase(phrase: Phrase) -> HotPhrase:
+    """The phrase that a caller means. Raises InputError."""
+    if isinstance(phrase, HotPhrase):
+        return phrase
+    if isinstance(phrase, str):
+        return HotPhrase(phrase)
+    try:
+        text, weight = phrase
+        return HotPhrase(_text(text), float(weight))
+    except (TypeError, ValueError):
+        raise InputError(
+            f'hot phrase {phrase!r}: write "New York", or ("New York", 5.0) with a weight'
+        ) from None
+
+
+def _text(given: object) -> str:
+    if not isinstance(given, str):
+        raise TypeError
+    return given
+
+
+def hot_phrases(phrases: Sequence[Phrase]) -> tuple[HotPhrase, ...]:
+    """The phrases that a caller means. Raises InputError."""
+    if isinstance(phrases, str):  # whose letters would be phrases
+        raise InputError(f'hot phrases: are a list: write ["{phrases}"]')
+    return tuple(map(hot_phrase, phrases))
 
 
 def spelt_phrases(phrases: Sequence[HotPhrase], alphabet: Alphabet) -> dict[str, float]:

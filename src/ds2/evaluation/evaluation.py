@@ -4,7 +4,7 @@ import itertools
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 from ds2.evaluation.metrics import (
     Alignment,
@@ -12,11 +12,10 @@ from ds2.evaluation.metrics import (
     align,
     bootstrap_interval,
     character_errors,
-    characters,
     most_confused,
+    units,
 )
 from ds2.manifest import Utterance
-from ds2.text.language import is_spaced
 
 LENGTHS_S = (2.0, 4.0, 6.0, 10.0, 15.0)
 """Where utterances are parted into groups by their duration."""
@@ -57,15 +56,12 @@ def score(
     utterance: Utterance, duration_s: float, reference: str, hypothesis: str, language: str
 ) -> Scored:
     """Compare one hypothesis with its reference, both in the alphabet's style."""
-    split: Callable[[str], Sequence[str]] = str.split
-    if not is_spaced(language):
-        split = partial(characters, language=language)
     return Scored(
         utterance,
         duration_s,
         reference,
         hypothesis,
-        align(split(reference), split(hypothesis)),
+        align(units(reference, language), units(hypothesis, language)),
         character_errors(reference, hypothesis, language),
     )
 

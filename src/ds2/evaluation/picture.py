@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ
-from ds2.errors import InputError
+from ds2.evaluation.figure import choose_fonts, drawable, import_figure
 from ds2.text.alphabet import Alphabet
 from ds2.transcripts.transcript import Transcript
 
@@ -18,19 +18,6 @@ if TYPE_CHECKING:
 MAX_ROWS = 60
 """Labels drawn at most; the most probable ones win."""
 
-PREFERRED_FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "Droid Sans Fallback",
-)
-"""matplotlib's own, which has letters of Europe and the Near East, and well-known Chinese ones."""
-
 
 def draw_recognition(
     waveform: NDArray[np.float32],
@@ -40,7 +27,7 @@ def draw_recognition(
     alphabet: Alphabet,
     title: str,
 ) -> "tuple[Figure, set[str]]":
-    """Draw one recognised recording; `figure.savefig(path)` writes it.
+    """Draw one recognised recording; `write_figure` writes it.
 
     The second result is the characters that no installed font has: their code points are drawn.
 
@@ -66,38 +53,6 @@ def draw_recognition(
     axes[2].set_xlabel("time (s)")
     axes[2].set_xlim(0, duration_s)
     return figure, missing
-
-
-def import_figure() -> "type[Figure]":
-    """matplotlib's figure. Raises InputError if it is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise InputError("drawing needs matplotlib: pip install 'ds2[show]'") from None
-    return Figure
-
-
-def choose_fonts(text: str) -> set[str]:
-    """Draw with fonts that have the characters of the text; returns those that none has."""
-    from matplotlib import font_manager, rcParams
-
-    missing = {character for character in text if character.isprintable()}
-    families = []
-    order = {name: rank for rank, name in enumerate(PREFERRED_FONTS)}
-    fonts = font_manager.fontManager.ttflist
-    for font in sorted(fonts, key=lambda font: (order.get(font.name, len(order)), font.name)):
-        if not missing:
-            break
-        try:
-            codes = font_manager.get_font(font.fname).get_charmap()
-        except (OSError, RuntimeError):  # a damaged font, or one that was removed
-            continue
-        found = {character for character in missing if ord(character) in codes}
-        if found:
-            families.append(font.name)
-            missing -= found
-    rcParams["font.family"] = list(dict.fromkeys([PREFERRED_FONTS[0], *families]))
-    return missing
 
 
 def _draw_waveform(
@@ -169,10 +124,3 @@ def _rows_to_draw(log_probs: NDArray[np.float32]) -> list[int]:
     rows = [int(row) for row in np.argsort(-peaks)[: MAX_ROWS + 1] if row and peaks[row] > 0.05]
     first_peak = np.argmax(probabilities > 0.5 * peaks, axis=0)
     return [0, *sorted(rows, key=lambda row: int(first_peak[row]))]
-
-
-def drawable(symbol: str, missing: set[str], space: str = "\N{OPEN BOX}") -> str:
-    """The symbol, with code points for characters that no font has; a space alone as a box."""
-    if symbol == " ":
-        return space
-    return "".join(c if c not in missing else f"U+{ord(c):04X} " for c in symbol).rstrip()

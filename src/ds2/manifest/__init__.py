@@ -1,6 +1,6 @@
 """Manifests: lists of utterances, read and written."""
 
-from ds2.manifest.reading import fields_of, read_manifest, write_manifest
+from ds2.manifest.reading import fields_of, is_recording, read_manifest, write_manifest
 from ds2.manifest.utterance import Utterance
 
-__all__ = ["Utterance", "fields_of", "read_manifest", "write_manifest"]
+__all__ = ["Utterance", "fields_of", "is_recording", "read_manifest", "write_manifest"]

@@ -1,6 +1,7 @@
 """Manifests: lists of utterances. JSON lines in and out; the forms of other toolkits in."""
 
 import json
+import mimetypes
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -58,6 +59,12 @@ def read_manifest(path: str | Path, *, on_error: OnError | None = None) -> list[
     return utterances
 
 
+def is_recording(path: Path) -> bool:
+    """Whether the path is a file with the name of a recording, so that it is no manifest."""
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    return kind.startswith(("audio/", "video/")) and path.is_file()
+
+
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write JSON lines that `read_manifest` reads back as the same utterances.
 
@@ -77,6 +84,11 @@ def _scan(path: Path) -> Iterator[Utterance | InputError]:
     if path.is_dir():
         yield from _scan_directory(path)
         return
+    if is_recording(path):
+        raise InputError(
+            f"{path}: is a recording, where a manifest is wanted: a line of JSON for each "
+            "recording, with audio_filepath and text"
+        )
     lines = numbered_lines(path)
     first = next(lines, None)
     if first is None:

@@ -1,15 +1,14 @@
-"""Running an exported model: the only file that knows onnxruntime."""
+"""Running an exported model."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from ds2.errors import InputError
 from ds2.model.bundle import ADVICE, Bundle
+from ds2.model.inference import open_session
 
 State = dict[str, NDArray[Any]]
 """What a step leaves for the next: name -> (B, ...) array; rows belong to streams."""
@@ -34,16 +33,8 @@ class AcousticModel:
         Raises InputError if the graph cannot be loaded, or is not what the facts say.
         """
         self.bundle = bundle
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads or os.cpu_count() or 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what goes wrong is raised; printing it, too, is noise
-        # Threads that spin while they wait would take the core from reading and decoding.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.model_path, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(bundle.model_path, num_threads)
         except Exception as error:  # onnxruntime's own exceptions share no base class
             reason = " ".join(str(error).split())
             raise InputError(f"{bundle.model_path}: cannot be loaded: {reason}") from None

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ds2.ctc.settings import BeamSettings
-from ds2.errors import InputError
+from ds2.errors import InputError, did_you_mean
 from ds2.files import atomic_write, sync_directory
 from ds2.model.features import FeatureConfig
+from ds2.model.places import FACTS, model_places, named_models
 from ds2.ngram.binary import HEADER_BYTES
 from ds2.settings import settings_from, settings_to_dict
 from ds2.text.alphabet import Alphabet
 
 FORMAT_VERSION = 1
-FACTS = "bundle.json"
 MODEL = "model.onnx"
 LM = "lm.bin"
 ADVICE = "export it again with `ds2 export`, or copy the whole directory again"
@@ -149,7 +149,7 @@ def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
             file.write(model)
         write_facts(temporary, _facts(bundle, model))
         temporary.chmod(0o755)
-        _put_in_place(temporary, target)
+        put_in_place(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -203,7 +203,8 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _put_in_place(temporary: Path, target: Path) -> None:
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Give a directory beside `target` its name; a bundle that is there goes."""
     if not target.exists():
         temporary.rename(target)
     else:  # directories cannot be exchanged everywhere: two renames, nothing lost between them
@@ -337,17 +338,22 @@ def verify_lm(bundle: Bundle) -> None:
 def find_bundle(name: str | Path) -> Path:
     """The bundle's directory that a user means.
 
-    A path that exists is itself. A bare name such as "en" is looked for in $DS2_MODELS, in
-    ./models and beside the source tree. Raises InputError.
+    A path of a bundle is itself. A bare name such as "en" is looked for in $DS2_MODELS, in
+    ./models, among the models that the user has got, and among those that come with ds2.
+    Raises InputError.
     """
     path = Path(name)
-    if path.exists() or len(path.parts) != 1:
+    if (path / FACTS).is_file() or len(path.parts) != 1:
         return path
-    places = [Path("models"), Path(__file__).parents[3] / "models"]
-    if os.environ.get("DS2_MODELS"):
-        places.insert(0, Path(os.environ["DS2_MODELS"]))
+    places = model_places()
     for place in places:
         if (place / name / FACTS).is_file():
             return place / name
+    if path.exists():  # what it lacks, loading it will tell
+        return path
     looked = ", ".join(str(place) for place in places)
-    raise InputError(f"{name}: no such directory, and no bundle of that name in {looked}")
+    hint = did_you_mean(str(name), (known for known, _ in named_models()))
+    raise InputError(
+        f"{name}: no such directory, and no bundle of that name in {looked}"
+        f"{hint or ': `ds2 models` lists what there is'}"
+    )

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,18 @@ from typing import IO
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
 from ds2.files import atomic_write
-from ds2.model.bundle import LM, Bundle, LmFacts, load_bundle, read_facts, with_lm, write_facts
+from ds2.model.bundle import (
+    LM,
+    Bundle,
+    LmFacts,
+    check_place,
+    load_bundle,
+    put_in_place,
+    read_facts,
+    with_lm,
+    write_facts,
+)
+from ds2.model.places import is_shipped
 from ds2.ngram.binary import HEADER_BYTES, is_model
 from ds2.ngram.columns import Workspace
 from ds2.ngram.model import NgramModel
@@ -20,13 +32,14 @@ from ds2.ngram.writing import save_model
 BLOCK_BYTES = 1 << 20
 
 
-def add_lm(path: Path, source: Path, decoding: BeamSettings) -> Bundle:
-    """Make the model in `source` the language model of the bundle at `path`.
+def add_lm(path: Path, source: Path, decoding: BeamSettings, target: Path | None = None) -> Bundle:
+    """Make the model in `source` the language model of the bundle at `path`, or of a copy.
 
     bundle.json never names a file that is not there or is another one, wherever this is cut
     short: a bundle is with its old language model, with none, or with the new one.
 
     source: as `ds2 lm` writes them, or an ARPA file, which is converted.
+    target: where a copy of the bundle is written, which has it then; None changes the bundle.
 
     Raises InputError, with the bundle as it was, for a model that does not fit or is damaged, and
     where the bundle cannot be written.
@@ -35,49 +48,80 @@ def add_lm(path: Path, source: Path, decoding: BeamSettings) -> Bundle:
     model = NgramModel.load(source)
     model.require(bundle.alphabet.word_unit, bundle.alphabet.language)
     model.verify()
-    check_writable(path)
-    with _as_binary(source, model) as binary, _told(path):
-        with atomic_write(path / LM, "wb") as file:
-            lm = _copied(binary, file)
+    with _as_binary(source, model) as binary, _changing(path, target) as directory:
+        with atomic_write(directory / LM, "wb") as file:
+            lm = _copy(binary, file)
             file.flush()
             os.fsync(file.fileno())  # a full disk shows here, while the old one is still named
             if bundle.lm:
-                _name(path, None, None)
-        _name(path, lm, decoding)
-    return load_bundle(path)
+                _write_names(directory, None, None)
+        _write_names(directory, lm, decoding)
+    return load_bundle(target or path)
 
 
-def change_decoding(path: Path, decoding: BeamSettings) -> Bundle:
-    """Give the language model of a bundle other settings. Raises InputError if it has none."""
+def change_decoding(path: Path, decoding: BeamSettings, target: Path | None = None) -> Bundle:
+    """Give the language model of a bundle, or of a copy of it, other settings.
+
+    Raises InputError if it has none.
+    """
     bundle = load_bundle(path)
     if bundle.lm is None:
         raise InputError(f"{path}: holds no language model: add one with `ds2 bundle add-lm`")
-    check_writable(path)
-    with _told(path):
-        _name(path, bundle.lm, decoding)
-    return load_bundle(path)
+    with _changing(path, target) as directory:
+        _write_names(directory, bundle.lm, decoding)
+    return load_bundle(target or path)
 
 
-def remove_lm(path: Path) -> Bundle:
-    """Take the language model out of a bundle. Raises InputError if it has none."""
+def remove_lm(path: Path, target: Path | None = None) -> Bundle:
+    """Take the language model out of a bundle, or out of a copy of it.
+
+    Raises InputError if it has none.
+    """
     bundle = load_bundle(path, verify_lm_header=False)
     if bundle.lm is None and not (path / LM).exists():
         raise InputError(f"{path}: holds no language model")
-    check_writable(path)
-    with _told(path):
-        _name(path, None, None)
-        (path / LM).unlink(missing_ok=True)
-    return load_bundle(path)
+    with _changing(path, target) as directory:
+        _write_names(directory, None, None)
+        (directory / LM).unlink(missing_ok=True)
+    return load_bundle(target or path)
 
 
-def check_writable(path: Path) -> None:
-    """Raise InputError if files in the bundle's directory may not be changed."""
-    if not os.access(path, os.W_OK):
-        raise InputError(f"{path}: may not be written to: change a copy of the bundle")
+def check_writable(path: Path, target: Path | None = None) -> None:
+    """Raise InputError if the bundle may not be changed, or its changed copy not be written.
+
+    A bundle that came with ds2 is never changed.
+    """
+    if target is not None:
+        check_place(target)
+    elif is_shipped(path):
+        raise InputError(f"{path}: comes with ds2 and stays as it is: name a changed copy with -o")
+    elif not os.access(path, os.W_OK):
+        raise InputError(f"{path}: may not be written to: name a changed copy with -o")
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _changing(path: Path, target: Path | None) -> Iterator[Path]:
+    """The directory to change: the bundle's, or a copy's, which becomes `target` at the end."""
+    check_writable(path, target)
+    if target is None:
+        with _naming(path):
+            yield path
+        return
+    with _naming(target):
+        place = target.resolve()  # a link stays one
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        try:
+            shutil.copytree(path, temporary, dirs_exist_ok=True)
+            temporary.chmod(0o755)
+            yield temporary
+            put_in_place(temporary, place)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     """What the system has against writing, as InputError."""
     try:
         yield
@@ -98,7 +142,7 @@ def _as_binary(source: Path, model: NgramModel) -> Iterator[Path]:
         yield path
 
 
-def _copied(source: Path, target: IO[bytes]) -> LmFacts:
+def _copy(source: Path, target: IO[bytes]) -> LmFacts:
     """Copy a model's file; returns how to know it again."""
     whole, header = hashlib.sha256(), hashlib.sha256()
     num_bytes = 0
@@ -112,6 +156,6 @@ def _copied(source: Path, target: IO[bytes]) -> LmFacts:
     return LmFacts(num_bytes, header.hexdigest(), whole.hexdigest())
 
 
-def _name(path: Path, lm: LmFacts | None, decoding: BeamSettings | None) -> None:
+def _write_names(path: Path, lm: LmFacts | None, decoding: BeamSettings | None) -> None:
     """Say in bundle.json which language model the bundle has."""
     write_facts(path, with_lm(read_facts(path), lm, decoding))

@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ds2.errors import InputError
+from ds2.files import missing_file
 from ds2.ngram.columns import Workspace
 from ds2.ngram.corpus import Unit
 from ds2.ngram.levels import NgramLevel
@@ -150,7 +151,7 @@ def is_model(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise missing_file(path) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
 
@@ -161,10 +162,10 @@ def map_model(path: Path) -> MappedModel:
     Raises InputError for a file that is of another kind, of a later version, or cut short.
     """
     with path.open("rb") as file:
-        return opened_model(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
+        return open_model(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
 
 
-def opened_model(data: bytes | mmap.mmap, where: str) -> MappedModel:
+def open_model(data: bytes | mmap.mmap, where: str) -> MappedModel:
     """The model in these bytes; see `map_model`."""
     if len(data) < HEADER_BYTES:
         raise InputError(f"{where}: is cut short: copy or build it again")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,21 +61,22 @@ def build_model(
 
     Raises InputError for text that cannot be read, or is too little to estimate a model from.
     """
-    report = report or _silent
+    report = report or _stay_silent
     normaliser = None if language is None else _Normaliser(language)
     judged = None if language is None else partial(normalise, language=language)
     away = HeldOut(read_lines(held_out, judged)) if held_out else None
+    numbering = new_numbering(unit)
+    sentences = read_sentences(
+        sources,
+        numbering,
+        normaliser=normaliser,
+        held_out=away,
+        skip_blank=skip_blank,
+        report=report,
+    )
     with Workspace(memory) as workspace:
-        numbering = new_numbering(unit)
         counter = NgramCounter(config.order, workspace)
-        for tokens in read_sentences(
-            sources,
-            numbering,
-            normaliser=normaliser,
-            held_out=away,
-            skip_blank=skip_blank,
-            report=report,
-        ):
+        for tokens in sentences:
             counter.add(tokens)
         if counter.num_words == 0:
             raise InputError(f"{', '.join(map(str, sources))}: no words to build a model from")
@@ -92,13 +94,7 @@ def build_model(
             tuple(discounts),
         )
         report("writing", None)
-        origin = {
-            "sentences": built.num_sentences,
-            "words": built.num_words,
-            "prune": list(config.thresholds),
-            "discounts": [np.round(level, 6).tolist() for level in discounts],
-        }
-        facts = ModelFacts(unit, language, origin)
+        facts = ModelFacts(unit, language, _origin_of(built, config))
         save_model(output, levels, vocabulary, facts, workspace, exact=exact)
         if arpa is not None:
             write_arpa(arpa, levels, vocabulary, workspace)
@@ -117,5 +113,15 @@ class _Normaliser:
         return normalise(line, self._language)
 
 
-def _silent(_stage: str, _fraction: float | None) -> None:
+def _origin_of(built: Built, config: EstimateConfig) -> dict[str, Any]:
+    """What the model's file says of its making."""
+    return {
+        "sentences": built.num_sentences,
+        "words": built.num_words,
+        "prune": list(config.thresholds),
+        "discounts": [np.round(level, 6).tolist() for level in built.discounts],
+    }
+
+
+def _stay_silent(_stage: str, _fraction: float | None) -> None:
     pass

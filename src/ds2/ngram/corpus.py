@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ds2.errors import InputError
+from ds2.files import missing_file
 from ds2.manifest import read_manifest
 
 Unit = Literal["word", "character"]
@@ -207,7 +208,7 @@ def _open(source: str | Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
             else:
                 yield raw, raw
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise missing_file(path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
     except (io.UnsupportedOperation, OSError) as error:

@@ -111,7 +111,7 @@ class NgramCounter:
         first.append(np.arange(vocabulary_size), nothing, nothing, counts)
         if len(self._chunks) == 1:
             return [first, *self._chunks[0]]
-        return [first, *self._merged(vocabulary_size, report)]
+        return [first, *self._merge_all(vocabulary_size, report)]
 
     def _count_chunk(self) -> None:
         """Sort and count what is pending."""
@@ -122,7 +122,7 @@ class NgramCounter:
         self._unigrams = counts
         self._chunks.append(list(_levels(tokens, self._order, self._workspace)))
 
-    def _merged(self, vocabulary_size: int, report: Report) -> Iterator[CountedLevel]:
+    def _merge_all(self, vocabulary_size: int, report: Report) -> Iterator[CountedLevel]:
         """The levels from order 2 on, of all chunks together."""
         maps: list[Column] | None = None  # of each chunk: its index of an n-gram -> the index
         for k in range(2, self._order + 1):

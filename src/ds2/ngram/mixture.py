@@ -68,11 +68,6 @@ def fit_weights(log_probs: Floats) -> Floats:
     return weights
 
 
-def mixture_perplexity(log_probs: Floats, weights: Floats) -> float:
-    """Perplexity of the words under the mixture itself."""
-    return float(np.exp(-np.log(weights @ np.exp(log_probs)).mean()))
-
-
 def mixed(
     models: Sequence[NgramModel], weights: Floats
 ) -> tuple[list[NgramLevel], list[str], ModelFacts]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ds2.errors import InputError
 from ds2.ngram.arpa import read_arpa
-from ds2.ngram.binary import MappedModel, ModelFacts, is_model, map_model, opened_model
+from ds2.ngram.binary import MappedModel, ModelFacts, is_model, map_model, open_model
 from ds2.ngram.columns import Workspace
 from ds2.ngram.corpus import END, UNKNOWN, Unit
 from ds2.ngram.levels import NgramLevel
@@ -101,7 +101,7 @@ class NgramModel:
         """A model in memory, with exact probabilities. where: its name, for messages."""
         file = io.BytesIO()
         write_model(file, levels, vocabulary, facts, Workspace(), exact=True)
-        return cls(opened_model(file.getvalue(), where))
+        return cls(open_model(file.getvalue(), where))
 
     @property
     def name(self) -> str:
@@ -167,10 +167,10 @@ class NgramModel:
         """The id of a word, 0 (<unk>) if the model does not know it."""
         found = self._ids.get(word)
         if found is None:
-            found = self._ids[word] = self._looked_up(word.encode())
+            found = self._ids[word] = self._look_up(word.encode())
         return found
 
-    def _looked_up(self, word: bytes) -> int:
+    def _look_up(self, word: bytes) -> int:
         """From the table in the file, so that opening a model need not list its words."""
         sections = self._mapped.sections
         hashes, ends = sections["hashes"], sections["spelling_ends"]

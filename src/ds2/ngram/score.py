@@ -1,12 +1,13 @@
 """Scoring with a language model, compiled: what the beam search calls from its own loops."""
 
 import math
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ds2.compilation import compiled
+from ds2.compilation import compiled, inlined, structure
 from ds2.ngram.binary import MappedModel
 from ds2.ngram.corpus import BEGIN
 
@@ -18,18 +19,22 @@ EMPTY_STATE = 0
 """The state that remembers no words."""
 
 
-class NgramArrays(NamedTuple):
+@dataclass(frozen=True)
+@structure
+class NgramArrays:
     """The model as flat arrays; the types are the same for every model, so that code which takes
     them is compiled once. See ds2.ngram.binary for what they hold."""
 
-    contexts: npt.NDArray[np.uint32]  # (C + 1, 2)
+    contexts: Annotated[npt.NDArray[np.uint32], 2]  # (C + 1, 2)
     words: npt.NDArray[np.uint16]  # (N,)
     words_high: npt.NDArray[np.uint8]  # (N,) or (0,)
     probs: npt.NDArray[np.float32]  # (N,) or (0,)
     backoffs: npt.NDArray[np.float32]  # (C,) or (0,)
     prob_codes: npt.NDArray[np.uint16]  # (N,) or (0,)
     backoff_codes: npt.NDArray[np.uint16]  # (C,) or (0,)
-    scales: npt.NDArray[np.float64]  # (2, 3): special, first, step of prob and backoff codes
+    scales: Annotated[
+        npt.NDArray[np.float64], 2
+    ]  # (2, 3): special, first, step of prob and backoff codes
     first_nodes: npt.NDArray[np.int64]  # (order + 2,): of each level from the root on, and N
 
 
@@ -44,12 +49,12 @@ def arrays_of(model: MappedModel) -> NgramArrays:
     numbers = (np.array(scales), first_nodes.astype(np.int64))
     for array in numbers:
         array.flags.writeable = False
-    stored = (model.sections[name] for name in NgramArrays._fields[:7])
-    return NgramArrays._make([*stored, *numbers])
+    stored = (model.sections[field.name] for field in fields(NgramArrays)[:7])
+    return NgramArrays(*[*stored, *numbers])
 
 
-@compiled
-def _child(model: Any, state: Index, word: Index) -> Index:
+@inlined
+def _child(model: NgramArrays, state: Index, word: Index) -> Index:
     """The node of the word after the state, 0 if there is none."""
     if state == 0:
         return 1 + word
@@ -70,8 +75,8 @@ def _child(model: Any, state: Index, word: Index) -> Index:
     return 0
 
 
-@compiled
-def _log10_prob(model: Any, node: Index) -> Any:
+@inlined
+def _log10_prob(model: NgramArrays, node: Index) -> Any:
     if len(model.probs) > 0:
         return np.float64(model.probs[node])
     code = model.prob_codes[node]
@@ -80,8 +85,7 @@ def _log10_prob(model: Any, node: Index) -> Any:
     return model.scales[0, 1] + (np.float64(code) - 1.0) * model.scales[0, 2]
 
 
-@compiled
-def _log10_backoff(model: Any, state: Index) -> Any:
+def _log10_backoff(model: NgramArrays, state: Index) -> Any:
     if len(model.backoffs) > 0:
         return np.float64(model.backoffs[state])
     code = model.backoff_codes[state]
@@ -90,22 +94,33 @@ def _log10_backoff(model: Any, state: Index) -> Any:
     return model.scales[1, 1] + (np.float64(code) - 1.0) * model.scales[1, 2]
 
 
-@compiled
-def _settled(model: Any, node: Index) -> Index:
+_backoff = inlined(_log10_backoff)
+
+
+def _has_no_use(model: NgramArrays, node: Index, log10_backoff: Any) -> bool:
+    """Whether a context could change no score: nothing is known after it, and it costs nothing."""
+    return bool(model.contexts[node, 0] == model.contexts[node + 1, 0] and log10_backoff == 0)
+
+
+_is_useless = inlined(_has_no_use)
+
+
+@inlined
+def _settled(model: NgramArrays, node: Index) -> Index:
     """The state that a context leads to: itself, or less where it could change no score."""
-    if model.contexts[node, 0] == model.contexts[node + 1, 0] and _log10_backoff(model, node) == 0:
+    if _is_useless(model, node, _backoff(model, node)):
         return np.int64(model.contexts[node, 1])
     return node
 
 
-@compiled
-def advance(model: Any, state: Index, word: Index) -> tuple[float, Index, Index]:
+@inlined
+def advance(model: NgramArrays, state: Index, word: Index) -> tuple[float, Index, Index]:
     """As `score_word`, but log10, and with the node of the n-gram that gave the probability."""
     num_contexts = len(model.contexts) - 1
     log10_prob = 0.0
     node = _child(model, state, word)
     while node == 0:
-        log10_prob += _log10_backoff(model, state)
+        log10_prob += _backoff(model, state)
         state = np.int64(model.contexts[state, 1])
         node = _child(model, state, word)
     log10_prob += _log10_prob(model, node)
@@ -120,7 +135,7 @@ def advance(model: Any, state: Index, word: Index) -> tuple[float, Index, Index]
 
 
 @compiled
-def score_word(model: Any, state: Index, word: Index) -> tuple[float, Index]:
+def score_word(model: NgramArrays, state: Index, word: Index) -> tuple[float, Index]:
     """Natural log-probability of a word after a state, and the state after the word.
 
     model: NgramArrays. state: of an earlier call, or one to begin with. word: an id, 0 <= id < V.
@@ -129,17 +144,18 @@ def score_word(model: Any, state: Index, word: Index) -> tuple[float, Index]:
     return log10_prob * LOG_10, state
 
 
-@compiled
-def begin_state(model: Any) -> Index:
-    """The state at the start of a sentence."""
+def begin_state(model: NgramArrays) -> int:
+    """The state at the start of a sentence; not compiled, for it is asked for once."""
     if len(model.contexts) == 2:  # of order 1: only the root is a context
-        return 0
-    return _settled(model, 1 + BEGIN)
+        return EMPTY_STATE
+    node = 1 + BEGIN
+    is_useless = _has_no_use(model, node, _log10_backoff(model, node))
+    return int(model.contexts[node, 1]) if is_useless else node
 
 
 @compiled
 def score_words(
-    model: Any,
+    model: NgramArrays,
     state: Index,
     words: npt.NDArray[np.int32],
     log_probs: npt.NDArray[np.float64],

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ds2.audio import SAMPLE_RATE_HZ, Source, audio_blocks
+from ds2.audio import SAMPLE_RATE_HZ
 from ds2.ctc.alignment.forced import ForcedAligner
-from ds2.manifest import Utterance
 from ds2.model.acoustic import AcousticModel
 from ds2.model.bundle import Bundle, find_bundle, load_bundle
+from ds2.recognition.recordings import Recording, recording_blocks
 from ds2.recognition.segments import Outputs, words_of
 from ds2.recognition.streams import Stream, WholeStream
 from ds2.transcripts.transcript import Transcript, Word
@@ -81,15 +81,20 @@ class Aligner:
         """
         return cls(load_bundle(find_bundle(bundle)), num_threads)
 
-    def align(self, recording: Source | Utterance, text: str) -> AlignedText:
+    def align(
+        self, recording: Recording, text: str, *, sample_rate: int | None = None
+    ) -> AlignedText:
         """When the text was said in the recording, in bounded memory however long that is.
 
-        text: in the alphabet's style (`ds2.text.normalise`). Raises InputError if it cannot be
+        text: in the alphabet's style (`ds2.text.normalise`).
+        sample_rate: of samples in memory, in Hz; None is 16000.
+
+        Raises InputError if it cannot be
         spelt or is too long, or if the recording cannot be read.
         """
         alphabet, stride_s = self.bundle.alphabet, self.bundle.output_stride_s
         with ForcedAligner(alphabet.encode(text)) as aligner:
-            duration_s = self.listen(recording, aligner.feed)
+            duration_s = self.listen(recording, aligner.feed, sample_rate=sample_rate)
             hypothesis = aligner.best()[0]
         tokens = hypothesis.tokens
         words = words_of(tokens, alphabet, stride_s, duration_s)
@@ -105,7 +110,11 @@ class Aligner:
         )
 
     def listen(
-        self, recording: Source | Utterance, take: Callable[[NDArray[np.float32]], None]
+        self,
+        recording: Recording,
+        take: Callable[[NDArray[np.float32]], None],
+        *,
+        sample_rate: int | None = None,
     ) -> float:
         """Run the model over the recording, a piece at a time; returns its duration in seconds.
 
@@ -116,13 +125,8 @@ class Aligner:
             stream = Stream(self._model, Outputs(take), CHUNK_S)
         else:
             stream = WholeStream(self._model, Outputs(take))
-        if isinstance(recording, Utterance):
-            offset_s, duration_s = recording.offset_s, recording.duration_s
-            blocks = audio_blocks(recording.audio_path, offset_s=offset_s, duration_s=duration_s)
-        else:
-            blocks = audio_blocks(recording)
         num_samples = 0
-        for block in blocks:
+        for block in recording_blocks(recording, sample_rate):
             stream.feed(block)
             num_samples += len(block)
         stream.close()

@@ -5,23 +5,25 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ds2.audio import SAMPLE_RATE_HZ, Source, Waveform, audio_blocks
+from ds2.audio import SAMPLE_RATE_HZ
 from ds2.ctc.greedy import GreedyDecoder
 from ds2.ctc.hypothesis import Decoder
-from ds2.ctc.phrases import HotPhrase
+from ds2.ctc.phrases import Phrase
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
-from ds2.manifest import Utterance
 from ds2.model.acoustic import AcousticModel
 from ds2.model.bundle import Bundle, find_bundle, load_bundle
 from ds2.recognition.endpoint import EndpointRules
+from ds2.recognition.lanes import Lane, Message, SharedIterator, results_in
+from ds2.recognition.recordings import Recording, recording_blocks
 from ds2.recognition.segments import Outputs, Segments
 from ds2.recognition.streams import Stream, WholeStream, advance
+from ds2.recognition.telling import OnSegment, SegmentTeller
 from ds2.recognition.voice import VoiceDetector
 from ds2.text.alphabet import Alphabet
 from ds2.transcripts.transcript import Transcript
@@ -38,35 +40,29 @@ BATCH_CHUNK_S = 2.0
 STOP_S = 10.0
 """Workers that are told to stop and have not after this, say on a pipe that is silent, are left."""
 
-Recording = Source | Utterance | Waveform
-"""What can be transcribed: a path, bytes, an open file; part of a file; (N,) samples at 16 kHz."""
-
 
 class Recognizer:
     """A model ready to transcribe. May be used from several threads at once."""
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Bundle | str | Path,
         num_threads: int = 1,
         *,
         greedy: bool = False,
         lm: str | Path | bool = True,
         settings: BeamSettings | None = None,
-        phrases: Sequence[HotPhrase] = (),
+        phrases: Sequence[Phrase] = (),
         num_alternatives: int = 0,
     ) -> None:
         """A recogniser of one bundle. It decodes greedily if nothing below asks for more.
 
-        num_threads: processor cores for one step of the model; 0 takes all.
-        greedy: take the likeliest labels, though the bundle has a language model.
-        lm: a language model's file; True is the bundle's, if it has one; False is none.
-        settings: of the beam search; None is the bundle's.
-        phrases: what is to be heard more readily.
-        num_alternatives: other readings that transcripts are to hold.
+        bundle: loaded already, or what `load` takes; the options, too, are those of `load`.
 
         Raises InputError.
         """
+        if not isinstance(bundle, Bundle):
+            bundle = load_bundle(find_bundle(bundle))
         self.bundle = bundle
         self.num_alternatives = num_alternatives
         self._model = AcousticModel(bundle, num_threads)
@@ -77,12 +73,38 @@ class Recognizer:
             self._search = _beam_search(bundle.alphabet, self._settings, lm_path, phrases)
 
     @classmethod
-    def load(cls, bundle: str | Path, **options: Any) -> "Recognizer":
+    def load(
+        cls,
+        bundle: str | Path,
+        num_threads: int = 1,
+        *,
+        greedy: bool = False,
+        lm: str | Path | bool = True,
+        settings: BeamSettings | None = None,
+        phrases: Sequence[Phrase] = (),
+        num_alternatives: int = 0,
+    ) -> "Recognizer":
         """The recogniser of a bundle, by its directory or, for shipped ones, its name ("en").
 
-        options: as above. Raises InputError.
+        num_threads: processor cores for one step of the model; 0 takes all.
+        greedy: take the likeliest labels, though the bundle has a language model.
+        lm: a language model's file; True is the bundle's, if it has one; False is none.
+        settings: of the beam search; None is the bundle's.
+        phrases: what is to be heard more readily: "morning", or ("New York", 8.0) with a weight,
+            which is 5 if not given; `HotPhrase` tells what it means.
+        num_alternatives: other readings that transcripts are to hold.
+
+        Raises InputError.
         """
-        return cls(load_bundle(find_bundle(bundle)), **options)
+        return cls(
+            load_bundle(find_bundle(bundle)),
+            num_threads,
+            greedy=greedy,
+            lm=lm,
+            settings=settings,
+            phrases=phrases,
+            num_alternatives=num_alternatives,
+        )
 
     def stream(
         self,
@@ -90,8 +112,9 @@ class Recognizer:
         chunk_s: float = CHUNK_S,
         endpoints: EndpointRules | None = None,
         voice: VoiceDetector | None = None,
-        phrases: Sequence[HotPhrase] = (),
+        phrases: Sequence[Phrase] = (),
         num_alternatives: int | None = None,
+        sample_rate: int | None = None,
     ) -> "Stream | WholeStream":
         """A new stream of audio: `feed` it, and read the events that come back; `finish` it.
 
@@ -99,6 +122,7 @@ class Recognizer:
         endpoints: where segments end; None makes the stream one segment.
         voice: is asked for endpoints, too; None goes by what the model reads alone.
         phrases: what is to be heard more readily in this stream, besides the recogniser's own.
+        sample_rate: of what is fed, in Hz; None is 16000.
 
         Raises InputError if a phrase cannot be spelt, and for endpoints where the model needs
         whole utterances.
@@ -112,12 +136,14 @@ class Recognizer:
             voice=voice.stream(endpoints.voice_threshold) if voice and endpoints else None,
             num_alternatives=self._num_alternatives(num_alternatives),
         )
-        return self._stream(segments, chunk_s)
+        return self._stream(segments, chunk_s, sample_rate)
 
-    def _stream(self, segments: Segments | Outputs, chunk_s: float) -> "Stream | WholeStream":
+    def _stream(
+        self, segments: Segments | Outputs, chunk_s: float, sample_rate: int | None = None
+    ) -> "Stream | WholeStream":
         if self.bundle.model.streaming:
-            return Stream(self._model, segments, chunk_s)
-        return WholeStream(self._model, segments)
+            return Stream(self._model, segments, chunk_s, sample_rate)
+        return WholeStream(self._model, segments, sample_rate)
 
     def warm_up(self, chunk_s: float = CHUNK_S) -> None:
         """Make what is made at its first use, before anybody waits for it."""
@@ -138,7 +164,7 @@ class Recognizer:
         return self.num_alternatives if given is None else given
 
     def _decoders(
-        self, phrases: Sequence[HotPhrase] = (), num_alternatives: int | None = None
+        self, phrases: Sequence[Phrase] = (), num_alternatives: int | None = None
     ) -> Callable[[], Decoder]:
         """What makes a decoder for each segment of a stream."""
         count = self._num_alternatives(num_alternatives)
@@ -149,47 +175,76 @@ class Recognizer:
             search = search.with_phrases(phrases)
         return partial(search.decoder, num_hypotheses=1 + count) if search else GreedyDecoder
 
-    def transcribe(self, recording: Recording) -> Transcript:
+    def transcribe(
+        self,
+        recording: Recording,
+        *,
+        sample_rate: int | None = None,
+        on_segment: OnSegment | None = None,
+    ) -> Transcript:
         """The transcript of one recording, in bounded memory however long it is.
+
+        recording: a path, a file's bytes, an open file, an `Utterance`; or samples in memory, (N,)
+            or (N, channels): floats in [-1, 1], int16, int32 or uint8.
+        sample_rate: of samples in memory, in Hz; None is 16000. A file says its own.
+        on_segment: is called with each segment as soon as no more audio changes it.
 
         Raises InputError if it cannot be read.
         """
-        stream = self._stream(self._silent_segments(), BATCH_CHUNK_S)
-        for block in _blocks(recording):
+        segments = self._silent_segments()
+        stream = self._stream(segments, BATCH_CHUNK_S)
+        if on_segment is None:
+            for block in recording_blocks(recording, sample_rate):
+                stream.feed(block)
+            return stream.finish()
+        teller, num_samples = SegmentTeller(segments, on_segment), 0
+        for block in recording_blocks(recording, sample_rate, block_s=BATCH_CHUNK_S):
             stream.feed(block)
-        return stream.finish()
+            num_samples += len(block)
+            teller.look(num_samples / SAMPLE_RATE_HZ)
+        transcript = stream.finish()
+        teller.finish(transcript)
+        return transcript
 
-    def log_probs(self, waveform: Waveform) -> NDArray[np.float32]:
+    def log_probs(
+        self, waveform: ArrayLike, *, sample_rate: int | None = None
+    ) -> NDArray[np.float32]:
         """(T', V) natural logarithms of the labels' probabilities; all of them, so for short audio.
 
-        waveform: (N,) float32 at 16 kHz.
+        waveform: samples, as `transcribe` takes them. Raises InputError.
         """
         pieces = [np.empty((0, len(self.bundle.alphabet)), np.float32)]
-        stream = self._stream(Outputs(pieces.append), BATCH_CHUNK_S)
+        stream = self._stream(Outputs(pieces.append), BATCH_CHUNK_S, sample_rate)
         stream.feed(waveform)
         stream.close()
         return np.concatenate(pieces)
 
     def transcribe_many(
-        self, recordings: Sequence[Recording], *, batch_size: int = 8, jobs: int = 1
+        self,
+        recordings: Sequence[Recording],
+        *,
+        batch_size: int = 8,
+        jobs: int = 1,
+        sample_rate: int | None = None,
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         """Transcripts as they become ready, each with its recording's index.
 
         batch_size: recordings that go through a streaming model side by side (one of whole
-        utterances takes them one by one); jobs: such batches at once, a processor core each.
+        utterances takes them one by one); jobs: such batches at once, a processor core each;
+        sample_rate: of those that are samples in memory, in Hz.
         A recording that cannot be read gives its error; the others are done all the same.
         """
-        todo = _SharedIterator(enumerate(recordings))
+        todo = SharedIterator(enumerate(recordings))
         if jobs == 1:
-            yield from self._transcribe_share(todo, batch_size)
+            yield from self._transcribe_share(todo, batch_size, sample_rate)
             return
         batch_size = min(batch_size, -(-len(recordings) // jobs))  # leave every core a share
-        done: queue.Queue[_Message] = queue.Queue()
+        done: queue.Queue[Message] = queue.Queue()
         stopped = threading.Event()
 
         def work() -> None:
             try:
-                for result in self._transcribe_share(todo, batch_size, stopped.is_set):
+                for result in self._transcribe_share(todo, batch_size, sample_rate, stopped.is_set):
                     done.put(result)
                 done.put(None)
             except BaseException as error:  # told where the results are read
@@ -199,7 +254,7 @@ class Recognizer:
         for worker in workers:
             worker.start()
         try:
-            yield from _results(done, jobs)
+            yield from results_in(done, jobs)
         finally:  # on an error, too, and when the caller wants no more
             stopped.set()
             for worker in workers:  # one that is killed inside the model aborts the process
@@ -209,6 +264,7 @@ class Recognizer:
         self,
         todo: Iterable[tuple[int, Recording]],
         batch_size: int,
+        sample_rate: int | None,
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         if not self.bundle.model.streaming:
@@ -216,16 +272,17 @@ class Recognizer:
                 if is_stopped():
                     return
                 try:
-                    yield index, self.transcribe(recording)
+                    yield index, self.transcribe(recording, sample_rate=sample_rate)
                 except InputError as error:
                     yield index, error
             return
         waiting = iter(todo)
-        lanes: list[_Lane] = []
+        lanes: list[Lane] = []
         while not is_stopped():
             while len(lanes) < batch_size and (item := next(waiting, None)) is not None:
                 stream = Stream(self._model, self._silent_segments(), BATCH_CHUNK_S)
-                lanes.append(_Lane(item[0], item[1], stream))
+                blocks = recording_blocks(item[1], sample_rate)
+                lanes.append(Lane(item[0], blocks, stream))
             if not lanes:
                 return
             for lane in lanes:
@@ -243,76 +300,10 @@ def _beam_search(
     alphabet: Alphabet,
     settings: BeamSettings | None,
     lm: Path | None,
-    phrases: Sequence[HotPhrase],
+    phrases: Sequence[Phrase],
 ) -> "BeamSearch":
     """Who decodes greedily need not wait for numba."""
     from ds2.ctc.beam_search import BeamSearch
     from ds2.ngram.model import NgramModel
 
     return BeamSearch(alphabet, settings, NgramModel.load(lm) if lm else None, phrases)
-
-
-class _Lane:
-    """A recording on its way through a batch: read as far as the next step needs."""
-
-    def __init__(self, index: int, recording: Recording, stream: Stream) -> None:
-        self.index = index
-        self.stream = stream
-        self.error: InputError | None = None
-        self._blocks = _blocks(recording)
-
-    def read(self) -> None:
-        """Read until the stream has a chunk, or the recording has ended or cannot be read."""
-        while self.error is None and not self.stream.is_ready:
-            try:
-                block = next(self._blocks, None)
-            except InputError as error:
-                self.error = error
-                return
-            if block is None:
-                self.stream.end()
-                return
-            self.stream.hear(block)
-
-
-class _SharedIterator:
-    """An iterator that several threads take from."""
-
-    def __init__(self, items: Iterable[tuple[int, Recording]]) -> None:
-        self._items = iter(items)
-        self._lock = threading.Lock()
-
-    def __iter__(self) -> "_SharedIterator":
-        return self
-
-    def __next__(self) -> tuple[int, Recording]:
-        with self._lock:
-            return next(self._items)
-
-
-_Message = tuple[int, Transcript | InputError] | BaseException | None
-"""From a worker: a result, the error that ended it, or None: it is done."""
-
-
-def _results(
-    done: "queue.Queue[_Message]", num_workers: int
-) -> Iterator[tuple[int, Transcript | InputError]]:
-    """What the workers put in the queue, until all are done. Raises what one of them raised."""
-    while num_workers:
-        message = done.get()
-        if isinstance(message, BaseException):
-            raise message
-        if message is None:
-            num_workers -= 1
-        else:
-            yield message
-
-
-def _blocks(recording: Recording) -> Iterator[Waveform]:
-    if isinstance(recording, np.ndarray):
-        return iter([recording])
-    if isinstance(recording, Utterance):
-        return audio_blocks(
-            recording.audio_path, offset_s=recording.offset_s, duration_s=recording.duration_s
-        )
-    return audio_blocks(recording)

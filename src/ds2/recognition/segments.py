@@ -11,8 +11,9 @@ from ds2.model.bundle import Bundle
 from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.voice import VoiceStream
 from ds2.text.alphabet import Alphabet
+from ds2.text.spacing import join_words, needs_space
 from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
-from ds2.transcripts.transcript import Alternative, Transcript, Word, joined
+from ds2.transcripts.transcript import Alternative, Transcript, Word
 
 LOOK_S = 0.2
 """How often a stream that tells what it hears looks at its hypotheses."""
@@ -148,7 +149,9 @@ class Segments:
         ]
         alternatives = (
             tuple(
-                Alternative(joined(words, bundle.language), hypothesis.scores)
+                Alternative(
+                    join_words((word.text for word in words), bundle.language), hypothesis.scores
+                )
                 for words, hypothesis in zip(readings, found, strict=True)
             )
             if self._num_alternatives
@@ -157,6 +160,26 @@ class Segments:
         end_s = self._time_s(self._num_frames) if duration_s == math.inf else duration_s
         length_s = max(0.0, end_s - self._time_s(self._first_frame))
         return Transcript(tuple(readings[0]), length_s, bundle.language, alternatives)
+
+    @property
+    def language(self) -> str:
+        """Of the words."""
+        return self._bundle.language
+
+    def stable_words(self) -> list[Word]:
+        """The words of the segment under way that no more audio changes."""
+        bundle = self._bundle
+        (hypothesis,) = self._decoder.best(is_final=False)
+        last = hypothesis.num_stable - 1  # the last token may yet grow longer
+        while last > 0 and _goes_on(bundle.alphabet.symbols[hypothesis.tokens[last].label - 1]):
+            last -= 1  # and the word it is in may
+        return words_of(
+            hypothesis.tokens[: max(0, last)],
+            bundle.alphabet,
+            bundle.output_stride_s,
+            math.inf,
+            first_frame=self._first_frame,
+        )
 
     def _tell(self, event: Event) -> None:
         if not self._is_silent:
@@ -187,6 +210,11 @@ class Outputs:
         raise NotImplementedError
 
 
+def _goes_on(symbol: str) -> bool:
+    """Whether a symbol is one of a word's letters, of which more may follow."""
+    return symbol != SPACE and symbol.isascii()
+
+
 def _spoken(tokens: Sequence[Token], alphabet: Alphabet) -> Sequence[Token]:
     """Tokens without spaces at their ends, which are no speech."""
     symbols = alphabet.symbols
@@ -199,19 +227,21 @@ def _spoken(tokens: Sequence[Token], alphabet: Alphabet) -> Sequence[Token]:
 
 
 def _pieces(tokens: Sequence[Token], alphabet: Alphabet) -> list[str]:
-    """What each token adds to the text as `Transcript.text` has it: a space comes with what
-    follows it, and in Mandarin only between Latin words."""
+    """What each token adds to the text as `Transcript.text` has it.
+
+    A space comes with what follows it.
+    """
     pieces: list[str] = []
     last = ""  # what stands before the space, if there is one
     has_space = False
     for token in tokens:
         symbol = alphabet.symbols[token.label - 1]
         if symbol == SPACE:
-            has_space = bool(last)
+            has_space = True
             pieces.append("")
             continue
-        parted = alphabet.word_unit == "word" or (last.isascii() and symbol.isascii())
-        pieces.append(SPACE * (has_space and parted) + symbol)
+        parted = has_space and needs_space(last, symbol, alphabet.language)
+        pieces.append(SPACE * parted + symbol)
         last, has_space = symbol, False
     return pieces
 
@@ -233,17 +263,16 @@ def words_of(
     tokens'. In Mandarin every character is a word, and so is each Latin word.
     """
     groups: list[list[Token]] = []
-    open_group = False  # whether the next token may go on with the last word
+    last = ""  # the symbol before, unless that is a space
     for token in tokens:
         symbol = alphabet.symbols[token.label - 1]
-        if symbol == " ":
-            open_group = False
+        if symbol == SPACE:
+            last = ""
             continue
-        goes_on = alphabet.word_unit == "word" or symbol.isascii()
-        if not (open_group and goes_on):
+        if not needs_space(last, symbol, alphabet.language):  # then they do not make one word
             groups.append([])
         groups[-1].append(token)
-        open_group = goes_on
+        last = symbol
     return [_word(group, alphabet, output_stride_s, duration_s, first_frame) for group in groups]
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ds2.audio import SAMPLE_RATE_HZ, Waveform
+from ds2.audio import SAMPLE_RATE_HZ, SampleIntake, Waveform
 from ds2.errors import InputError
 from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
 from ds2.model.features import FeatureStream, log_spectrogram
 from ds2.recognition.segments import Outputs, Segments
+from ds2.recognition.voice import listen
 from ds2.transcripts.events import Event
 from ds2.transcripts.transcript import Transcript
 
@@ -26,8 +27,17 @@ class Stream:
     log-probabilities are those of the whole, to rounding.
     """
 
-    def __init__(self, model: AcousticModel, segments: Segments | Outputs, chunk_s: float) -> None:
-        """chunk_s: audio gathered for one step of the model."""
+    def __init__(
+        self,
+        model: AcousticModel,
+        segments: Segments | Outputs,
+        chunk_s: float,
+        sample_rate: int | None = None,
+    ) -> None:
+        """chunk_s: audio gathered for one step of the model.
+        sample_rate: of what is fed, in Hz; None is 16000. Raises InputError.
+        """
+        self._intake = SampleIntake(sample_rate)
         facts, features = model.bundle.model, model.bundle.features
         self.model = model
         self.segments = segments
@@ -44,14 +54,22 @@ class Stream:
         self._next_output = -facts.delay
         self._num_told = 0  # outputs that the segments have, some ahead of the model by a flush
 
-    def feed(self, waveform: Waveform) -> list[Event]:
-        """Take (N,) more samples, and move the model as far as they reach; returns what is new."""
+    def feed(self, samples: ArrayLike) -> list[Event]:
+        """Take more samples, and move the model as far as they reach; returns what is new.
+
+        samples: (N,) or (N, channels) floats in [-1, 1], int16, int32 or uint8. Raises InputError
+            for others.
+        """
+        _refuse_after_end(self.length != UNKNOWN_LENGTH)
+        self._move(self._intake.feed(samples))
+        return self.take_events()
+
+    def _move(self, waveform: Waveform) -> None:
         step = self.chunk_frames * self.model.bundle.features.stride
         for start in range(0, len(waveform), step):  # an hour at once needs no more memory
             self.hear(waveform[start : start + step])
             while self.is_ready and not self.is_done:
                 advance([self])
-        return self.take_events()
 
     def flush(self) -> list[Event]:
         """End the segment under way with all of the audio so far, and go on; returns what is new.
@@ -83,6 +101,8 @@ class Stream:
 
     def close(self) -> None:
         """Take what comes as the end, and move the model to it."""
+        if self.length == UNKNOWN_LENGTH:
+            self._move(self._intake.finish())
         self.end()
         while not self.is_done:
             advance([self])
@@ -162,13 +182,24 @@ def advance(streams: Sequence[Stream]) -> None:
     if not streams:
         return
     num_frames = max(min(stream.chunk_frames, stream.num_frames_left) for stream in streams)
+    for stream, row in zip(streams, step_network(streams, num_frames), strict=True):
+        stream.take_outputs(row)
+
+
+def step_network(streams: Sequence[Stream], num_frames: int) -> NDArray[np.float32]:
+    """Move the network of each stream by so many frames; (B, T', V) log_probs for their decoders.
+
+    The rows of the states are copied: as views of the batch, an idle stream's would keep all of
+    it. That, and putting the batch together, takes less than a hundredth of the step's time.
+    """
+    listen([voice for stream in streams if (voice := stream.segments.voice)])
     frames = np.stack([stream.take_frames(num_frames) for stream in streams])
     lengths = np.array([stream.length for stream in streams], np.int64)
     state = gather_state([stream.state for stream in streams])
     log_probs, state = streams[0].model.step(frames, state, lengths)
-    for stream, row, own in zip(streams, log_probs, scatter_state(state), strict=True):
-        stream.state = own
-        stream.take_outputs(row)
+    for stream, own in zip(streams, scatter_state(state), strict=True):
+        stream.state = {name: value.copy() for name, value in own.items()}
+    return log_probs
 
 
 class WholeStream:
@@ -177,7 +208,14 @@ class WholeStream:
     Audio longer than a minute goes in overlapping windows, in bounded memory.
     """
 
-    def __init__(self, model: AcousticModel, segments: Segments | Outputs) -> None:
+    def __init__(
+        self,
+        model: AcousticModel,
+        segments: Segments | Outputs,
+        sample_rate: int | None = None,
+    ) -> None:
+        """sample_rate: of what is fed, in Hz; None is 16000. Raises InputError."""
+        self._intake = SampleIntake(sample_rate)
         self.model = model
         self.segments = segments
         stride = round(model.bundle.output_stride_s * SAMPLE_RATE_HZ)
@@ -190,9 +228,13 @@ class WholeStream:
         self._has_ended = False
         self._num_believed = 0  # outputs at the window's start that the one before has given
 
-    def feed(self, waveform: Waveform) -> list[Event]:
-        """Take (N,) more samples; nothing can be told before the end."""
+    def feed(self, samples: ArrayLike) -> list[Event]:
+        """Take more samples, of any kind that `Stream.feed` takes; nothing can be told yet."""
         _refuse_after_end(self._has_ended)
+        self._take(self._intake.feed(samples))
+        return []
+
+    def _take(self, waveform: Waveform) -> None:
         self._num_samples += len(waveform)
         for start in range(0, len(waveform), self._window):
             piece = waveform[start : start + self._window]
@@ -200,7 +242,6 @@ class WholeStream:
             self._num_pending += len(piece)
             while self._num_pending > self._window + self._overlap:
                 self._take_window()
-        return []
 
     def flush(self) -> list[Event]:
         """Raises InputError: where the utterance ends, the stream must end."""
@@ -233,6 +274,7 @@ class WholeStream:
     def close(self) -> None:
         """Take what comes as the end, and run the model."""
         if not self._has_ended:
+            self._take(self._intake.finish())
             self._has_ended = True
             rest = np.concatenate([np.empty(0, np.float32), *self._pending])
             self.segments.take(self._log_probs(rest)[self._num_believed :])

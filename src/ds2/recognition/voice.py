@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
 from ds2.errors import InputError
+from ds2.installation import install_command
+from ds2.model.inference import open_session
 
 PIECE = 512
 """Samples that the network judges at a time."""
@@ -31,9 +32,7 @@ class VoiceDetector:
 
     def __init__(self) -> None:
         """Raises InputError if the network's package is not installed."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(_weights()), options)
+        self._session = open_session(_weights(), num_threads=1)
         self._rate = np.array(SAMPLE_RATE_HZ, np.int64)
 
     def stream(self, threshold: float = THRESHOLD) -> "VoiceStream":
@@ -114,4 +113,4 @@ def _weights() -> Path:
         path = Path(place) / "data" / "silero_vad.onnx"
         if path.is_file():
             return path
-    raise InputError("the voice-activity detector is not installed: pip install 'ds2[vad]'")
+    raise InputError(f"the voice-activity detector is not installed: {install_command('vad')}")

@@ -11,8 +11,6 @@ class ServeSettings:
 
     host: str = "127.0.0.1"  # 0.0.0.0 for all interfaces
     port: int = 8000  # 0: any that is free
-    vosk_port: int | None = None  # a further port, which speaks vosk-server's protocol at /
-    sherpa_port: int | None = None  # one more, for sherpa-onnx's
     tls_cert: Path | None = None  # PEM files; both or neither
     tls_key: Path | None = None
     workers: int = 1  # processes, each with a replica of every model
@@ -34,9 +32,7 @@ class ServeSettings:
     log_transcripts: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("port", "vosk_port", "sherpa_port"):
-            if not 0 <= (getattr(self, name) or 0) <= 65535:
-                raise ValueError(f"{name}: must be 0 to 65535, not {getattr(self, name)}")
+        _require(self, "port", 0 <= self.port <= 65535, "0 to 65535")
         for name in ("workers", "decode_threads", "batch_size", "max_streams"):
             _require(self, name, getattr(self, name) >= 1, "at least 1")
         _require(self, "num_threads", self.num_threads >= 0, "at least 0")

@@ -1,4 +1,4 @@
-"""Logs as JSON, a record a line, for machines that gather them."""
+"""Logs: lines for people on a terminal; elsewhere JSON, for the machines that gather them."""
 
 import json
 import logging
@@ -23,11 +23,28 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False, default=str)
 
 
+class LineFormatter(logging.Formatter):
+    """Time of day, level unless it is information, message, and the `facts` of a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        facts = getattr(record, "facts", {})
+        told = "".join(f"  {name}={value}" for name, value in facts.items() if value is not None)
+        lines = [f"{time}  {level}{record.getMessage()}{told}"]
+        if record.exc_info:
+            lines.append(self.formatException(record.exc_info))
+        return "\n".join(lines)
+
+
 def log_to_stderr(level: str = "INFO") -> None:
-    """Write all records from this level on to standard error, as JSON."""
+    """Write all records from this level on to standard error: as JSON, if that is no terminal."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(LineFormatter() if sys.stderr.isatty() else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    compiling = logging.getLogger("ds2.compilation")  # the command's own lines end here
+    compiling.handlers.clear()
+    compiling.propagate = True
     # The guard writes the access log: theirs hold the query, in which there may be a key.
     for name in ("uvicorn", "websockets"):
         logging.getLogger(name).setLevel("WARNING")

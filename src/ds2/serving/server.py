@@ -12,7 +12,7 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from typing import TypeAlias
 
@@ -21,14 +21,12 @@ from starlette.types import ASGIApp
 
 from ds2.errors import InputError
 from ds2.recognition.recognizer import Recognizer
-from ds2.serving.access.access import Access, build_access
-from ds2.serving.access.guard import Guard
+from ds2.serving.access.access import build_access
 from ds2.serving.app import build_app
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.metrics import SHARED_DIRECTORY, forget_process
 from ds2.serving.engine.service import Service
 from ds2.serving.logs import log_to_stderr
-from ds2.serving.protocols import sherpa, vosk
 
 Load: TypeAlias = Callable[[], Mapping[str, Recognizer]]
 """Loads the models, by name; may be sent to another process."""
@@ -48,25 +46,25 @@ logger = logging.getLogger(__name__)
 def serve(load: Load, settings: ServeSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises InputError if a port or file cannot be used."""
     _check_tls(settings)
-    sockets = [bound_socket(settings.host, port) for port in _ports(settings)]
+    listener = bind_socket(settings.host, settings.port)
     log_to_stderr()
     if settings.host not in ("127.0.0.1", "::1", "localhost") and not settings.api_keys:
         logger.warning("open to everybody who can reach this host: set API keys")
     if settings.workers == 1:
-        _work(load, settings, sockets)
+        _work(load, settings, listener)
     else:
-        _supervise(load, settings, sockets)
+        _supervise(load, settings, listener)
 
 
-def _work(load: Load, settings: ServeSettings, sockets: Sequence[socket.socket]) -> None:
+def _work(load: Load, settings: ServeSettings, listener: socket.socket) -> None:
     """One process: load, warm up, serve."""
     factory = uvicorn.Config("", log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(run_service(begun(load, settings), sockets))
+        runner.run(run_service(start_service(load, settings), listener))
 
 
-def begun(load: Load, settings: ServeSettings) -> Service:
-    """The service of this process, which is made ready to do nothing else."""
+def start_service(load: Load, settings: ServeSettings) -> Service:
+    """Make this process ready for its service, and for nothing else."""
     recognizers = load()
     for recognizer in recognizers.values():
         recognizer.warm_up(settings.chunk_ms / 1000)
@@ -78,61 +76,38 @@ def begun(load: Load, settings: ServeSettings) -> Service:
 
 async def run_service(
     service: Service,
-    sockets: Sequence[socket.socket],
-    signalled: Callable[[], asyncio.Event] | None = None,
+    listener: socket.socket,
+    watch_signals: Callable[[], asyncio.Event] | None = None,
 ) -> None:
-    """Serve on sockets, the main one first, until a signal; then drain.
+    """Serve on a socket until a signal; then drain.
 
-    signalled: called once all listen, gives the event that ends it; None: SIGTERM and SIGINT do.
+    watch_signals: called once it listens, gives the event that ends it. None: SIGTERM and SIGINT
+    do.
     """
     settings = service.settings
-    access = build_access(settings)
-    apps = [build_app(service, access), *_further_apps(service, access)]
-    servers = [uvicorn.Server(_config(app, settings)) for app in apps]
-    running = [
-        asyncio.create_task(server.serve(sockets=[each]))
-        for server, each in zip(servers, sockets, strict=True)
-    ]
-    while not all(server.started for server in servers):
-        for task in running:
-            if task.done():
-                task.result()
+    server = uvicorn.Server(_config(build_app(service, build_access(settings)), settings))
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        if running.done():
+            running.result()
         await asyncio.sleep(0.01)
-    stopping = (signalled or _signalled)()  # after uvicorn's own handlers
+    stopping = (watch_signals or _watch_signals)()  # after uvicorn's own handlers
     scheme = "https" if settings.tls_cert else "http"
-    for each in sockets:
-        host, port = each.getsockname()[:2]
-        names = ", ".join(service.models)
-        logger.info("listening on %s://%s:%d with %s", scheme, host, port, names)
+    host, port = listener.getsockname()[:2]
+    logger.info("listening on %s://%s:%d with %s", scheme, host, port, ", ".join(service.models))
     await stopping.wait()
     stopping.clear()
     logger.info("shutting down: %d streams are open", service.num_sessions)
-    for listener in (each for server in servers for each in server.servers):
-        listener.close()
+    for each in server.servers:
+        each.close()  # to new clients
     draining = asyncio.create_task(service.drain())
     hurry = asyncio.create_task(stopping.wait())  # a second signal
     await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
     draining.cancel()
     hurry.cancel()
-    for server in servers:
-        server.should_exit = True
+    server.should_exit = True
     await service.close()
-    await asyncio.gather(*running)
-
-
-def _further_apps(service: Service, access: Access) -> list[ASGIApp]:
-    """The applications of the ports that speak one protocol only."""
-    apps: list[ASGIApp] = []
-    if service.settings.vosk_port is not None:
-        apps.append(Guard(vosk.app(service), service, access))
-    if service.settings.sherpa_port is not None:
-        apps.append(Guard(sherpa.app(service), service, access))
-    return apps
-
-
-def _ports(settings: ServeSettings) -> list[int]:
-    further = (settings.vosk_port, settings.sherpa_port)
-    return [settings.port, *(port for port in further if port is not None)]
+    await running
 
 
 def _config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:
@@ -153,8 +128,8 @@ def _config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:
     )
 
 
-def _signalled() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
+def _watch_signals() -> asyncio.Event:
+    """Have SIGTERM and SIGINT set an event."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -165,7 +140,7 @@ def _signalled() -> asyncio.Event:
     return stopping
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises InputError if the port is taken, or not ours to take."""
     bound = None
     try:
@@ -195,21 +170,21 @@ def _check_tls(settings: ServeSettings) -> None:
         raise InputError(f"{told}: cannot be used for TLS: {error}") from None
 
 
-def _supervise(load: Load, settings: ServeSettings, sockets: Sequence[socket.socket]) -> None:
-    """Several processes on the same sockets, until a signal; one that dies is replaced."""
+def _supervise(load: Load, settings: ServeSettings, listener: socket.socket) -> None:
+    """Several processes on the same socket, until a signal; one that dies is replaced."""
     spawning = multiprocessing.get_context("spawn")
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.append(1))
 
-    def started() -> tuple[BaseProcess, float]:
-        process = spawning.Process(target=_worker, args=(load, settings, list(sockets)))
+    def start_worker() -> tuple[BaseProcess, float]:
+        process = spawning.Process(target=_run_worker, args=(load, settings, listener))
         process.start()
         return process, time.monotonic()
 
     with tempfile.TemporaryDirectory(prefix="ds2-metrics-") as shared:
         os.environ[SHARED_DIRECTORY] = shared  # read where the metrics are made
-        workers = [started() for _ in range(settings.workers)]
+        workers = [start_worker() for _ in range(settings.workers)]
         while not stopping:
             time.sleep(0.2)
             for index, (process, since_s) in enumerate(workers):
@@ -221,7 +196,7 @@ def _supervise(load: Load, settings: ServeSettings, sockets: Sequence[socket.soc
                     stopping.append(1)
                     break
                 logger.error("a worker died: another takes its place")
-                workers[index] = started()
+                workers[index] = start_worker()
         for process, _ in workers:
             process.terminate()
         for process, _ in workers:
@@ -231,7 +206,7 @@ def _supervise(load: Load, settings: ServeSettings, sockets: Sequence[socket.soc
         sys.exit(1)
 
 
-def _worker(load: Load, settings: ServeSettings, sockets: list[socket.socket]) -> None:
+def _run_worker(load: Load, settings: ServeSettings, listener: socket.socket) -> None:
     log_to_stderr()
     with contextlib.suppress(KeyboardInterrupt):
-        _work(load, settings, sockets)
+        _work(load, settings, listener)

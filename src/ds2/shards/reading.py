@@ -69,7 +69,7 @@ def read_shards(sources: Iterable[str], problems: list[str] | None = None) -> Sh
     """
     shards = Shards(list(dict.fromkeys(url for source in sources for url in _urls(source))))
     with ThreadPoolExecutor(NUM_LISTS_AT_ONCE) as pool:
-        lists = pool.map(_list_of, shards.urls)
+        lists = pool.map(_read_list, shards.urls)
         for index, (url, found) in enumerate(zip(shards.urls, lists, strict=True)):
             audio_path, path = Path(url), Path(list_url(url))
             for line, fields in enumerate(found, 1):
@@ -181,13 +181,13 @@ def read_index(url: str) -> dict[str, Any]:
     return index
 
 
-def _list_of(url: str) -> list[dict[str, Any] | InputError]:
+def _read_list(url: str) -> list[dict[str, Any] | InputError]:
     """Of each utterance in a shard, the fields; or what is wrong."""
     found: list[dict[str, Any] | InputError] = []
     name = list_url(url)
     try:
         if not exists(name):
-            return _looked_through(url)
+            return _look_through(url)
         lines = read_whole(name).decode().splitlines()
     except InputError as error:
         return [error]
@@ -201,7 +201,7 @@ def _list_of(url: str) -> list[dict[str, Any] | InputError]:
     return found
 
 
-def _looked_through(url: str) -> list[dict[str, Any] | InputError]:
+def _look_through(url: str) -> list[dict[str, Any] | InputError]:
     """The same from the shard itself: anyone's tar of KEY.wav with KEY.json or KEY.txt."""
     samples: dict[str, dict[str, Any]] = {}
     problems: list[dict[str, Any] | InputError] = []

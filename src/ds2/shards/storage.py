@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from ds2.errors import InputError
+from ds2.installation import needing
 
 NUM_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5  # before the second attempt; doubled before each further one
@@ -37,7 +38,7 @@ class SequentialReader:
     def read(self, size: int) -> bytes:
         """The next `size` bytes; fewer only at the file's end."""
         pieces = []
-        while size > 0 and (piece := persistently(partial(self._piece, size), self._url)):
+        while size > 0 and (piece := keep_trying(partial(self._read_piece, size), self._url)):
             pieces.append(piece)
             size -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -48,10 +49,10 @@ class SequentialReader:
         if file is not None:
             file.close()
 
-    def _piece(self, size: int) -> bytes:
+    def _read_piece(self, size: int) -> bytes:
         try:
             if self._file is None:
-                self._file = _opened(self._url)
+                self._file = _open(self._url)
                 _go_to(self._file, self._position)
             piece: bytes = self._file.read(size)
             if not piece and self._position < (getattr(self._file, "size", None) or 0):
@@ -67,11 +68,11 @@ def read_whole(url: str) -> bytes:
     """All bytes of a file. Raises InputError."""
 
     def read() -> bytes:
-        with _opened(url) as file:
+        with _open(url) as file:
             contents: bytes = file.read()
             return contents
 
-    return persistently(read, url)
+    return keep_trying(read, url)
 
 
 def exists(url: str) -> bool:
@@ -83,7 +84,7 @@ def exists(url: str) -> bool:
         filesystem, path = _filesystem(url)
         return bool(filesystem.isfile(path))
 
-    return persistently(look, url)
+    return keep_trying(look, url)
 
 
 def is_remote(url: str) -> bool:
@@ -91,7 +92,7 @@ def is_remote(url: str) -> bool:
     return "://" in url
 
 
-def persistently(act: Callable[[], T], url: str) -> T:
+def keep_trying(act: Callable[[], T], url: str) -> T:
     """What `act` gives, tried again after a passing error. Raises InputError that names the file.
 
     Storage libraries raise errors of many kinds, so all count as passing that are not known to
@@ -113,7 +114,7 @@ def persistently(act: Callable[[], T], url: str) -> T:
     raise AssertionError("unreachable")
 
 
-def _opened(url: str) -> BinaryIO:
+def _open(url: str) -> BinaryIO:
     if not is_remote(url):
         return Path(url).open("rb")
     filesystem, path = _filesystem(url)
@@ -122,10 +123,8 @@ def _opened(url: str) -> BinaryIO:
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
-    try:
+    with needing("remote", told=f"{url}: reading addresses"):
         import fsspec  # type: ignore[import-untyped,unused-ignore]
-    except ImportError:
-        raise InputError(f"{url}: reading addresses needs fsspec: pip install fsspec") from None
     try:
         found: tuple[Any, str] = fsspec.core.url_to_fs(url)
     except ImportError as error:  # such as s3fs; its message says what to install

@@ -68,12 +68,12 @@ def write_shards(
     utterances = [_with_duration(utterance, settings) for utterance in utterances]
     made_from = _fingerprint(utterances, settings)
     tasks = plan_shards(utterances, directory, settings)
-    shards = _kept(directory, made_from, len(tasks), settings.skip_bad)
+    shards = _read_kept(directory, made_from, len(tasks), settings.skip_bad)
     todo = [task for index, task in enumerate(tasks) if shards[index] is None]
     index_of = {task.path.name: index for index, task in enumerate(tasks)}
     index = {"format": FORMAT, "version": VERSION, "made_from": made_from, "shards": shards}
     _write_index(directory, index)
-    for shard in track(_written(todo, num_jobs), len(todo)):
+    for shard in track(_write_all(todo, num_jobs), len(todo)):
         shards[index_of[shard["name"]]] = shard
         _write_index(directory, index)
     return index
@@ -176,7 +176,7 @@ class _Hashing:
         return self._file.write(data)
 
 
-def _written(tasks: Sequence[ShardTask], num_jobs: int) -> Iterator[dict[str, Any]]:
+def _write_all(tasks: Sequence[ShardTask], num_jobs: int) -> Iterator[dict[str, Any]]:
     """The facts of each shard when it is written, in whatever order that happens."""
     if num_jobs == 1 or len(tasks) < 2:
         yield from map(write_shard, tasks)
@@ -229,7 +229,7 @@ def _fields(utterance: Utterance, member: str, duration_s: float) -> dict[str, A
     return {**fields, "audio_filepath": member, "duration": round(duration_s, 4)}
 
 
-def _kept(
+def _read_kept(
     directory: Path, made_from: str, num_shards: int, skip_bad: bool
 ) -> list[dict[str, Any] | None]:
     """The facts of each shard that an earlier run has written whole."""

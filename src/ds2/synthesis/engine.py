@@ -54,10 +54,10 @@ def find_engine(name: str) -> Engine:
             f"--engine {name}: is none of espeak-ng, 'command:PROGRAM ARGUMENT...', module:Name "
             "and file.py:Name"
         )
-    return _made(_imported(module, name), attribute, name)
+    return _make(_import(module, name), attribute, name)
 
 
-def _imported(module: str, name: str) -> Any:
+def _import(module: str, name: str) -> Any:
     """The Python module of this name or file, from the working directory or installed."""
     try:
         if not module.endswith(".py"):
@@ -79,7 +79,7 @@ def _imported(module: str, name: str) -> Any:
         raise InputError(f"--engine {name}: cannot be imported: {reason_of(error)}") from None
 
 
-def _made(module: Any, attribute: str, name: str) -> Engine:
+def _make(module: Any, attribute: str, name: str) -> Engine:
     """The engine that the module's class or function makes."""
     maker = getattr(module, attribute, None)
     if not callable(maker):

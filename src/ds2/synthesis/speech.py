@@ -166,19 +166,19 @@ def speak_all(
         # Piece by piece, so that an interrupt does not wait for all.
         for start in range(0, len(jobs), 8 * num_threads):
             piece = jobs[start : start + 8 * num_threads]
-            for spoken in pool.map(lambda job: _spoken(job, engine, rules, directory), piece):
+            for spoken in pool.map(lambda job: _speak(job, engine, rules, directory), piece):
                 results.append(spoken)
                 on_done()
     return results
 
 
-def _spoken(job: Job, engine: Engine, rules: SpeechRules, directory: Path) -> Spoken:
+def _speak(job: Job, engine: Engine, rules: SpeechRules, directory: Path) -> Spoken:
     path = directory.absolute() / _clip_name(job, rules)
     try:
         duration_s = _duration_s(path)
         was_there = duration_s is not None
         if duration_s is None:
-            _write_clip(path, _speech(job, engine), rules.audio_format)
+            _write_clip(path, _speak_text(job, engine), rules.audio_format)
             duration_s = _duration_s(path)
     except InputError as error:
         return Spoken(None, f"{job.line.where}: {error}")
@@ -212,7 +212,7 @@ def _duration_s(path: Path) -> float | None:
         return None
 
 
-def _speech(job: Job, engine: Engine) -> Waveform:
+def _speak_text(job: Job, engine: Engine) -> Waveform:
     """What the engine says, at 16 kHz. Raises InputError, whatever the engine raises."""
     text = job.line.text or ""
     if not text:

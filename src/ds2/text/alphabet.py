@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ds2.errors import InputError
-from ds2.text.language import check_language, is_spaced
+from ds2.text.language import check_language
+from ds2.text.spacing import is_spaced
 
 LATIN = tuple("abcdefghijklmnopqrstuvwxyz' ")
 """What English is written in, and what Mandarin switches to for a foreign word."""

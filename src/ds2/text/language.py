@@ -134,8 +134,3 @@ def check_language(code: str) -> str:
     meant = language_of_name(code)
     hint = f", such as {meant}" if meant else ", such as en, zh, de or ru"
     raise InputError(f'language "{code}": it must be a code of two or three small letters{hint}')
-
-
-def is_spaced(language: str) -> bool:
-    """Whether spaces part the words of the language."""
-    return language not in UNSPACED

@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 
 from ds2.text.alphabet import is_letter
-from ds2.text.language import check_language, is_spaced
+from ds2.text.language import check_language
+from ds2.text.spacing import join_words
 from ds2.text.spoken_english import spoken_english
 from ds2.text.spoken_mandarin import spoken_mandarin
 from ds2.text.unicode_rules import JOINERS, without_stray_joiners, written_alike
@@ -47,7 +48,8 @@ def normalise(text: str, language: str) -> str:
         return " ".join(_without_punctuation(styled, _is_plain_latin).split())
     if language == "zh":
         styled = spoken_mandarin(_simplified(_folded(text))).replace("〇", "零")
-        return _simplified(_joined(_without_punctuation(styled, _is_plain_latin)))
+        words = _without_punctuation(styled, _is_plain_latin).split()
+        return _simplified(join_words(words, language))
     styled = written_alike(text.translate(APOSTROPHES), check_language(language))
     while (simpler := _in_letters(styled, language)) != styled:
         styled = simpler  # where spaces go, what they parted meets
@@ -56,8 +58,7 @@ def normalise(text: str, language: str) -> str:
 
 def _in_letters(text: str, language: str) -> str:
     text = _without_punctuation(text, is_letter, BETWEEN_LETTERS, SIGNS)
-    text = without_stray_joiners(text)
-    text = " ".join(text.split()) if is_spaced(language) else _joined(text)
+    text = join_words(without_stray_joiners(text).split(), language)
     return unicodedata.normalize("NFC", text)
 
 
@@ -158,8 +159,3 @@ def _plain(character: str) -> str:
     if category == "Cf":  # soft hyphens, joiners, marks of direction
         return ""
     return " " if category[0] in "PZ" or character in "~\t\n\r\v\f" else character
-
-
-def _joined(text: str) -> str:
-    """Only the spaces that part Latin words."""
-    return re.sub(r"(?<![a-z]) | (?![a-z])", "", " ".join(text.split()))

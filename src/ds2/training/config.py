@@ -1,13 +1,14 @@
 """The settings of a training run: one TOML file, relative paths, overrides from the command."""
 
 import contextlib
-import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import tomli_w
 
 from ds2.errors import InputError
 from ds2.model.features import FeatureConfig
@@ -191,11 +192,12 @@ def config_to_dict(config: RunConfig) -> dict[str, Any]:
 
 def config_to_toml(config: RunConfig) -> str:
     """TOML text that gives the same settings back; a key without a value is left out."""
-    lines = ["# The settings of this run in full; paths are absolute."]
-    for section, values in config_to_dict(config).items():
-        lines += ["", f"[{section}]"]
-        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
-    return "\n".join(lines) + "\n"
+    sections = {
+        section: {key: value for key, value in values.items() if value is not None}
+        for section, values in config_to_dict(config).items()
+    }
+    head = "# The settings of this run in full; paths are absolute.\n\n"
+    return head + tomli_w.dumps(sections)
 
 
 def _table(data: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
@@ -260,18 +262,6 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     section[keys[1]] = value
     if tuple(keys) in PATHS:  # typed by hand, so relative to where the user is
         _anchor_paths({keys[0]: section}, Path.cwd())
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return repr(value)
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ds2.ctc.hypothesis import Scores
 from ds2.errors import InputError
-from ds2.text.language import is_spaced
+from ds2.text.spacing import join_words, needs_space
 
 PAUSE_S = 0.8
 """A silence so long ends a segment."""
@@ -67,7 +67,7 @@ class Transcript:
     @property
     def text(self) -> str:
         """All words; Mandarin characters stand side by side, all else is parted by spaces."""
-        return joined(self.words, self.language)
+        return _text_of(self.words, self.language)
 
     def segments(self) -> list[Segment]:
         """The words, cut at pauses, and where a segment grows too long."""
@@ -81,7 +81,7 @@ class Transcript:
             ):
                 segments.append([])
             segments[-1].append(word)
-        return [Segment(tuple(words), joined(words, self.language)) for words in segments]
+        return [Segment(tuple(words), _text_of(words, self.language)) for words in segments]
 
 
 def together(finals: Sequence[Transcript]) -> Transcript:
@@ -95,7 +95,7 @@ def together(finals: Sequence[Transcript]) -> Transcript:
 
 @dataclass(frozen=True)
 class LineShape:
-    """How subtitles are broken into lines; Whisper's options, with their meanings.
+    """How subtitles are broken into lines, and what JSON holds; Whisper's options and meanings.
 
     A width or count makes a new subtitle when full; without any, a segment is one line.
     """
@@ -104,6 +104,7 @@ class LineShape:
     max_line_count: int | None = None  # lines of one subtitle; needs max_line_width
     max_words_per_line: int | None = None
     highlight_words: bool = False  # underline each word while it is said
+    word_times: bool = True  # whether JSON has them
 
     def __post_init__(self) -> None:
         for name in ("max_line_width", "max_line_count", "max_words_per_line"):
@@ -114,22 +115,16 @@ class LineShape:
             raise InputError("max_line_count: needs max_line_width, which says when a line is full")
 
 
-def joined(words: Iterable[Word], language: str) -> str:
-    """The words' text: with spaces, but for none between Mandarin characters."""
-    return "".join(separator + word.text for separator, word in _separated(words, language))
+def _text_of(words: Iterable[Word], language: str) -> str:
+    return join_words((word.text for word in words), language)
 
 
 def _separated(words: Iterable[Word], language: str) -> Iterator[tuple[str, Word]]:
     """Each word with what stands before it."""
     before = ""
     for word in words:
-        tight = not is_spaced(language) and not (_is_latin(before) and _is_latin(word.text))
-        yield ("" if not before or tight else " "), word
+        yield " " * needs_space(before, word.text, language), word
         before = word.text
-
-
-def _is_latin(text: str) -> bool:
-    return text.isascii()
 
 
 def to_txt(transcript: Transcript, shape: LineShape) -> str:
@@ -150,8 +145,11 @@ def to_tsv(transcript: Transcript, shape: LineShape) -> str:
 
 def to_json(transcript: Transcript, shape: LineShape) -> str:
     """Everything, in Whisper's layout as far as it has a place for it."""
-    del shape
-    return json.dumps(transcript_to_dict(transcript), ensure_ascii=False, indent=2) + "\n"
+    fields = transcript_to_dict(transcript)
+    if not shape.word_times:
+        for segment in fields["segments"]:
+            del segment["words"]
+    return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
 
 
 def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:

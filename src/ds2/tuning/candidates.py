@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.settings import UNKNOWN_LETTERS
+from ds2.evaluation.metrics import edit_distance
 from ds2.ngram.corpus import END, UNKNOWN
 from ds2.ngram.model import NgramModel
 from ds2.tuning.dev_set import DevSet
@@ -48,7 +49,8 @@ class Candidates:
                 new.append(text)
         if new:
             self.parts = np.concatenate([self.parts, np.array(rows)])
-            self.errors = np.concatenate([self.errors, num_errors(self._reference, new)])
+            errors = [edit_distance(self._reference, text) for text in new]
+            self.errors = np.concatenate([self.errors, np.array(errors, np.int32)])
 
 
 def _language(text: Sequence[str], lm: NgramModel) -> tuple[float, int, float]:
@@ -58,22 +60,6 @@ def _language(text: Sequence[str], lm: NgramModel) -> tuple[float, int, float]:
     unknown = [word for word, index in zip(text, ids, strict=True) if index == UNKNOWN]
     times = sum(max(1.0, len(word) / UNKNOWN_LETTERS) for word in unknown)
     return float(log_probs.sum()), len(ids), times
-
-
-def num_errors(reference: Sequence[str], texts: Sequence[Sequence[str]]) -> Integers:
-    """(K,) edit distances of K texts from one reference, side by side."""
-    numbers = {word: number for number, word in enumerate(dict.fromkeys(reference), 1)}
-    lengths = np.array([len(text) for text in texts], np.int64)
-    words = np.full((len(texts), int(lengths.max(initial=0))), -1, np.int64)
-    for row, text in zip(words, texts, strict=True):
-        row[: len(text)] = [numbers.get(word, 0) for word in text]
-    inserted = np.arange(words.shape[1] + 1)
-    costs = np.tile(inserted, (len(texts), 1))  # (K, L + 1) of the reference so far
-    for word in reference:
-        new = costs + 1
-        np.minimum(new[:, 1:], costs[:, :-1] + (words != numbers[word]), out=new[:, 1:])
-        costs = np.minimum.accumulate(new - inserted, axis=1) + inserted  # insertions chain
-    return costs[np.arange(len(texts)), lengths].astype(np.int32)
 
 
 class Pool:

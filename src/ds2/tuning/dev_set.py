@@ -17,7 +17,7 @@ from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
 from ds2.evaluation.evaluation import Rate, total
-from ds2.evaluation.metrics import EditCounts, align, bootstrap_interval, characters
+from ds2.evaluation.metrics import EditCounts, bootstrap_interval, count_edits, units
 from ds2.manifest import Utterance
 from ds2.ngram.corpus import Report
 from ds2.recognition.recognizer import Recognizer
@@ -75,13 +75,6 @@ class Outputs:
         return np.frombuffer(data, np.float32).reshape(last - first, self._num_labels)
 
 
-def words_of_text(text: str, alphabet: Alphabet) -> tuple[str, ...]:
-    """What the error rate counts: words, in Mandarin characters."""
-    if alphabet.word_unit == "character":
-        return tuple(characters(text, alphabet.language))
-    return tuple(text.split())
-
-
 @dataclass(frozen=True)
 class Trial:
     """The development set as decoded once."""
@@ -119,7 +112,7 @@ class DevSet:
         """Of all references."""
         return max(1, sum(map(len, self.references)))
 
-    def decoded(
+    def decode(
         self,
         search: BeamSearch,
         *,
@@ -139,12 +132,12 @@ class DevSet:
     def words(self, hypothesis: Hypothesis) -> tuple[str, ...]:
         """What a hypothesis says."""
         text = self.alphabet.decode(token.label for token in hypothesis.tokens)
-        return words_of_text(text, self.alphabet)
+        return tuple(units(text, self.alphabet.language))
 
     def counted(self, hypotheses: Iterable[Hypothesis]) -> tuple[EditCounts, ...]:
         """The errors of one hypothesis for each utterance."""
         pairs = zip(self.references, hypotheses, strict=True)
-        return tuple(align(reference, self.words(found)).counts for reference, found in pairs)
+        return tuple(count_edits(reference, self.words(found)) for reference, found in pairs)
 
     def greedy(self) -> Rate:
         """The error rate without beam and language model."""
@@ -164,10 +157,10 @@ def references_of(
         if not utterance.text:
             raise InputError(f"{utterance.where}: has no text to compare with")
     texts = [normalise(utterance.text or "", alphabet.language) for utterance in utterances]
-    return tuple(words_of_text(text, alphabet) for text in texts)
+    return tuple(tuple(units(text, alphabet.language)) for text in texts)
 
 
-def heard(
+def hear(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
     references: tuple[tuple[str, ...], ...],

@@ -106,7 +106,6 @@ class Search:
     surface: Surface
     chosen_rate: float  # of the best settings, by the candidates
     held_out_rate: float  # if each utterance's settings are chosen on others
-    num_texts: int
 
 
 def search(
@@ -130,7 +129,7 @@ def search(
         settings = waiting.pop(0)
         beams = BeamSearch(dev.alphabet, settings, lm)
         start_s = time.perf_counter()
-        decoded = dev.decoded(
+        decoded = dev.decode(
             beams,
             n=NUM_BEST,
             num_threads=num_threads,
@@ -146,7 +145,7 @@ def search(
                 waiting.append(settings)
     best = _fewest(trials)
     rates = _flattered_and_held_out(pool, dev, best)
-    return Search(tuple(trials), best, _surface(pool, dev, best), *rates, len(pool))
+    return Search(tuple(trials), best, _surface(pool, dev, best), *rates)
 
 
 def _at(settings: BeamSettings, point: tuple[float, float, float | None]) -> BeamSettings:

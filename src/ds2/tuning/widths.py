@@ -10,11 +10,11 @@ import numpy as np
 from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.ctc.settings import BeamSettings
-from ds2.evaluation.metrics import align
+from ds2.evaluation.metrics import align, units
 from ds2.ngram.corpus import Report
 from ds2.ngram.model import NgramModel
 from ds2.recognition.segments import words_of
-from ds2.tuning.dev_set import DevSet, Trial, words_of_text
+from ds2.tuning.dev_set import DevSet, Trial
 
 WIDTHS = (1, 10, 50, 100, 200, 500)
 
@@ -49,7 +49,7 @@ def try_widths(
         start_s = time.perf_counter()
         best = [
             hypotheses[0]
-            for hypotheses in dev.decoded(
+            for hypotheses in dev.decode(
                 search, num_threads=num_threads, stage=f"beam {width}", report=report
             )
         ]
@@ -68,12 +68,14 @@ def _judged(
 ) -> tuple[tuple[float, ...], tuple[bool, ...]]:
     """What the beam thought of each word, and whether it is right."""
     words = words_of(hypothesis.tokens, dev.alphabet, 1.0, math.inf)
-    units = [
-        (unit, word.confidence) for word in words for unit in words_of_text(word.text, dev.alphabet)
+    heard = [
+        (unit, word.confidence)
+        for word in words
+        for unit in units(word.text, dev.alphabet.language)
     ]
-    alignment = align(reference, [unit for unit, _ in units])
+    alignment = align(reference, [unit for unit, _ in heard])
     is_right = [token.edit == "correct" for token in alignment.tokens if token.hypothesis]
-    return tuple(confidence for _, confidence in units), tuple(is_right)
+    return tuple(confidence for _, confidence in heard), tuple(is_right)
 
 
 def narrowest(tried: Sequence[WidthTrial]) -> WidthTrial:

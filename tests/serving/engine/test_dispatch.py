@@ -195,6 +195,27 @@ def test_steps_are_long_where_nobody_speaks(watched: Watched) -> None:
     assert watched.next_step()[1].audio_s > 10 * CHUNK_S
 
 
+def test_steps_are_short_while_somebody_speaks(watched: Watched) -> None:
+    watched.hold()
+    watched.line()  # who speaks has no chunk yet, and is not to wait for a long step
+    upload = watched.line(is_live=False)
+    upload.feed(noise(3 * SAMPLE_RATE_HZ))
+    watched.go_on()
+    lines, report = watched.next_step()
+    assert lines == {upload}
+    assert report.audio_s <= 0.4
+
+
+def test_steps_are_long_beside_who_sends_faster_than_real_time(watched: Watched) -> None:
+    watched.hold()
+    fast = watched.line()
+    fast.feed(noise(30 * SAMPLE_RATE_HZ))
+    watched.go_on()
+    lines, report = watched.next_step()
+    assert lines == {fast}
+    assert report.audio_s > 1.0
+
+
 def test_audio_that_waits_is_counted(watched: Watched) -> None:
     watched.hold()
     line = watched.line()

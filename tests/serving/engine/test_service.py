@@ -336,10 +336,10 @@ async def in_step(service: Service) -> list[bool]:
     async with await service.open(StreamOptions(endpoints=None)) as session:
         for num_fed in range(1, 6):
             await session.feed(noise(4000))  # two chunks, and a bit
-            await session.caught_up()
+            await session.catch_up()
             taken.append(num_fed * 0.25 - session.heard_s < 0.15)
         await session.feed(noise(10))
-        await session.caught_up()  # there is nothing to wait for
+        await session.catch_up()  # there is nothing to wait for
     await service.close()
     return taken
 

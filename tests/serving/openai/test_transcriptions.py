@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +20,9 @@ from aids.models import write_random_bundle
 from ds2 import Recognizer, Transcript, read_audio
 from ds2.ctc.phrases import HotPhrase
 from ds2.serving.config import ServeSettings
-from ds2.serving.protocols.openai.answers import logprobs_of, spaced
+from ds2.serving.protocols.openai.answers import logprobs_of
 from ds2.serving.protocols.openai.parameters import hot_phrases
-from ds2.transcripts.transcript import WRITERS, LineShape, Word, joined
+from ds2.transcripts.transcript import WRITERS, LineShape
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "en-1.ogg"
 LIMIT_BYTES = 4 << 20
@@ -359,20 +358,6 @@ def test_a_client_that_goes_away_frees_its_place(address: str, streamed: bool) -
     while httpx.get(f"http://{address}/health").json()["streams"]:
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
-
-
-@given(text=st.text("ab 你好"), cut=st.integers(0, 20))
-def test_what_is_certain_is_spaced_as_the_transcript_will_be(text: str, cut: int) -> None:
-    words = [Word(word, 0, 0, 1) for word in re.findall("[ab]+|[你好]", text)]
-    assert spaced("zh", text) == joined(words, "zh")
-    assert spaced("zh", text).startswith(spaced("zh", text[:cut]))
-    english = [Word(word, 0, 0, 1) for word in text.replace("你", "").replace("好", "").split()]
-    assert spaced("en", *(word.text for word in english)) == joined(english, "en")
-
-
-def test_words_with_other_letters_than_english_are_spaced() -> None:
-    words = [Word(word, 0, 0, 1) for word in ("für", "über", "äpfel")]
-    assert spaced("de", " für", "über ", "äpfel") == joined(words, "de") == "für über äpfel"
 
 
 FIELDS = st.dictionaries(

@@ -31,6 +31,7 @@ from ds2.recognition.recognizer import Recognizer
 from ds2.transcripts.transcript import WRITERS, LineShape, Transcript, Word
 
 pytest_plugins = ["aids.browser_fixtures"]
+pytestmark = pytest.mark.slow
 NARROWEST_PX = 320  # what WCAG 2.2 asks for (reflow)
 
 

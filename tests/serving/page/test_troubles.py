@@ -27,6 +27,7 @@ from ds2.recognition.recognizer import Recognizer
 from ds2.serving.config import ServeSettings
 
 pytest_plugins = ["aids.browser_fixtures"]
+pytestmark = pytest.mark.slow
 KEY = "a-key-of-the-server"
 
 

@@ -24,14 +24,17 @@ from ds2.cli import main
 from ds2.client import RemoteStream, ServerError, ServerGone, connect
 from ds2.recognition.recognizer import Recognizer
 from ds2.serving.config import ServeSettings
+from ds2.serving.engine.dispatch import Report
 from ds2.serving.engine.metrics import Metrics
-from ds2.serving.ray.board import Board, Note, together
+from ds2.serving.ray.board import Board, Note, merged_metrics
 from ds2.serving.ray.deployment import Scale
 from ds2.serving.ray.replica import Inbox
 from ds2.transcripts.events import Final
 
+pytestmark = pytest.mark.slow
+
 DEPLOY = Path(__file__).parents[3] / "deploy"
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ds2[ray]")
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 
 
 def noise(num_samples: int, seed: int) -> Waveform:
@@ -47,10 +50,20 @@ def test_metrics_of_replicas_stand_together_each_with_its_name() -> None:
         metrics = Metrics()
         metrics.streams.labels("en", "live").set(ord(name))
         texts[name] = metrics.text().decode()
-    lines = together(texts).splitlines()
+    lines = merged_metrics(texts).splitlines()
     assert 'ds2_streams{kind="live",model="en",replica="a"} 97.0' in lines
     assert 'ds2_streams{kind="live",model="en",replica="b"} 98.0' in lines
     assert lines.count("# TYPE ds2_streams gauge") == 1
+
+
+def test_metrics_of_one_replica_come_through_as_they_are_but_for_its_name() -> None:
+    metrics = Metrics()
+    metrics.streams.labels('a "b" \\ c\n}', "live").inc()
+    metrics.streams_ended.labels("en", "done").inc(3)
+    metrics.observe("en", Report([], batch_size=3, step_s=0.1, delays_s=[0.01]))
+    text = metrics.text().decode()
+    merged = merged_metrics({'the "first"': text})
+    assert merged.replace(',replica="the \\"first\\""', "") == text
 
 
 def test_the_board_tells_all_replicas_to_drain() -> None:
@@ -107,7 +120,6 @@ def test_impossible_numbers_of_replicas_are_named(values: dict[str, int], told: 
         (["--ray", "--replicas", "2", "--max-replicas", "3"], "--replicas: is both"),
         (["--ray", "--min-replicas", "2"], "--min-replicas: needs --max-replicas"),
         (["--ray", "--min-replicas", "3", "--max-replicas", "2"], "--max-replicas: must be"),
-        (["--ray", "--vosk-port", "1"], "--ray: has one port only"),
         (["--ray", "--workers", "2"], "--ray: its replicas are processes"),
         (["--ray", "--port", "0"], "--port 0: not with --ray"),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import add_workers, utterances_of, workers_of, write_results
+from ds2.cli.options.model import add_model
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument(
         "transcript", type=Path, nargs="?", metavar="TEXT", help="of the recording: a text file"
     )
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    add_model(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     parser.add_argument(
         "--extra-speech",

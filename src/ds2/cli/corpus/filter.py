@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.corpus.work import add_workers, results_beside, told, utterances_of, workers_of
+from ds2.cli.corpus.work import add_workers, print_errors, results_beside, utterances_of, workers_of
+from ds2.cli.options.model import add_model
+from ds2.cli.terminal import console
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "is kept tells the probability, as good.",
     )
     parser.add_argument("manifest", type=Path, metavar="MANIFEST")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    add_model(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MANIFEST")
     parser.add_argument(
         "--trusted", type=Path, metavar="MANIFEST", help="utterances with good texts to learn from"
@@ -77,23 +79,23 @@ def act(args: argparse.Namespace) -> int:
         classifier = Classifier.load(args.classifier)
     elif args.trusted is not None:
         trusted = utterances_of(args.trusted)
-        with _scored(_with_damage(trusted, args), args, ".trusted") as rows:
+        with _score(_with_damage(trusted, args), args, ".trusted") as rows:
             classifier = _learn(trusted, rows, args)
     else:
         classifier = None
     candidates = utterances if classifier else _with_damage(utterances, args)
-    with _scored(candidates, args, "") as rows:
+    with _score(candidates, args, "") as rows:
         classifier = classifier or _learn(utterances, rows, args)
         judged = [index for index, row in enumerate(rows) if "error" not in row]
         if not judged:
             raise InputError(f"{args.manifest}: nothing can be judged: {rows[0]['error']}")
         features = np.array([rows[index]["features"][0] for index in judged])
         _write(utterances, judged, classifier.probabilities(features), args)
-    return told([row["error"] for row in rows if "error" in row])
+    return print_errors([row["error"] for row in rows if "error" in row])
 
 
 def _check(args: argparse.Namespace) -> None:
-    from ds2.tuning.picture import FORMS, import_figure
+    from ds2.evaluation.figure import check_figure
 
     if args.classifier is not None and args.trusted is not None:
         raise InputError("--trusted: is for learning; --classifier has learnt already")
@@ -104,9 +106,7 @@ def _check(args: argparse.Namespace) -> None:
     if not args.bad_rate >= 0:
         raise InputError(f"--bad-rate: must be 0 or more, not {args.bad_rate:g}")
     if args.plot is not None:
-        if args.plot.suffix.lstrip(".").lower() not in FORMS:
-            raise InputError(f"--plot {args.plot}: name a .png, .svg or .pdf file")
-        import_figure()
+        check_figure(args.plot)
 
 
 def _with_damage(utterances: "Sequence[Utterance]", args: argparse.Namespace) -> "list[Utterance]":
@@ -140,7 +140,7 @@ def _with_damage(utterances: "Sequence[Utterance]", args: argparse.Namespace) ->
 
 
 @contextmanager
-def _scored(
+def _score(
     utterances: "list[Utterance]", args: argparse.Namespace, suffix: str
 ) -> "Iterator[list[Fields]]":
     """What the model finds of each utterance; kept beside the output until that is written."""
@@ -192,7 +192,6 @@ def _learn(
 def _show(curve: "Curve", args: argparse.Namespace) -> None:
     """A table of thresholds on damaged transcripts, and the plot."""
     import numpy as np
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -206,16 +205,15 @@ def _show(curve: "Curve", args: argparse.Namespace) -> None:
             f"{curve.recall[place]:.1%}",
             f"{curve.kept[place]:.1%}",
         )
-    console = Console(stderr=True)
-    console.print(table)
-    console.print(f"average precision {curve.average_precision:.3f}")
+    out = console(stderr=True)
+    out.print(table)
+    out.print(f"average precision {curve.average_precision:.3f}")
     if args.plot is not None:
         _draw(curve, args)
 
 
 def _draw(curve: "Curve", args: argparse.Namespace) -> None:
-    from ds2.files import atomic_write
-    from ds2.tuning.picture import import_figure
+    from ds2.evaluation.figure import import_figure, write_figure
 
     figure = import_figure()(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
@@ -235,8 +233,7 @@ def _draw(curve: "Curve", args: argparse.Namespace) -> None:
     axes.set_xlim(0, 1.01)
     axes.set_title(f"average precision {curve.average_precision:.3f}", fontsize=10)
     axes.grid(alpha=0.3)
-    with atomic_write(args.plot, "wb") as file:
-        figure.savefig(file, format=args.plot.suffix.lstrip(".").lower(), dpi=150)
+    write_figure(figure, args.plot, dpi=150)
 
 
 def _write(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.terminal import make_directory, positive, progress
+from ds2.cli.terminal import console, make_directory, note, positive, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,18 +125,20 @@ def _print_results(results: "list[Prepared]") -> int | None:
 
 
 def _print_list() -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ds2.corpora.public.catalogue import entries_here, entries_of_lhotse
 
     entries = entries_here()
+    missing = ""
     try:
         entries += entries_of_lhotse()
     except InputError as error:
-        print(f"ds2: {error}", file=sys.stderr)
+        missing = str(error)
     table = Table("name", "language", "hours", "licence", "download", box=None, pad_edge=False)
     for entry in entries:
         yes = "yes" if entry.is_downloadable else "no"
         table.add_row(entry.name, entry.language, entry.hours, entry.licence, yes)
-    Console(highlight=False).print(table)
+    console().print(table)
+    if missing:
+        note(f"there are more: {missing}")

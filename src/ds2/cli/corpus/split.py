@@ -1,10 +1,10 @@
 """`ds2 corpus split`: train, dev and test, with no speaker in two of them."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.terminal import console, make_directory, note
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def act(args: argparse.Namespace) -> None:
     """Split, write, and show what became of it."""
-    from ds2.cli.terminal import make_directory
     from ds2.corpora.split import SPLITS, split
     from ds2.manifest import read_manifest, write_manifest
 
@@ -121,16 +120,14 @@ def _warn_of_few_speakers(splits: "Splits", rules: "SplitRules") -> None:
     speakers = {item.speaker for item in splits.utterances["train"]} - {None}
     num_all = len({i.speaker for items in splits.utterances.values() for i in items} - {None})
     if len(speakers) == 1 and num_all > 1 and "speaker" in rules.by:
-        print(
-            f"ds2: warning: train has one speaker, {speakers.pop()}, of {num_all}: a model of one "
-            "voice does badly on all others; with so few speakers --by text is better: each "
-            "stands in all splits, and no text in two",
-            file=sys.stderr,
+        note(
+            f"train has one speaker, {speakers.pop()}, of {num_all}: a model of one voice does "
+            "badly on all others; with so few speakers --by text is better: each stands in all "
+            "splits, and no text in two"
         )
 
 
 def _print_table(splits: "Splits", rules: "SplitRules", directory: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ds2.corpora.checks.corpus import Corpus, duration_s_of, statistics_of
@@ -156,7 +153,7 @@ def _print_table(splits: "Splits", rules: "SplitRules", directory: Path) -> None
             f"{facts.num_speakers:,}",
             "" if name == "train" else f"{shared:,}",
         )
-    Console(highlight=False).print(table)
+    console().print(table)
     if splits.left_out:
         left_s = sum(map(duration_s_of, splits.left_out))
         print(

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.corpus.work import told
-from ds2.cli.terminal import language, positive
+from ds2.cli.corpus.work import print_errors
+from ds2.cli.terminal import console, language, positive, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,19 +79,14 @@ def act(args: argparse.Namespace) -> int:
         _print_tables(description, described, args.by)
     if args.output is not None and not args.json:
         print(f"wrote {args.output}")
-    return _told(problems)
+    return _print_problems(problems)
 
 
 def _check_output(output: Path | None) -> None:
-    from ds2.tuning.picture import FORMS, import_figure
+    from ds2.evaluation.figure import check_figure
 
-    if output is None:
-        return
-    if output.suffix.lstrip(".").lower() not in (*FORMS, "html"):
-        raise InputError(f"-o {output}: name a .html page, or a .png, .svg or .pdf picture")
-    if not output.parent.is_dir():
-        raise InputError(f"-o {output}: there is no directory {output.parent}")
-    import_figure()
+    if output is not None:
+        check_figure(output, "html")
 
 
 def _options(args: argparse.Namespace) -> "CheckOptions":
@@ -119,19 +114,18 @@ def _read(
     args: argparse.Namespace, options: "CheckOptions"
 ) -> "tuple[list[Item], list[Problem], list[Part]]":
     """All utterances, what cannot be read of them, and their groups."""
-    from rich.console import Console
     from rich.progress import Progress
 
-    from ds2.corpora.statistics.stats import groups_by, heard_items
+    from ds2.corpora.statistics.stats import groups_by, listen_to_items
     from ds2.manifest import read_manifest
 
     num_heard = _num_heard(args.sound)
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     total = len(utterances) if num_heard is None else min(num_heard, len(utterances))
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    hidden = not shows_progress()
+    with Progress(console=console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task("listening", total=total)
-        items, problems = heard_items(
+        items, problems = listen_to_items(
             utterances, options, num_heard, lambda: progress.advance(task)
         )
     if not items:
@@ -155,34 +149,31 @@ def _write(
 ) -> None:
     from ds2.corpora.statistics.page import stats_html
     from ds2.corpora.statistics.picture import draw_stats
+    from ds2.evaluation.figure import form_of, write_figure
     from ds2.files import atomic_write
 
-    form = output.suffix.lstrip(".").lower()
-    if form == "html":
+    if form_of(output) == "html":
         with atomic_write(output) as file:
             file.write(stats_html(description, described, parts, by))
         return
-    figure = draw_stats(parts)
-    with atomic_write(output, "wb") as file:
-        figure.savefig(file, format=form, dpi=130, facecolor="white")
+    write_figure(draw_stats(parts), output, dpi=130, facecolor="white")
 
 
 def _print_tables(
     description: "Description", described: "list[Description]", by: str | None
 ) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
     from ds2.corpora.statistics.page import GROUP_COLUMNS, rows_of
 
-    console = Console(highlight=False)
+    out = console()
     table = Table("")
     table.add_column(Text(description.name), overflow="fold")
     for name, value in rows_of(description):
         table.add_row(name, Text(value))
-    console.print(table)
+    out.print(table)
     if by is None:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -191,13 +182,13 @@ def _print_tables(
         table.add_column(heading, justify="right", no_wrap=True)
     for each in described[:MAX_ROWS]:
         table.add_row(Text(each.name), *(cell(each) for _, cell in GROUP_COLUMNS))
-    console.print(table)
+    out.print(table)
     if len(described) > MAX_ROWS:
-        console.print(f"and {len(described) - MAX_ROWS:,} more: --json and -o page.html have all")
+        out.print(f"and {len(described) - MAX_ROWS:,} more: --json and -o page.html have all")
 
 
-def _told(problems: "list[Problem]") -> int:
+def _print_problems(problems: "list[Problem]") -> int:
     shown = [f"{problem.where}: {problem.message}" for problem in problems[:MAX_PROBLEMS]]
     if len(problems) > len(shown):
         shown.append(f"and {len(problems) - len(shown):,} more recordings that cannot be read")
-    return told(shown)
+    return print_errors(shown)

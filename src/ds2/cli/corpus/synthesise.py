@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.corpus.work import told
-from ds2.cli.terminal import language, positive
+from ds2.cli.corpus.work import print_errors
+from ds2.cli.terminal import console, language, make_directory, positive, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,17 +120,15 @@ def _range(name: str, text: str | None, engine: "Engine") -> tuple[float, float]
 def _speak(
     jobs: "list[Job]", engine: "Engine", rules: "SpeechRules", args: argparse.Namespace
 ) -> int:
-    from rich.console import Console
     from rich.progress import Progress
 
-    from ds2.cli.terminal import make_directory
     from ds2.manifest import write_manifest
     from ds2.synthesis.speech import speak_all
 
     make_directory(args.output)
     clips, manifest = args.output / "clips", args.output / "manifest.jsonl"
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    hidden = not shows_progress()
+    with Progress(console=console(stderr=True), transient=True, disable=hidden) as progress:
         task = progress.add_task("speaking", total=len(jobs))
         found = speak_all(jobs, engine, rules, clips, args.jobs, lambda: progress.advance(task))
     utterances = [spoken.utterance for spoken in found if spoken.utterance]
@@ -140,7 +138,9 @@ def _speak(
     print(f"{manifest}: {_summary(utterances, found)}")
     errors = [spoken.error for spoken in found if spoken.error]
     more = len(errors) - MAX_ERRORS
-    return told([*errors[:MAX_ERRORS], *([f"and {more:,} more lines left out"] * (more > 0))])
+    return print_errors(
+        [*errors[:MAX_ERRORS], *([f"and {more:,} more lines left out"] * (more > 0))]
+    )
 
 
 def _summary(utterances: "list[Utterance]", found: "list[Spoken]") -> str:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ds2.cli.corpus.work import add_workers, utterances_of, workers_of, write_results
+from ds2.cli.options.model import add_model
 
 
 def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -15,7 +16,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "and pred_confidence in every line. An interrupted run goes on where it was.",
     )
     parser.add_argument("manifest", type=Path, metavar="MANIFEST")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
+    add_model(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MANIFEST")
     parser.add_argument(
         "--greedy", action="store_true", help="the likeliest label of each frame, no search"

@@ -82,7 +82,7 @@ def write_results(
                 file.write(json.dumps(fields, ensure_ascii=False) + "\n")
     num_done = len(utterances) - len(errors)
     print(f"{output}: {num_done} of {len(utterances)} utterances", file=sys.stderr)
-    return told(errors)
+    return print_errors(errors)
 
 
 def _without_errors(
@@ -125,7 +125,7 @@ def results_beside(
     part.unlink()
 
 
-def told(errors: "Sequence[str]") -> int:
+def print_errors(errors: "Sequence[str]") -> int:
     """Print errors; the exit status."""
     for error in errors:
         print(f"ds2: {error}", file=sys.stderr)

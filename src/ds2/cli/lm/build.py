@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from ds2.cli.lm.queries import (
     new_table,
     texts_for,
 )
-from ds2.cli.terminal import language, progress
+from ds2.cli.terminal import console, language, note, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _build(args: argparse.Namespace) -> None:
     from ds2.ngram.build import build_model
     from ds2.ngram.estimate import DEFAULT_FALLBACK, EstimateConfig
-    from ds2.text.language import is_spaced
+    from ds2.text.spacing import is_spaced
 
     fallback = args.discount_fallback
     if fallback is not None:
@@ -148,31 +147,27 @@ def _build(args: argparse.Namespace) -> None:
         )
     if built.num_blank > built.num_sentences / 100:
         share = 100 * built.num_blank / built.num_sentences
-        print(
-            f"ds2: warning: {share:.0f}% of the lines have no words, and each counts as a sentence "
-            "of no words: --skip-blank-lines leaves them out",
-            file=sys.stderr,
+        note(
+            f"{share:.0f}% of the lines have no words, and each counts as a sentence of no words: "
+            "--skip-blank-lines leaves them out"
         )
     if built.num_folded > built.num_sentences / 50:
         share = 100 * built.num_folded / built.num_sentences
-        print(
-            f"ds2: warning: {share:.0f}% of the lines have letters that are written as a to z, as "
-            "English does: for another language name it, such as --language de",
-            file=sys.stderr,
+        note(
+            f"{share:.0f}% of the lines have letters that are written as a to z, as English does: "
+            "for another language name it, such as --language de"
         )
     _print_built(args.output, built, args.held_out)
 
 
 def _print_built(path: Path, built: "Built", held_out: Sequence[str]) -> None:
-    from rich.console import Console
-
     table = new_table("order", "n-grams", "pruned", "D1", "D2", "D3+")
     for order, (count, unpruned, discounts) in enumerate(
         zip(built.counts, built.counts_unpruned, built.discounts, strict=True), 1
     ):
         shown = (f"{discount:.4f}" for discount in discounts)
         table.add_row(str(order), f"{count:,}", f"{unpruned - count:,}", *shown)
-    Console().print(table)
+    console().print(table)
     if held_out:
         print(f"{built.num_held_out:,} lines left out that stand in {', '.join(held_out)}")
     size = megabytes(path.stat().st_size)
@@ -239,8 +234,6 @@ def add_interpolate(actions: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _interpolate(args: argparse.Namespace) -> None:
-    from rich.console import Console
-
     from ds2.ngram.arpa import write_arpa
     from ds2.ngram.columns import Workspace
     from ds2.ngram.mixture import fit_weights, mixed, word_log_probs
@@ -266,7 +259,7 @@ def _interpolate(args: argparse.Namespace) -> None:
         result = model.perplexity(texts)
         figures = (f"{result.excluding_unknown:.3f}", f"{result.num_unknown:,}")
         table.add_row(str(path), weight, *figures, f"{sum(model.counts):,}")
-    Console().print(table)
+    console().print(table)
 
 
 def _size(text: str) -> int:

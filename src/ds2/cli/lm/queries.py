@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ds2.cli.terminal import console
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,8 +73,6 @@ def add_perplexity(actions: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _perplexity(args: argparse.Namespace) -> None:
-    from rich.console import Console
-
     from ds2.ngram.model import NgramModel
 
     model = NgramModel.load(args.model)
@@ -91,7 +90,7 @@ def _perplexity(args: argparse.Namespace) -> None:
         ("unknown words", f"{result.num_unknown:,} ({share:.2f}%)"),
     ):
         table.add_row(name, value)
-    Console().print(table)
+    console().print(table)
 
 
 def add_info(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -105,8 +104,6 @@ def add_info(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def _info(args: argparse.Namespace) -> None:
-    from rich.console import Console
-
     from ds2.ngram.model import NgramModel
 
     model = NgramModel.load(args.model)
@@ -125,7 +122,7 @@ def _info(args: argparse.Namespace) -> None:
     table.add_row("numbers (natural logarithms)", numbers)
     for name, value in facts.origin.items():
         table.add_row(name, json.dumps(value, ensure_ascii=False))
-    Console().print(table)
+    console().print(table)
 
 
 def texts_for(model: "NgramModel", sources: Sequence[str], *, raw: bool) -> Iterator[str]:

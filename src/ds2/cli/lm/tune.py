@@ -3,12 +3,12 @@
 import argparse
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.bundle import add_copy
 from ds2.cli.lm.queries import new_table
-from ds2.cli.terminal import positive, progress
+from ds2.cli.terminal import console, positive, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def add_tune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--lm", type=Path, metavar="LM", help="lm.bin, or an ARPA file (the bundle's own)"
     )
+    add_copy(parser)
     parser.add_argument(
         "--no-write", action="store_true", help="show what was found, leave the bundle as it is"
     )
@@ -61,21 +62,21 @@ def _tune(args: argparse.Namespace) -> None:
     from ds2.manifest import read_manifest
     from ds2.model.bundle_lm import check_writable
     from ds2.recognition.recognizer import Recognizer
-    from ds2.tuning.dev_set import Outputs, heard, references_of
+    from ds2.tuning.dev_set import Outputs, hear, references_of
     from ds2.tuning.tune import tune
 
-    bundle, source, lm = _models(args)
+    bundle, source, lm = _load_models(args)
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     references = references_of(utterances, bundle.alphabet)
     if not args.no_write:
-        check_writable(bundle.path)
+        check_writable(bundle.path, args.output)
     _check_outputs(args.plot, args.json)
     # A beam that was chosen as wide enough may be too narrow to find better settings.
     first = replace(bundle.decoding or BeamSettings(), beam_width=BeamSettings().beam_width)
     recognizer = Recognizer(bundle, greedy=True)
     with Outputs(len(bundle.alphabet)) as outputs:
         with progress() as report:
-            dev = heard(
+            dev = hear(
                 recognizer, utterances, references, outputs, num_threads=args.jobs, report=report
             )
             tuned = tune(
@@ -85,7 +86,7 @@ def _tune(args: argparse.Namespace) -> None:
     _write(args, bundle, source, dev, tuned)
 
 
-def _models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
+def _load_models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
     """The bundle, the language model's file and the language model. Raises InputError."""
     from ds2.model.bundle import find_bundle, load_bundle
     from ds2.ngram.model import NgramModel
@@ -102,27 +103,23 @@ def _models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
 
 def _check_outputs(plot: Path | None, figures: Path | None) -> None:
     """Raise InputError for what would fail only after the work."""
-    from ds2.tuning.picture import FORMS, import_figure
+    from ds2.evaluation.figure import check_figure
+    from ds2.files import check_output
 
     if plot:
-        if plot.suffix.lstrip(".").lower() not in FORMS:
-            raise InputError(f"{plot}: must end in .{', .'.join(FORMS[:-1])} or .{FORMS[-1]}")
-        import_figure()
-    for path in filter(None, (plot, figures)):
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise InputError(f"{path}: cannot be written: name a file where one may be")
+        check_figure(plot)
+    if figures:
+        check_output(figures)
 
 
 def _print(dev: "DevSet", lm: "NgramModel", tuned: "Tuned") -> None:
-    from rich.console import Console
-
-    console = Console()
+    out = console()
     separator = " " if lm.unit == "word" else ""
     fit = lm.perplexity(separator.join(reference) for reference in dev.references)
     name = "WER" if lm.unit == "word" else "CER"
     share = 100 * fit.num_unknown / max(1, fit.num_words)
     _say(
-        console,
+        out,
         f"{len(dev.references)} utterances, {dev.duration_s / 3600:.2f} h, {fit.num_words:,} "
         f"{lm.unit}s, {share:.1f}% of them unknown to the language model; perplexity "
         f"{fit.excluding_unknown:.0f}",
@@ -131,27 +128,27 @@ def _print(dev: "DevSet", lm: "NgramModel", tuned: "Tuned") -> None:
     for trial in tuned.search.trials:
         style = "bold" if trial is tuned.search.best else None
         table.add_row(*_row(trial), style=style)
-    console.print(table)
+    out.print(table)
     table = new_table("beam", f"{name} %", "95% interval", "s", "x real time")
     for tried in tuned.widths:
         trial = tried.trial
         speed = f"{dev.duration_s / max(trial.elapsed_s, 1e-9):.0f}"
         style = "bold" if tried is tuned.chosen else None
         table.add_row(str(tried.width), *_row(trial)[3:], speed, style=style)
-    console.print(table)
+    out.print(table)
     _say(
-        console,
+        out,
         f"{name} greedy {tuned.greedy}, tuned {tuned.chosen.trial.rate}; by the texts found, "
         f"{100 * tuned.search.chosen_rate:.2f}% with settings chosen on the same utterances, "
         f"{100 * tuned.search.held_out_rate:.2f}% on others",
     )
     if tuned.chosen.trial.rate.rate >= tuned.greedy.rate:
-        _say(console, "This language model does not help on this set.")
-    _print_confidence(console, tuned)
+        _say(out, "This language model does not help on this set.")
+    _print_confidence(out, tuned)
 
 
-def _say(console: "Console", text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+def _say(out: "Console", text: str) -> None:
+    out.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _row(trial: "Trial") -> tuple[str, ...]:
@@ -170,7 +167,7 @@ def _price(price: float | None) -> str:
     return "off" if price is None else f"{price:g}"
 
 
-def _print_confidence(console: "Console", tuned: "Tuned") -> None:
+def _print_confidence(out: "Console", tuned: "Tuned") -> None:
     """How far confidences can be believed, before and after they are calibrated."""
     before, after = tuned.calibration.before, tuned.calibration.after
     columns = ("words", "before", "right", "words", "after", "right")
@@ -178,15 +175,15 @@ def _print_confidence(console: "Console", tuned: "Tuned") -> None:
     table.title, table.title_justify = "confidence and words that are right, %", "left"
     for index in range(max(len(before.bins), len(after.bins))):
         table.add_row(*_bin(before, index), *_bin(after, index))
-    console.print(table)
+    out.print(table)
     _say(
-        console,
-        f"expected calibration error {before.error:.3f}, calibrated {after.error:.3f}; "
+        out,
+        f"expected calibration error {before.error:.1%}, calibrated {after.error:.1%}; "
         f"normalised cross entropy {before.cross_entropy:.3f}, {after.cross_entropy:.3f}",
     )
     if not tuned.calibration.helps:
         _say(
-            console,
+            out,
             "Calibrated on some utterances, confidences of the others become no better: they are "
             "left as they are.",
         )
@@ -208,20 +205,19 @@ def _write(
     from ds2.model.bundle_lm import add_lm, change_decoding
 
     if args.plot:
+        from ds2.evaluation.figure import write_figure
         from ds2.tuning.picture import draw_tuning
 
-        figure = draw_tuning(dev, tuned, f"{bundle.path}   {source}")
-        with atomic_write(args.plot, "wb") as file:
-            figure.savefig(file, format=args.plot.suffix.lstrip(".").lower(), dpi=110)
+        write_figure(draw_tuning(dev, tuned, f"{bundle.path}   {source}"), args.plot, dpi=110)
     if args.json:
         with atomic_write(args.json) as file:
             json.dump(_figures(dev, tuned), file, indent=2)
     if args.no_write:
         return
     if bundle.lm_path and bundle.lm_path.exists() and source.samefile(bundle.lm_path):
-        print_lm(change_decoding(bundle.path, tuned.settings))
+        print_lm(change_decoding(bundle.path, tuned.settings, args.output))
     else:
-        print_lm(add_lm(bundle.path, source, tuned.settings))
+        print_lm(add_lm(bundle.path, source, tuned.settings, args.output))
 
 
 def _figures(dev: "DevSet", tuned: "Tuned") -> dict[str, Any]:

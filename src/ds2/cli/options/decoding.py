@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import positive
+from ds2.cli.terminal import detail, positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def load_recognizer(
     """The recogniser that the options ask for. Raises InputError."""
     from dataclasses import replace
 
+    from ds2.cli.info import decoding_text
     from ds2.ctc.settings import BeamSettings
     from ds2.model.bundle import find_bundle, load_bundle
     from ds2.recognition.recognizer import Recognizer
@@ -101,6 +102,12 @@ def load_recognizer(
         settings = replace(bundle.decoding or BeamSettings(), **given) if given else None
     except ValueError as error:
         raise InputError(str(error)) from None
+    lm = args.lm or (bundle.lm_path if not args.no_lm else None)
+    search = settings or bundle.decoding
+    detail(f"model {bundle.path}: {bundle.language}, {bundle.model.description}")
+    searches = not args.greedy and (lm or settings or phrases or num_alternatives)
+    detail(f"search: {decoding_text(search or BeamSettings()) if searches else 'greedy'}")
+    detail(f"language model: {'none' if args.greedy or lm is None else lm}")
     return Recognizer(
         bundle,
         num_threads,

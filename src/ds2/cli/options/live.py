@@ -8,12 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
-from ds2.transcripts.events import Endpoint, Event, Final, Partial
-
 if TYPE_CHECKING:
     from ds2.recognition.recognizer import Recognizer
     from ds2.recognition.voice import VoiceDetector
+    from ds2.transcripts.events import Event, Partial
 
 BLOCK_S = 0.1
 """Audio of a recording that is played at a time."""
@@ -25,7 +23,7 @@ def add_vad(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vad",
         action="store_true",
-        help="let a voice-activity detector say, too, where segments end (needs ds2[vad])",
+        help="let a voice-activity detector say, too, where segments end (needs the extra vad)",
     )
 
 
@@ -49,8 +47,10 @@ class LiveText:
         self._num_columns = num_columns
         self._has_line = False
 
-    def show(self, events: Iterable[Event]) -> None:
+    def show(self, events: "Iterable[Event]") -> None:
         """Show what is new."""
+        from ds2.transcripts.events import Endpoint, Final, Partial
+
         for event in events:
             if isinstance(event, Final) and event.transcript.text:
                 self._erase()
@@ -66,7 +66,7 @@ class LiveText:
             print(ERASE_LINE, end="", flush=True)
             self._has_line = False
 
-    def _show_partial(self, partial: Partial, num_columns: int) -> None:
+    def _show_partial(self, partial: "Partial", num_columns: int) -> None:
         cut = max(0, len(partial.text) + 1 - num_columns)
         stable = partial.stable[cut:]
         unstable = partial.unstable[max(0, cut - len(partial.stable)) :]
@@ -89,6 +89,7 @@ def play(
 
     pace: seconds of audio a second; 0 does not wait. Raises InputError.
     """
+    from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
     from ds2.recognition.endpoint import EndpointRules
 
     text = live_text()

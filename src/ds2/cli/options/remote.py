@@ -1,7 +1,6 @@
 """Recognising on a server: what `ds2 transcribe --server` does instead of loading a model."""
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.options.decoding import SETTINGS, phrases_of
 from ds2.errors import InputError
+from ds2.installation import needing
 
 if TYPE_CHECKING:
     from ds2.audio import Source
@@ -29,22 +29,24 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def transcribed_remotely(
-    names: Sequence[str], args: argparse.Namespace
+def transcribe_remotely(
+    names: Sequence[str], args: argparse.Namespace, *, language: str | None = None
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
     """Each recording's index and transcript, or what is wrong with it, in their order.
 
-    names: paths, or - for standard input. Raises InputError if the server cannot do it at all.
+    names: paths, or - for standard input. language: what the server's model is to be of.
+    Raises InputError if the server cannot do it at all.
     """
-    try:
+    import asyncio
+
+    with needing("client", told="--server"):
         from ds2.client import ServerError, transcribe
-    except ModuleNotFoundError as error:
-        raise InputError(f"--server: needs {error.name}: pip install 'ds2[client]'") from None
 
     _refuse_local_options(args)
     options = {
         "api_key": os.environ.get(KEY_VARIABLE),
         "model": args.model,
+        "language": language,
         "phrases": phrases_of(args),
         "num_alternatives": args.alternatives - 1,
     }

@@ -103,11 +103,12 @@ def item_problems(item: Item, alphabet: Alphabet, options: CheckOptions) -> Iter
         yield Problem("no text", where, f'nothing of "{raw}" is spoken' if raw else "has no text")
         return
     if item.text != raw:
-        yield Problem("style", where, f'"{raw}" is read as: {item.text}')
+        message = f'"{raw}" is read as: {item.text}'
+        yield Problem("style", where, message, gist="is read in another style")
     missing = alphabet.unspellable(item.text)
     if missing:
-        message = f"the alphabet lacks {visible(missing)} (in: {item.text})"
-        yield Problem("unspellable", where, message)
+        gist = f"the alphabet lacks {visible(missing)}"
+        yield Problem("unspellable", where, f"{gist} (in: {item.text})", gist)
     elif item.duration_s is not None:
         yield from _length_problem(item, alphabet.encode(item.text), options.time_stride)
 
@@ -177,4 +178,4 @@ def duplicate_problems(items: Sequence[Item]) -> Iterator[Problem]:
             before = sentences.setdefault((item.speaker, item.text), item)
             if before is not item:
                 message = f"the speaker says the same in {before.utterance.where}: {item.text}"
-                yield Problem("repeated", where, message)
+                yield Problem("repeated", where, message, gist="says the same again")

@@ -16,8 +16,9 @@ from ds2.errors import InputError
 from ds2.manifest import read_manifest
 from ds2.manifest.utterance import Utterance
 from ds2.text.alphabet import Alphabet
-from ds2.text.language import is_spaced, language_of_name
+from ds2.text.language import language_of_name
 from ds2.text.normalise import normalise
+from ds2.text.spacing import is_spaced
 
 HAN = r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
 """A Chinese character."""

@@ -38,6 +38,7 @@ class Problem:
     kind: str  # a key of ERRORS or NOTES
     where: str  # "train/manifest.jsonl:12", or the manifest alone
     message: str
+    gist: str = ""  # what it has in common with others of its kind; else the message
 
     @property
     def is_error(self) -> bool:

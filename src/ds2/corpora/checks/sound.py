@@ -62,7 +62,8 @@ def listen_to(utterance: Utterance) -> Sound | Problem:
     """The sound of one utterance, or why it cannot be read."""
     if not os.path.lexists(utterance.audio_path):
         message = f"there is no recording {utterance.audio_path}"
-        return Problem("missing", utterance.where, message)
+        gist = f"there is none in {utterance.audio_path.parent}"
+        return Problem("missing", utterance.where, message, gist)
     try:
         info = probe_audio(utterance.audio_path)
     except InputError as error:
@@ -143,7 +144,8 @@ def sound_problems(utterance: Utterance, sound: Sound) -> Iterator[Problem]:
         return
     if sound.clipped_fraction > CLIPPED_FRACTION:
         percent = f"{sound.clipped_fraction:.1%}"
-        yield Problem("clipped", where, f"{percent} of the samples are at full scale")
+        message = f"{percent} of the samples are at full scale"
+        yield Problem("clipped", where, message, gist="samples are at full scale")
     if sound.sample_rate_hz != SAMPLE_RATE_HZ:
         yield Problem("sample rate", where, f"{sound.sample_rate_hz} Hz, converted when read")
     if sound.bandwidth_hz < NARROW_HZ:

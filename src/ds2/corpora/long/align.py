@@ -13,7 +13,7 @@ from ds2.recognition.aligner import Aligner
 from ds2.recognition.segments import words_of
 from ds2.text.alphabet import Alphabet
 from ds2.text.normalise import normalise
-from ds2.transcripts.transcript import Word
+from ds2.text.spacing import is_spaced, split_words
 
 SPACE = " "
 
@@ -27,10 +27,6 @@ class SpokenWord:
     end_s: float
     confidence: float
     log_prob: float  # of its frames and the silence after it, in natural logarithms
-
-    def as_word(self) -> Word:
-        """The same as part of a transcript."""
-        return Word(self.text, self.start_s, self.end_s, self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ def align_recording(
     """
     language = aligner.bundle.language
     text = utterance.text or ""
-    words = _words(text if raw_text else normalise(text, language), aligner.bundle.alphabet)
+    words = split_words(text if raw_text else normalise(text, language), language)
     units = units_of(words, aligner.bundle.alphabet)
     if not any(units):
         raise InputError("has no text that can be aligned: give it, in the model's language")
@@ -109,28 +105,12 @@ def align_recording(
     )
 
 
-def _words(text: str, alphabet: Alphabet) -> list[str]:
-    """What is said or not as a whole: words, in Mandarin characters and Latin words."""
-    if alphabet.word_unit == "word":
-        return text.split()
-    words: list[str] = []
-    for part in text.split():
-        goes_on = False
-        for character in part:
-            if goes_on and character.isascii():
-                words[-1] += character
-            else:
-                words.append(character)
-            goes_on = character.isascii()
-    return words
-
-
 def units_of(words: Sequence[str], alphabet: Alphabet) -> list[list[int]]:
     """The labels of each word, with the space after it where words are spaced.
 
     Words that cannot be spelt have none.
     """
-    spaced = alphabet.word_unit == "word"
+    spaced = is_spaced(alphabet.language)
     units: list[list[int]] = []
     last = -1
     for index, word in enumerate(words):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ds2.evaluation.metrics import word_errors
-from ds2.text.language import is_spaced
+from ds2.evaluation.metrics import units, word_errors
+from ds2.text.spacing import is_spaced
 
 SHARE = 0.4  # of the words, at most, that one kind of damage takes or adds
 
@@ -15,19 +15,15 @@ def damaged(text: str, others: Sequence[str], language: str, rng: np.random.Gene
 
     others: where words are taken from, none of them empty. What comes back is never the text.
     """
-    words = list(text.split() if is_spaced(language) else text.replace(" ", ""))
-    foreign = _words_of(str(rng.choice(np.array(others, dtype=object))), language)
+    words = list(units(text, language))
+    foreign = list(units(str(rng.choice(np.array(others, dtype=object))), language))
     separator = " " if is_spaced(language) else ""
     for _ in range(10):
         changed = separator.join(_changed(words, foreign, rng))
         if changed and changed != text:
             return changed
-        foreign = _words_of(str(rng.choice(np.array(others, dtype=object))), language)
+        foreign = list(units(str(rng.choice(np.array(others, dtype=object))), language))
     return text + separator + text  # of words that are all alike
-
-
-def _words_of(text: str, language: str) -> list[str]:
-    return list(text.split() if is_spaced(language) else text.replace(" ", ""))
 
 
 def _changed(words: list[str], foreign: list[str], rng: np.random.Generator) -> list[str]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ds2.ctc.cost import ctc_cost
 from ds2.ctc.greedy import GreedyDecoder
 from ds2.errors import InputError
-from ds2.evaluation.metrics import character_errors
+from ds2.evaluation.metrics import character_errors, units
 from ds2.files import atomic_write
 from ds2.text.alphabet import Alphabet
 
@@ -58,7 +58,7 @@ def features_of(
         labels = alphabet.encode(text)
         cost = min(HIGHEST_COST, ctc_cost(log_probs, labels))
         num_labels = max(1, len(labels))
-        words = text.split() if alphabet.word_unit == "word" else text.replace(" ", "")
+        words = units(text, alphabet.language)
         row = [
             np.log1p(max(0.0, cost)),
             cost / num_frames,

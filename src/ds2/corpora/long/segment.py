@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ds2.corpora.long.align import AlignedRecording, SpokenWord
 from ds2.manifest import Utterance
-from ds2.transcripts.transcript import joined
+from ds2.text.spacing import join_words
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _utterance(
         source,
         offset_s=round(source.offset_s + begin_s, 3),
         duration_s=round(finish_s - begin_s, 3),
-        text=joined((word.as_word() for word in words), recording.language),
+        text=join_words((word.text for word in words), recording.language),
         language=recording.language,
         extra={
             **source.extra,

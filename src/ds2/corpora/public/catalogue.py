@@ -9,7 +9,7 @@ from ds2.corpora.public.lhotse_recipes import recipe_names
 
 READ_HERE = (
     *("librispeech", "aishell", "thchs_30", "commonvoice", "tedlium"),
-    *("yesno", "ljspeech", "vctk", "musan"),
+    *("ljspeech", "vctk", "musan"),
 )
 """lhotse's names of what has an entry of its own."""
 

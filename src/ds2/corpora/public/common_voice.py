@@ -84,7 +84,7 @@ def _lengths(asked: Asked, names: Sequence[str], durations_s: dict[str, float]) 
 
     def length(name: str) -> float:
         known_s = durations_s.get(name)
-        return _probed(asked.root / "clips" / name) if known_s is None else known_s
+        return _probe(asked.root / "clips" / name) if known_s is None else known_s
 
     lengths = []
     with ThreadPoolExecutor(asked.num_threads) as executor:
@@ -95,7 +95,7 @@ def _lengths(asked: Asked, names: Sequence[str], durations_s: dict[str, float]) 
     return lengths
 
 
-def _probed(path: Path) -> float:
+def _probe(path: Path) -> float:
     try:
         return probe_audio(path).duration_s or 0.0
     except InputError:

@@ -53,22 +53,30 @@ class Archive:
 
 
 def fetch_archive(
-    archive: Archive, path: Path, report: Report, *, mirror: str | None = None, wait_s: float = 2.0
+    archive: Archive,
+    path: Path,
+    report: Report,
+    *,
+    mirror: str | None = None,
+    wait_s: float = 2.0,
+    advice: str = "name another --mirror",
 ) -> None:
     """Bring the archive to `path`, unless it is there; what is there is verified.
 
     What has come so far waits in "<path>.part", for this call or a later one to go on with.
-    wait_s: before another try, doubled each time. Raises InputError.
+    wait_s: before another try, doubled each time.
+    advice: what to do about a server that has not the right file.
+    Raises InputError.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        _transfer(archive.at(mirror), part, report, wait_s)
+        _transfer(archive.at(mirror), part, report, wait_s, advice)
         if not _is_right(archive, part, report):
             part.unlink()
             raise InputError(
                 f"{archive.at(mirror)}: what came has not the checksum of {archive.name} and was "
-                "removed: run again, or name another --mirror"
+                f"removed: run again, or {advice}"
             )
         part.replace(path)
     elif not _is_right(archive, path, report):
@@ -78,7 +86,7 @@ def fetch_archive(
         )
 
 
-def _transfer(url: str, part: Path, report: Report, wait_s: float) -> None:
+def _transfer(url: str, part: Path, report: Report, wait_s: float, advice: str) -> None:
     """Go on until `part` is whole. Raises InputError when nothing comes any more."""
     failures = 0
     while True:
@@ -90,8 +98,7 @@ def _transfer(url: str, part: Path, report: Report, wait_s: float) -> None:
         except urllib.error.HTTPError as error:
             if error.code < 500:
                 raise InputError(
-                    f"{url}: the server answers {error.code} ({error.reason}): "
-                    "--mirror names another server"
+                    f"{url}: the server answers {error.code} ({error.reason}): {advice}"
                 ) from None
             reason = f"the server answers {error.code}"
         except PASSING as error:

@@ -18,7 +18,6 @@ from ds2.corpora.public.readers import (
     read_tedlium,
     read_thchs_30,
     read_vctk,
-    read_yesno,
 )
 
 
@@ -200,22 +199,6 @@ AN4 = Corpus(
     ),
     hours="1",
 )
-YESNO = Corpus(
-    name="yesno",
-    language="he",
-    licence="",
-    read=read_yesno,
-    roots=("", "waves_yesno"),
-    splits=(Split("train", "", 30), Split("test", "", 30)),  # lhotse's: every other recording
-    archives=(
-        Archive(
-            f"{OPENSLR}1/waves_yesno.tar.gz",
-            sha256="c3f49e0cca421f96b75b41640749167b52118f232498667ca7a5f9416aef8e73",
-        ),
-    ),
-    is_whole=True,
-    hours="0.1",
-)
 LJSPEECH = Corpus(
     name="ljspeech",
     language="en",
@@ -264,7 +247,7 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType(
         corpus.name: corpus
         for corpus in (
             *(LIBRISPEECH, MINI_LIBRISPEECH, AISHELL, THCHS_30, COMMON_VOICE),
-            *(TEDLIUM, AN4, YESNO, LJSPEECH, VCTK, MUSAN),
+            *(TEDLIUM, AN4, LJSPEECH, VCTK, MUSAN),
         )
     }
 )

@@ -21,6 +21,7 @@ from typing import Any
 from ds2.audio import find_audio, probe_audio
 from ds2.corpora.public.found import Found
 from ds2.errors import InputError
+from ds2.installation import install_command
 from ds2.manifest import read_manifest
 from ds2.manifest.utterance import Utterance
 
@@ -88,7 +89,7 @@ def _recipes() -> ModuleType:
     except ImportError as error:
         raise InputError(
             f"this corpus is read by lhotse, which cannot be used here ({error}): "
-            "pip install 'ds2[corpora]'"
+            f"{install_command('corpora')}"
         ) from None
     module: ModuleType = lhotse.recipes
     return module

@@ -1,6 +1,5 @@
 """Public corpora to manifests: fetched, found, read, verified, written; each split by itself."""
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,8 @@ from ds2.corpora.public.lhotse_recipes import download as download_with_lhotse
 from ds2.corpora.public.lhotse_recipes import recipe_names
 from ds2.corpora.public.record import Prepared, Record
 from ds2.corpora.public.unpack import is_unpacked, unpack
-from ds2.errors import InputError
+from ds2.errors import InputError, did_you_mean
+from ds2.installation import install_command
 from ds2.manifest import write_manifest
 
 OTHER_NAMES = {
@@ -60,13 +60,13 @@ def corpus_named(name: str) -> Corpus:
         of_lhotse = {key.replace("_", "-"): key for key in recipe_names()}
     except InputError:
         raise InputError(
-            f"{name}: no such corpus{_nearest(wanted, names)}; without lhotse there are "
-            f"{', '.join(names)} (pip install 'ds2[corpora]' brings the others); {OWN}"
+            f"{name}: no such corpus{did_you_mean(wanted, names)}; without lhotse there are "
+            f"{', '.join(names)} ({install_command('corpora')} brings the others); {OWN}"
         ) from None
     if wanted in of_lhotse:
         return lhotse_corpus(of_lhotse[wanted])
     raise InputError(
-        f"{name}: no such corpus{_nearest(wanted, [*names, *of_lhotse])}; "
+        f"{name}: no such corpus{did_you_mean(wanted, [*names, *of_lhotse])}; "
         f"ds2 corpus prepare --list names all; {OWN}"
     )
 
@@ -194,7 +194,7 @@ def _known(request: Request) -> list[Split]:
         if splits and name not in names:
             raise InputError(
                 f"--split {name}: {request.corpus.name} has {', '.join(names)}"
-                f"{_nearest(name, names)}"
+                f"{did_you_mean(name, names)}"
             )
     return [split for split in splits if split.name in request.splits]
 
@@ -246,7 +246,7 @@ def _root_of_language(request: Request, roots: Sequence[Path]) -> Path:
     if not chosen:
         raise InputError(
             f"--language {wanted}: {request.directory} holds {', '.join(languages)}"
-            f"{_nearest(wanted, languages)}"
+            f"{did_you_mean(wanted, languages)}"
         )
     if len(chosen) > 1:
         raise InputError(f"{request.directory}: holds {wanted} in {len(chosen)} releases: name one")
@@ -293,8 +293,3 @@ def _splits(request: Request, root: Path) -> list[Split]:
     if known and not there:
         raise _not_there(request)
     return there
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f": do you mean {near[0]}?" if near else ""

@@ -63,17 +63,6 @@ def read_tedlium(asked: Asked) -> Iterator[tuple[str, Found]]:
         yield split.name, found.get(split.name, Found([]))
 
 
-def read_yesno(asked: Asked) -> Iterator[tuple[str, Found]]:
-    """The 60 recordings, every other one in the test split."""
-    num_found = len(list(asked.root.glob("*.wav")))
-    if num_found != 60:
-        raise InputError(
-            f"{asked.root}: 60 recordings expected, {num_found} found: the copy is incomplete: "
-            "fetch it again"
-        )
-    yield from _read_with_lhotse("yesno", asked)
-
-
 def read_ljspeech(asked: Asked) -> Iterator[tuple[str, Found]]:
     """LJSpeech: one split."""
     _check_lines(asked.root / "metadata.csv", "|", 3, "NAME|TEXT|TEXT")

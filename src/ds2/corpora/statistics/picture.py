@@ -15,7 +15,7 @@ from ds2.corpora.statistics.stats import (
     per_second,
     sounds_of,
 )
-from ds2.evaluation.picture import choose_fonts, drawable, import_figure
+from ds2.evaluation.figure import choose_fonts, drawable, import_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -109,7 +109,7 @@ class Part:
     items: Sequence[Item]
 
 
-def heard_items(
+def listen_to_items(
     utterances: Sequence[Utterance],
     options: CheckOptions,
     num_heard: int | None,

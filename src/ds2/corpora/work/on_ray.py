@@ -10,6 +10,7 @@ from typing import Any
 
 from ds2.corpora.work.resumable import AHEAD, Fields, Results, Work, guarded, in_order
 from ds2.errors import InputError
+from ds2.installation import needing
 from ds2.manifest import Utterance
 from ds2.model.bundle import find_bundle
 
@@ -34,7 +35,7 @@ class RayActors:
 
         Raises InputError if there is no such cluster.
         """
-        ray = _started(self.address)
+        ray = _start_ray(self.address)
         try:
             num_workers = self.num_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
@@ -52,12 +53,10 @@ class RayActors:
             ray.shutdown()
 
 
-def _started(address: str) -> Any:
+def _start_ray(address: str) -> Any:
     """Ray, connected to the cluster."""
-    try:
+    with needing("ray", told="--ray"):
         import ray
-    except ModuleNotFoundError:
-        raise InputError("--ray: needs Ray: pip install 'ds2[ray]'") from None
     where = None if address == LOCAL else address
     try:
         ray.init(

@@ -14,12 +14,12 @@ back from the end, the choices that led to each state are worked out again, a st
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ds2.compilation import compiled
+from ds2.compilation import compiled, inlined, structure
 from ds2.ctc.alignment.spool import ScoreSpool
 from ds2.ctc.alignment.viterbi import lattice_of
 from ds2.ctc.hypothesis import BLANK, Token
@@ -31,9 +31,21 @@ STRETCH_CELLS = 2**24
 """States whose choices are kept at a time, a byte for each."""
 STRETCH_FRAMES = 2**13
 
-FROM_BLANK, FROM_LABEL_BEFORE = 1, 2  # into a label; 0 is staying
+STAYED, FROM_BLANK, FROM_LABEL_BEFORE = 0, 1, 2  # into a label
 LEFT_LABEL = 4  # into a blank; not set is staying
 SKIPPED = 8  # into a word's start, within the frame
+
+WINDOW = np.dtype(
+    [
+        ("low", np.int64),  # the first cell of the last row, and
+        ("high", np.int64),  # the first after its last
+        ("old_low", np.int64),  # the same of the row before, which may still be written there
+        ("old_high", np.int64),
+        ("first_start", np.int64),  # the first unit of text that starts at the window or after
+    ],
+    align=True,
+)
+"""The states whose scores are kept."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +136,31 @@ class _Checkpoint(NamedTuple):
     """The scores of a frame, from which those after it can be worked out again."""
 
     frame: int  # the one after it
-    window: NDArray[np.int64]
+    window: Any  # of WINDOW
     scores: NDArray[np.float64]  # (2, W) of the window's cells
 
 
+@dataclass(frozen=True)
+@structure
+class Lattice:
+    """What `advance` goes through, and where it has come to. Cell u + 1 holds the blank before
+    label u, and the label."""
+
+    columns: NDArray[np.int64]  # (W,) of the label's scores
+    entry_scores: NDArray[np.float64]  # (W,) what it costs to come from the label before
+    is_start: NDArray[np.float32]  # (W,) 1 where a unit of text starts, else 0
+    starts: NDArray[np.int64]  # (units + 1,) the cells where units start, and the text's end
+    rows: Annotated[NDArray[np.float64], 3]  # (2, 2, W): of frame i in place i % 2, the blanks'
+    # scores and the labels'; -inf outside the window
+    window: Annotated[Any, WINDOW, 0]
+    last_index: int  # the last frame: nothing is given up there
+    extra_speech: float  # see `Tolerance`
+    missing_text: float
+    beam: float
+
+
 class _Search:
-    """A search under way. Cell u + 1 holds the blank before label u, and the label."""
+    """A search under way."""
 
     def __init__(
         self,
@@ -140,20 +171,27 @@ class _Search:
     ) -> None:
         self._spool = spool
         self._tolerance = tolerance
-        lattice = lattice_of(columns)
         num_cells = len(columns) + 2  # the first is before the text, the last only its end
-        self._columns = np.zeros(num_cells, np.int64)
-        self._columns[1:-1] = columns
-        self._entry_scores = np.full(num_cells, -np.inf)
-        self._entry_scores[1:-1] = lattice.entry_scores
-        self._starts = starts + 1
-        self._is_start = np.zeros(num_cells, np.float32)
-        self._is_start[self._starts] = 1
-        self._rows = np.full((2, 2, num_cells), -np.inf)
-        # The cells of the last row, those that the other row may still hold, and the first start.
-        self._window = np.zeros(5, np.int64)
+        cell_columns = np.zeros(num_cells, np.int64)
+        cell_columns[1:-1] = columns
+        entry_scores = np.full(num_cells, -np.inf)
+        entry_scores[1:-1] = lattice_of(columns).entry_scores
+        is_start = np.zeros(num_cells, np.float32)
+        is_start[starts + 1] = 1
         self._num_frames = spool.num_frames + 1  # and a silence after the end that costs nothing
         self._windows = np.empty((self._num_frames, 2), np.int64)  # low and high cells of a frame
+        self._lattice = Lattice(
+            cell_columns,
+            entry_scores,
+            is_start,
+            starts + 1,
+            rows=np.full((2, 2, num_cells), -np.inf),
+            window=np.zeros((), WINDOW),
+            last_index=self._num_frames - 1,
+            extra_speech=float(tolerance.extra_speech),
+            missing_text=float(tolerance.missing_text),
+            beam=float(tolerance.beam),
+        )
 
     def run(self) -> _Path:
         """The likeliest path."""
@@ -163,7 +201,7 @@ class _Search:
             np.empty(self._num_frames, np.float32),
             np.empty(self._num_frames, np.bool_),
         )
-        place = np.array([len(self._columns) - 1, 0], np.int64)  # the end's blank
+        place = np.array([len(self._lattice.columns) - 1, 0], np.int64)  # the end's blank
         last = self._num_frames
         for checkpoint in reversed(checkpoints):
             self._trace(checkpoint, last, place, path)
@@ -173,7 +211,7 @@ class _Search:
     def _forward(self) -> list[_Checkpoint]:
         """Find the scores of all frames, and keep what it takes to find them again."""
         self._begin()
-        scratch = np.empty(len(self._columns), np.uint8)
+        scratch = np.empty(len(self._lattice.columns), np.uint8)
         checkpoints = [self._checkpoint(0)]
         num_cells = 0
         for first, scores in self._pieces(0, self._num_frames):
@@ -182,29 +220,32 @@ class _Search:
                 checkpoints.append(self._checkpoint(first))
                 num_cells = 0
             windows = self._windows[first : first + len(scores)]
-            self._advance(scores, first, windows, scratch, np.zeros(len(scores), np.int64))
+            no_offsets = np.zeros(len(scores), np.int64)
+            advance(self._lattice, scores, first, windows, scratch, no_offsets)
             num_cells += int((windows[:, 1] - windows[:, 0]).sum())
-        if self._rows[self._num_frames % 2, 0, -1] == -np.inf:
+        if self._lattice.rows[self._num_frames % 2, 0, -1] == -np.inf:
             raise InputError("every alignment of the text has a probability of 0")
         return checkpoints
 
     def _begin(self) -> None:
         """Before the first frame, words may be left out already."""
-        price, starts = self._tolerance.missing_text, self._starts
+        price, starts = self._tolerance.missing_text, self._lattice.starts
         costs = price * (starts - 1)
         reached = starts[costs <= self._tolerance.beam]
-        self._rows[0, 0, reached] = -costs[: len(reached)]
-        self._window[:] = (1, reached[-1] + 1, 0, 0, 0)
+        self._lattice.rows[0, 0, reached] = -costs[: len(reached)]
+        self._lattice.window[()] = (1, reached[-1] + 1, 0, 0, 0)
 
     def _checkpoint(self, frame: int) -> _Checkpoint:
-        low, high = self._window[:2]
-        return _Checkpoint(frame, self._window.copy(), self._rows[frame % 2, :, low:high].copy())
+        window = self._lattice.window
+        cells = slice(window["low"], window["high"])
+        scores = self._lattice.rows[frame % 2, :, cells]
+        return _Checkpoint(frame, window.copy(), scores.copy())
 
     def _restore(self, checkpoint: _Checkpoint) -> None:
-        self._rows[:] = -np.inf
-        self._window[:] = checkpoint.window
-        low, high = self._window[:2]
-        self._rows[checkpoint.frame % 2, :, low:high] = checkpoint.scores
+        rows, window = self._lattice.rows, self._lattice.window
+        rows[:] = -np.inf
+        window[()] = checkpoint.window
+        rows[checkpoint.frame % 2, :, window["low"] : window["high"]] = checkpoint.scores
 
     def _pieces(self, first: int, last: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The scores of these frames with their first frames; after the end, all are 0."""
@@ -214,30 +255,6 @@ class _Search:
             if stop == self._num_frames:
                 scores = np.concatenate([scores, np.zeros((1, scores.shape[1]), np.float32)])
             yield start, scores
-
-    def _advance(
-        self,
-        scores: NDArray[np.float32],
-        first: int,
-        windows: NDArray[np.int64],
-        choices: NDArray[np.uint8],
-        offsets: NDArray[np.int64],
-    ) -> None:
-        advance(
-            scores,
-            self._columns,
-            self._entry_scores,
-            self._is_start,
-            self._starts,
-            self._rows,
-            self._window,
-            first,
-            self._num_frames - 1,
-            (self._tolerance.extra_speech, self._tolerance.missing_text, self._tolerance.beam),
-            windows,
-            choices,
-            offsets,
-        )
 
     def _trace(
         self, checkpoint: _Checkpoint, last: int, place: NDArray[np.int64], path: _Path
@@ -250,119 +267,147 @@ class _Search:
         self._restore(checkpoint)
         for start, scores in self._pieces(first, last):
             part = slice(start - first, start - first + len(scores))
-            self._advance(scores, start, windows[part], choices, offsets[part])
-        trace(choices, offsets, windows, self._starts, place, path.states[first:last])
+            advance(self._lattice, scores, start, windows[part], choices, offsets[part])
+        trace(choices, offsets, windows, self._lattice.starts, place, path.states[first:last])
         self._fill_scores(first, last, path)
 
     def _fill_scores(self, first: int, last: int, path: _Path) -> None:
+        lattice = self._lattice
         for start, scores in self._pieces(first, last):
             part = slice(start, start + len(scores))
             states = path.states[part]
-            columns = np.where(states % 2 == 1, self._columns[states // 2 + 1], 0)
+            columns = np.where(states % 2 == 1, lattice.columns[states // 2 + 1], 0)
             own = scores[np.arange(len(scores)), columns]
-            at_start = (states % 2 == 0) & (self._is_start[states // 2 + 1] == 1)
+            at_start = (states % 2 == 0) & (lattice.is_start[states // 2 + 1] == 1)
             path.scores[part] = own
             path.is_extra[part] = at_start & (scores[:, -1] - self._tolerance.extra_speech > own)
 
 
 @compiled
 def advance(
+    lattice: Lattice,
     scores: NDArray[np.float32],
-    columns: NDArray[np.int64],
-    entry_scores: NDArray[np.float64],
-    is_start: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    rows: NDArray[np.float64],
-    window: NDArray[np.int64],
     index: int,
-    last_index: int,
-    prices: tuple[float, float, float],
     windows: NDArray[np.int64],
     choices: NDArray[np.uint8],
     offsets: NDArray[np.int64],
 ) -> None:
     """Fill in a row after another, one for each frame of scores, and note how it came about.
 
-    scores: (N, K), the blank's in column 0, the best label's in the last. columns, entry_scores,
-    is_start: of cells. starts: the cells where units of text start, and the text's end.
-    rows: (2, 2, W), -inf outside the window; row i in place i % 2. windows: (N, 2) cells of the
-    row. choices: of frame i, from offsets[i] on, for the cells from windows[i, 0] on.
+    scores: (N, K), the blank's in column 0, the best label's in the last; of the frames from
+    `index` on. windows: (N, 2) cells of the row. choices: of frame i, from offsets[i] on, for the
+    cells from windows[i, 0] on.
     """
-    extra_speech, missing_text, beam = prices
+    window = lattice.window
     for frame in range(len(scores)):
         here = (index + frame) % 2
-        after = 1 - here
-        low, high = window[0], window[1]
-        for cell in range(window[2], window[3]):
-            rows[after, 0, cell] = -np.inf
-            rows[after, 1, cell] = -np.inf
-        reach = min(high + 1, rows.shape[2])
-        blank_score = np.float64(scores[frame, 0])
-        gain = max(0.0, np.float64(scores[frame, scores.shape[1] - 1]) - extra_speech - blank_score)
-        gain = gain if gain < 1e30 else 1e30  # 0 times more would be no number
-        # Slices, so that the compiler sees that the loop stays inside them, and vectorises it.
-        row = scores[frame]
-        column = columns[low:reach]
-        entry_score = entry_scores[low:reach]
-        start = is_start[low:reach]
-        blank = rows[here, 0, low:reach]
-        label = rows[here, 1, low:reach]
-        label_before = rows[here, 1, low - 1 : reach - 1]
-        new_blank = rows[after, 0, low:reach]
-        new_label = rows[after, 1, low:reach]
-        choice = choices[offsets[frame] : offsets[frame] + reach - low]
-        best = -np.inf
-        for cell in range(reach - low):
-            from_blank = blank[cell]
-            from_label = label_before[cell]
-            entered = from_label + entry_score[cell]
-            score = label[cell]
-            chosen = 0
-            if from_blank > score:
-                score, chosen = from_blank, 1
-            if entered > score:
-                score, chosen = entered, 2
-            score += np.float64(row[column[cell]])
-            new_label[cell] = score
-            blank_before = from_blank
-            if from_label > blank_before:
-                blank_before, chosen = from_label, chosen | 4
-            blank_before += blank_score + start[cell] * gain
-            new_blank[cell] = blank_before
-            choice[cell] = chosen
-            best = max(best, score, blank_before)
-        new_label[reach - 1 - low] = (
-            -np.inf if reach == rows.shape[2] else new_label[reach - 1 - low]
-        )
-        least = -np.inf if index + frame == last_index else best - beam
-        first_start = window[4]
-        while starts[first_start] < low:
-            first_start += 1
-        for place in range(first_start, len(starts) - 1):
-            cell, next_cell = starts[place], starts[place + 1]
-            if cell >= reach:
-                break
-            skipped = rows[after, 0, cell] - missing_text * (next_cell - cell)
-            if next_cell >= reach:
-                if skipped < least or skipped == -np.inf:
-                    break
-                for between in range(reach, next_cell + 1):
-                    choices[offsets[frame] + between - low] = 0
-                reach = next_cell + 1
-            if skipped > rows[after, 0, next_cell]:
-                rows[after, 0, next_cell] = skipped
-                choices[offsets[frame] + next_cell - low] |= 8
+        row = lattice.rows[1 - here]
+        row[:, window.old_low : window.old_high] = -np.inf
+        low = window.low
+        reach = min(window.high + 1, row.shape[1])
+        choice = choices[offsets[frame] :]
+        best = _move(lattice, scores[frame], lattice.rows[here], row, low, reach, choice)
+        least = -np.inf if index + frame == lattice.last_index else best - lattice.beam
+        reach = _leave_out(lattice, row, low, reach, choice, least)
         windows[frame, 0], windows[frame, 1] = low, reach
-        window[2], window[3] = low, high
-        while low < reach - 1 and max(rows[after, 0, low], rows[after, 1, low]) < least:
-            rows[after, 0, low] = -np.inf
-            rows[after, 1, low] = -np.inf
-            low += 1
-        while reach - 1 > low and max(rows[after, 0, reach - 1], rows[after, 1, reach - 1]) < least:
-            reach -= 1
-            rows[after, 0, reach] = -np.inf
-            rows[after, 1, reach] = -np.inf
-        window[0], window[1], window[4] = low, reach, first_start
+        window.old_low, window.old_high = low, window.high
+        _narrow(window, row, reach, least)
+
+
+@inlined
+def _move(
+    lattice: Lattice,
+    scores: NDArray[np.float32],
+    row: NDArray[np.float64],
+    next_row: NDArray[np.float64],
+    low: int,
+    reach: int,
+    choices: NDArray[np.uint8],
+) -> float:
+    """Fill in the cells low to reach - 1 of the next row; returns its best score.
+
+    Nothing is left out yet. scores: (K,) of the frame. choices: from the cell `low` on.
+    """
+    blank_score = np.float64(scores[0])
+    gain = max(0.0, np.float64(scores[len(scores) - 1]) - lattice.extra_speech - blank_score)
+    gain = gain if gain < 1e30 else 1e30  # 0 times more would be no number
+    # Slices, so that the compiler sees that the loop stays inside them, and vectorises it.
+    column = lattice.columns[low:reach]
+    entry_score = lattice.entry_scores[low:reach]
+    start = lattice.is_start[low:reach]
+    blank = row[0, low:reach]
+    label = row[1, low:reach]
+    label_before = row[1, low - 1 : reach - 1]
+    next_blank = next_row[0, low:reach]
+    next_label = next_row[1, low:reach]
+    choice = choices[: reach - low]
+    best = -np.inf
+    for cell in range(reach - low):
+        from_blank = blank[cell]
+        from_label = label_before[cell]
+        entered = from_label + entry_score[cell]
+        score = label[cell]
+        chosen = STAYED
+        if from_blank > score:
+            score, chosen = from_blank, FROM_BLANK
+        if entered > score:
+            score, chosen = entered, FROM_LABEL_BEFORE
+        score += np.float64(scores[column[cell]])
+        next_label[cell] = score
+        blank_before = from_blank
+        if from_label > blank_before:
+            blank_before, chosen = from_label, chosen | LEFT_LABEL
+        blank_before += blank_score + start[cell] * gain
+        next_blank[cell] = blank_before
+        choice[cell] = chosen
+        best = max(best, score, blank_before)
+    if reach == next_row.shape[1]:
+        next_row[1, reach - 1] = -np.inf  # there is no label after the text
+    return best
+
+
+@inlined
+def _leave_out(
+    lattice: Lattice,
+    row: NDArray[np.float64],
+    low: int,
+    reach: int,
+    choices: NDArray[np.uint8],
+    least: float,
+) -> int:
+    """Let alignments go on from one word's start to the next; returns what the row reaches now."""
+    starts, window = lattice.starts, lattice.window
+    while starts[window.first_start] < low:
+        window.first_start += 1
+    for place in range(window.first_start, len(starts) - 1):
+        cell, next_cell = starts[place], starts[place + 1]
+        if cell >= reach:
+            break
+        skipped = row[0, cell] - lattice.missing_text * (next_cell - cell)
+        if next_cell >= reach:
+            if skipped < least or skipped == -np.inf:
+                break
+            choices[reach - low : next_cell + 1 - low] = STAYED
+            reach = next_cell + 1
+        if skipped > row[0, next_cell]:
+            row[0, next_cell] = skipped
+            choices[next_cell - low] |= SKIPPED
+    return reach
+
+
+@inlined
+def _narrow(window: Any, row: NDArray[np.float64], reach: int, least: float) -> None:
+    """Give up the cells at both ends of the window that are too far behind the best."""
+    low = window.low
+    while low < reach - 1 and max(row[0, low], row[1, low]) < least:
+        row[0, low] = -np.inf
+        row[1, low] = -np.inf
+        low += 1
+    while reach - 1 > low and max(row[0, reach - 1], row[1, reach - 1]) < least:
+        reach -= 1
+        row[0, reach] = -np.inf
+        row[1, reach] = -np.inf
+    window.low, window.high = low, reach
 
 
 @compiled
@@ -385,18 +430,18 @@ def trace(
         choice = choices[offset + cell]
         if is_label:
             states[frame] = 2 * cell - 1
-            if choice & 3 == 1:
+            if choice & FROM_BLANK:
                 is_label = 0
-            elif choice & 3 == 2:
+            elif choice & FROM_LABEL_BEFORE:
                 cell -= 1
             continue
-        while choices[offset + cell] & 8:
+        while choices[offset + cell] & SKIPPED:
             while starts[start] >= cell:
                 start -= 1
             cell = starts[start]
         choice = choices[offset + cell]
         states[frame] = 2 * cell - 2
-        if choice & 4:
+        if choice & LEFT_LABEL:
             is_label = 1
             cell -= 1
     place[0], place[1] = cell, is_label

@@ -6,10 +6,13 @@ share of the beam's probability that is in hypotheses with this word at this tim
 """
 
 import math
-from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ds2.compilation import inlined
-from ds2.ctc.search.prefixes import NOTHING
+from ds2.ctc.search.prefixes import NOTHING, Memory
+from ds2.ctc.search.tables import Int
 
 DELAY = 12
 """Frames that the beam has after a word's end to make up its mind."""
@@ -19,7 +22,7 @@ the same word a frame apart meet in one of them."""
 
 
 @inlined
-def turn_into_shares(scores: Any) -> None:
+def turn_into_shares(scores: npt.NDArray[np.float64]) -> None:
     """exp(scores), made to sum to 1, in their place."""
     highest = NOTHING
     for score in scores:
@@ -33,7 +36,7 @@ def turn_into_shares(scores: Any) -> None:
 
 
 @inlined
-def place_of(keys: Any, key: Any) -> Any:
+def place_of(keys: npt.NDArray[np.int64], key: Int) -> Int:
     """Where a word stands in the table, or would."""
     place = key & (len(keys) - 1)
     while keys[place] != 0 and keys[place] != key:
@@ -42,7 +45,7 @@ def place_of(keys: Any, key: Any) -> Any:
 
 
 @inlined
-def add_share(memory: Any, key: Any, share: Any) -> None:
+def add_share(memory: Memory, key: Int, share: float) -> None:
     """Give a word a hypothesis' share."""
     key |= 1  # 0 is an empty place
     place = place_of(memory.word_keys, key)
@@ -51,13 +54,13 @@ def add_share(memory: Any, key: Any, share: Any) -> None:
 
 
 @inlined
-def share_of(memory: Any, key: Any) -> Any:
+def share_of(memory: Memory, key: Int) -> float:
     """What a word has been given, at most 1: a hypothesis may hold it twice."""
     return min(1.0, memory.word_shares[place_of(memory.word_keys, key | 1)])
 
 
 @inlined
-def add_words(memory: Any, index: Any, share: Any, first_frame: Any, last_frame: Any) -> None:
+def add_words(memory: Memory, index: int, share: float, first_frame: int, last_frame: int) -> None:
     """Give the share to the prefix's words that ended after first_frame, by last_frame."""
     index = memory.prefixes[index].last_word
     while index >= 0 and memory.prefixes[index].frame > first_frame:
@@ -67,7 +70,7 @@ def add_words(memory: Any, index: Any, share: Any, first_frame: Any, last_frame:
 
 
 @inlined
-def clear_words(memory: Any) -> None:
+def clear_words(memory: Memory) -> None:
     """Empty the table."""
     for place in range(len(memory.word_keys)):
         memory.word_keys[place] = 0
@@ -75,14 +78,15 @@ def clear_words(memory: Any) -> None:
 
 
 @inlined
-def measure_words(memory: Any) -> None:
+def measure_words(memory: Memory) -> None:
     """At every EVERY-th frame, judge the words that ended DELAY frames before."""
-    num_frames = memory.sizes[3]
+    counts = memory.counts
+    num_frames = counts.num_frames
     if num_frames % EVERY:
         return
     last_frame = num_frames - DELAY
     first_frame = last_frame - 2 * EVERY
-    beam = memory.beam[num_frames & 1][: memory.sizes[2]]
+    beam = memory.beam[num_frames & 1][: counts.num_entries]
     clear_words(memory)
     weights = memory.scores[: len(beam)]
     for slot in range(len(beam)):

@@ -12,19 +12,18 @@ This is exact for single alignments. Of a sum over alignments a little can be lo
 prefix would still have given to its own continuations, or to another spelling of its words.
 """
 
-from typing import Any
-
 import numpy as np
 
 from ds2.compilation import inlined
 from ds2.ctc.search.agreement import DELAY, EVERY, clear_words, place_of
-from ds2.ctc.search.prefixes import add_logs
+from ds2.ctc.search.prefixes import Entry, Memory, add_logs
 from ds2.ctc.search.scoring import mixed
+from ds2.ctc.search.tables import Int
 from ds2.ctc.search.vocabulary import NO_WORD
 
 
 @inlined
-def _future_of(memory: Any, index: Any, first_frame: Any) -> Any:
+def _future_of(memory: Memory, index: int, first_frame: int) -> Int:
     """A number that is the same for prefixes with the same future and the same words of late."""
     prefix = memory.prefixes[index]
     key = mixed(mixed(np.int64(0), prefix.lm_state), prefix.label)
@@ -41,7 +40,7 @@ def _future_of(memory: Any, index: Any, first_frame: Any) -> Any:
 
 
 @inlined
-def _decide(memory: Any, one: Any, other: Any) -> Any:
+def _decide(memory: Memory, one: Entry, other: Entry) -> int:
     """Of two entries with the same future: 1 if the first can go, -1 if the other can, else 0.
 
     One that goes for another with the same text leaves its probability to it.
@@ -65,12 +64,13 @@ def _decide(memory: Any, one: Any, other: Any) -> Any:
 
 
 @inlined
-def drop_dominated(memory: Any) -> None:
+def drop_dominated(memory: Memory) -> None:
     """At every EVERY-th frame, drop the entries of the beam that another one dominates.
 
     They are kept until their words have been judged (ds2.ctc.search.agreement).
     """
-    num_frames, num_entries = memory.sizes[3], memory.sizes[2]
+    counts = memory.counts
+    num_frames, num_entries = counts.num_frames, counts.num_entries
     if num_frames % EVERY:
         return
     first_frame = num_frames - DELAY - 2 * EVERY
@@ -97,4 +97,4 @@ def drop_dominated(memory: Any) -> None:
             if slot != num_kept:
                 beam[num_kept] = beam[slot]
             num_kept += 1
-    memory.sizes[2] = num_kept
+    counts.num_entries = num_kept

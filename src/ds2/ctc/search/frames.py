@@ -7,24 +7,36 @@ Beside each sum goes the best single alignment, which tells the times.
 """
 
 import math
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ds2.compilation import compiled, inlined
 from ds2.ctc.hypothesis import BLANK
 from ds2.ctc.search.agreement import measure_words
 from ds2.ctc.search.dominance import drop_dominated
-from ds2.ctc.search.prefixes import NO_SLOT, NOTHING, ROOT, SCRATCH, add_logs, lacks_room
+from ds2.ctc.search.prefixes import (
+    NO_SLOT,
+    NOTHING,
+    ROOT,
+    SCRATCH,
+    Entries,
+    Entry,
+    Limits,
+    Memory,
+    Row,
+    add_logs,
+    lacks_room,
+)
 from ds2.ctc.search.scoring import extend, most_after_letter, most_after_space
-from ds2.ctc.search.tables import SPACE
+from ds2.ctc.search.tables import SPACE, Scoring
 
 IMPOSSIBLE = -1e4
 """What a frame costs a prefix that it contradicts: with -inf a beam could die out."""
 
 
 @inlined
-def _likeliest(row: Any, limits: Any, labels: Any) -> Any:
+def _likeliest(row: Row, limits: Limits, labels: npt.NDArray[np.int32]) -> int:
     """Fill `labels` with the fewest that, with the blank, have the mass; returns how many.
 
     The likeliest comes first. A label below (1 - mass) / V cannot be among them.
@@ -58,33 +70,36 @@ def _likeliest(row: Any, limits: Any, labels: Any) -> Any:
 
 
 @inlined
-def _mark_last(memory: Any, entry: Any, after_blank: Any) -> Any:
+def _mark_last(memory: Memory, entry: Entry, after_blank: bool) -> int:
     """A mark for the last label of an entry, in its best alignment of those that end in a blank or
     of those that do not; -1 if it has no label."""
     if entry.prefix == ROOT:
         return -1
-    index = memory.sizes[1]
-    memory.sizes[1] += 1
+    counts = memory.counts
+    index = counts.num_marks
+    counts.num_marks += 1
     mark = memory.marks[index]
     mark.before = entry.blank_mark if after_blank else entry.label_mark
     mark.start = entry.blank_start if after_blank else entry.label_start
-    mark.end = entry.blank_end if after_blank else memory.sizes[3]
+    mark.end = entry.blank_end if after_blank else counts.num_frames
     mark.peak = entry.blank_peak if after_blank else entry.label_peak
     return index
 
 
 @inlined
-def _begin_label(memory: Any, above: Any, entry: Any, repeats: Any, log_prob: Any) -> None:
+def _begin_label(
+    memory: Memory, above: Entry, entry: Entry, repeats: bool, log_prob: float
+) -> None:
     """Let an entry's last label begin at this frame, after the best alignment of the one above."""
     after_blank = repeats or above.best_blank >= above.best_label
     entry.best_label = (above.best_blank if after_blank else above.best_label) + log_prob
     entry.label_mark = _mark_last(memory, above, after_blank)
-    entry.label_start = memory.sizes[3]
+    entry.label_start = memory.counts.num_frames
     entry.label_peak = log_prob
 
 
 @inlined
-def _stay(memory: Any, old: Any, slot: Any, row: Any, entry: Any) -> None:
+def _stay(memory: Memory, old: Entries, slot: int, row: Row, entry: Entry) -> None:
     """The entry of `slot` after a frame that makes its prefix no longer.
 
     The frame is a blank, or the last label again; or it is the last label for the first time,
@@ -92,7 +107,7 @@ def _stay(memory: Any, old: Any, slot: Any, row: Any, entry: Any) -> None:
     """
     before = old[slot]
     prefix = memory.prefixes[before.prefix]
-    frame = memory.sizes[3]
+    frame = memory.counts.num_frames
     blank = max(row[BLANK], IMPOSSIBLE)
     entry.prefix = before.prefix
     entry.blank = before.acoustic + blank
@@ -133,7 +148,7 @@ def _stay(memory: Any, old: Any, slot: Any, row: Any, entry: Any) -> None:
 
 
 @inlined
-def _lowest_kept(memory: Any, num_candidates: Any, num_kept: Any) -> Any:
+def _lowest_kept(memory: Memory, num_candidates: int, num_kept: int) -> float:
     """The num_kept-th highest score of the candidates, by quickselect."""
     scores = memory.ranking
     for index in range(num_candidates):
@@ -163,13 +178,19 @@ def _lowest_kept(memory: Any, num_candidates: Any, num_kept: Any) -> Any:
 
 @inlined
 def _try_longer(
-    scoring: Any, limits: Any, memory: Any, old: Any, row: Any, num_labels: Any, best: Any
-) -> Any:
+    scoring: Scoring,
+    limits: Limits,
+    memory: Memory,
+    old: Entries,
+    row: Row,
+    num_labels: int,
+    best: float,
+) -> tuple[int, float]:
     """Add all prefixes that are a label longer to the candidates, but for those out of reach.
 
     best: the highest score so far. Returns the number of candidates and the highest score.
     """
-    num_old = memory.sizes[2]
+    num_old = memory.counts.num_entries
     num_candidates = num_old
     next_look = limits.beam_width
     full = NOTHING  # what a candidate must reach, for so many have reached it before
@@ -206,15 +227,16 @@ def _try_longer(
 
 
 @inlined
-def _child_of(scoring: Any, memory: Any, parent: Any, label: Any) -> Any:
+def _child_of(scoring: Scoring, memory: Memory, parent: int, label: int) -> int:
     """The prefix one label longer, made if the tree does not have it."""
     index = memory.prefixes[parent].first_child
     while index >= 0:
         if memory.prefixes[index].label == label:
             return index
         index = memory.prefixes[index].next_sibling
-    index = memory.sizes[0]
-    memory.sizes[0] += 1
+    counts = memory.counts
+    index = counts.num_prefixes
+    counts.num_prefixes += 1
     extend(scoring, memory.lookups, memory.prefixes, parent, label, index)
     above, prefix = memory.prefixes[parent], memory.prefixes[index]
     prefix.parent = parent
@@ -224,7 +246,7 @@ def _child_of(scoring: Any, memory: Any, parent: Any, label: Any) -> Any:
     above.first_child = index
     prefix.slot = NO_SLOT
     prefix.depth = above.depth + 1
-    prefix.frame = memory.sizes[3]
+    prefix.frame = counts.num_frames
     prefix.confidence = -1.0
     prefix.last_word = index if prefix.num_words > above.num_words else above.last_word
     return index
@@ -232,7 +254,7 @@ def _child_of(scoring: Any, memory: Any, parent: Any, label: Any) -> Any:
 
 @inlined
 def _lengthen(
-    scoring: Any, memory: Any, old: Any, slot: Any, row: Any, label: Any, entry: Any
+    scoring: Scoring, memory: Memory, old: Entries, slot: int, row: Row, label: int, entry: Entry
 ) -> None:
     """The entry of a prefix that is a label longer than that of `slot`."""
     above = old[slot]
@@ -247,9 +269,10 @@ def _lengthen(
 
 
 @inlined
-def _move(scoring: Any, limits: Any, memory: Any, row: Any, num_labels: Any) -> None:
+def _move(scoring: Scoring, limits: Limits, memory: Memory, row: Row, num_labels: int) -> None:
     """Move the beam by one frame, of whose labels so many come into question."""
-    frame, num_old = memory.sizes[3], memory.sizes[2]
+    counts = memory.counts
+    frame, num_old = counts.num_frames, counts.num_entries
     old, new = memory.beam[frame & 1], memory.beam[(frame + 1) & 1]
     for place in range(num_labels):
         memory.places[memory.labels[place]] = place
@@ -283,12 +306,14 @@ def _move(scoring: Any, limits: Any, memory: Any, row: Any, num_labels: Any) -> 
         memory.prefixes[old[slot].prefix].slot = NO_SLOT
     for place in range(num_labels):
         memory.places[memory.labels[place]] = -1
-    memory.sizes[2] = num_new
-    memory.sizes[3] = frame + 1
+    counts.num_entries = num_new
+    counts.num_frames = frame + 1
 
 
 @compiled
-def take_frames(scoring: Any, limits: Any, memory: Any, log_probs: Any, first: Any) -> Any:
+def take_frames(
+    scoring: Scoring, limits: Limits, memory: Memory, log_probs: npt.NDArray[np.float32], first: int
+) -> int:
     """Take the frames from `first` on; returns how many are taken in all.
 
     That is fewer than there are if the memory lacks room.

@@ -1,12 +1,13 @@
 """What a beam search remembers: a tree of prefixes, the beam, and the times of labels."""
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ds2.compilation import compiled, inlined
+from ds2.compilation import compiled, inlined, structure
 from ds2.ctc.search.tables import Scoring
 
 ROOT = 0
@@ -71,6 +72,16 @@ MARK = np.dtype(
 )
 """The times of one label in an alignment, and the mark of the label before it, or -1."""
 
+COUNTS = np.dtype(
+    [
+        ("num_prefixes", np.int64),
+        ("num_marks", np.int64),
+        ("num_entries", np.int64),  # in the beam
+        ("num_frames", np.int64),  # heard
+    ],
+    align=True,
+)
+"""How much of a memory's arrays is in use."""
 
 LOOKUP = np.dtype(
     [("state", np.int64), ("word", np.int64), ("log_prob", np.float64), ("next", np.int64)]
@@ -80,7 +91,25 @@ NUM_LOOKUPS = 1 << 12
 EMPTY_LOOKUP = np.array((-1, 0, 0.0, 0), LOOKUP)
 
 
-class Limits(NamedTuple):
+Prefix: TypeAlias = Any
+"""A record of PREFIX."""
+Entry: TypeAlias = Any
+"""A record of ENTRY."""
+Prefixes: TypeAlias = npt.NDArray[np.void]
+"""(N,) of PREFIX."""
+Entries: TypeAlias = npt.NDArray[np.void]
+"""(N,) of ENTRY."""
+Lookups: TypeAlias = npt.NDArray[np.void]
+"""(NUM_LOOKUPS,) of LOOKUP."""
+Places: TypeAlias = npt.NDArray[np.int32]
+"""What is kept, and its new index; see `_forget`."""
+Row: TypeAlias = npt.NDArray[np.float32]
+"""(V,) log_probs of a frame."""
+
+
+@dataclass(frozen=True)
+@structure
+class Limits:
     """How far the search goes; see `BeamSettings`."""
 
     beam_width: int
@@ -90,20 +119,30 @@ class Limits(NamedTuple):
     keeps_all: bool  # also what can never become the best
 
 
-class Memory(NamedTuple):
+@dataclass(frozen=True)
+@structure
+class Memory:
     """What one stream's search remembers, and the room it works in."""
 
-    prefixes: npt.NDArray[np.void]  # the tree: ROOT, SCRATCH, then the others as they came
-    marks: npt.NDArray[np.void]
-    beam: npt.NDArray[np.void]  # (2, beam_width): of this frame and of the next, in turns
-    sizes: npt.NDArray[np.int64]  # (4,): prefixes, marks, entries in the beam, frames heard
-    lookups: npt.NDArray[np.void]
+    prefixes: Annotated[
+        npt.NDArray[np.void], PREFIX
+    ]  # the tree: ROOT, SCRATCH, then the others as they came
+    marks: Annotated[npt.NDArray[np.void], MARK]
+    beam: Annotated[
+        npt.NDArray[np.void], ENTRY, 2
+    ]  # (2, beam_width): of this frame and of the next, in turns
+    counts: Annotated[Any, COUNTS, 0]
+    lookups: Annotated[npt.NDArray[np.void], LOOKUP]
     labels: npt.NDArray[np.int32]  # (max_labels,) the frame's likeliest
     places: npt.NDArray[np.int32]  # (V,) of a label among these, or -1
-    taken: npt.NDArray[np.bool_]  # (beam_width, max_labels): the longer prefix is in the beam
+    taken: Annotated[
+        npt.NDArray[np.bool_], 2
+    ]  # (beam_width, max_labels): the longer prefix is in the beam
     scores: npt.NDArray[np.float64]  # (beam_width * (1 + max_labels),) of the candidates
     ranking: npt.NDArray[np.float64]  # the same, to be put in another order
-    origins: npt.NDArray[np.int32]  # the same, 2: a slot of this frame's beam, and a label
+    origins: Annotated[
+        npt.NDArray[np.int32], 2
+    ]  # the same, 2: a slot of this frame's beam, and a label
     word_keys: npt.NDArray[np.int64]  # a hash table of words, and
     word_shares: npt.NDArray[np.float64]  # the beam's agreement on each
 
@@ -118,7 +157,7 @@ def new_memory(scoring: Scoring, limits: Limits) -> Memory:
         prefixes=np.zeros(max(1024, 16 * limits.beam_width), PREFIX),
         marks=np.zeros(max(1024, 16 * limits.beam_width), MARK),
         beam=np.zeros((2, limits.beam_width), ENTRY),
-        sizes=np.array([2, 0, 1, 0], np.int64),
+        counts=np.array((2, 0, 1, 0), COUNTS),
         lookups=np.full(NUM_LOOKUPS, EMPTY_LOOKUP, LOOKUP),
         labels=np.zeros(max_labels, np.int32),
         places=np.full(num_labels, -1, np.int32),
@@ -143,7 +182,7 @@ def new_memory(scoring: Scoring, limits: Limits) -> Memory:
 
 
 @inlined
-def add_logs(a: Any, b: Any) -> Any:
+def add_logs(a: float, b: float) -> float:
     """log(exp(a) + exp(b))."""
     if a < b:
         a, b = b, a
@@ -153,17 +192,17 @@ def add_logs(a: Any, b: Any) -> Any:
 
 
 @inlined
-def lacks_room(limits: Any, memory: Any) -> Any:
+def lacks_room(limits: Limits, memory: Memory) -> bool:
     """Whether a frame might need more prefixes or marks than there is room for."""
-    return memory.sizes[0] + limits.beam_width > len(memory.prefixes) or memory.sizes[
-        1
-    ] + 2 * limits.beam_width > len(memory.marks)
+    counts = memory.counts
+    too_many_prefixes = counts.num_prefixes + limits.beam_width > len(memory.prefixes)
+    return too_many_prefixes or counts.num_marks + 2 * limits.beam_width > len(memory.marks)
 
 
 @inlined
-def _forget_prefixes(memory: Any, beam: Any, places: Any) -> Any:
+def _forget_prefixes(memory: Memory, beam: Entries, places: Places) -> int:
     """Keep the prefixes that the beam's are extensions of, in their order; how many these are."""
-    num_prefixes = memory.sizes[0]
+    num_prefixes = memory.counts.num_prefixes
     places[ROOT] = places[SCRATCH] = 1
     for entry in beam:
         index = entry.prefix
@@ -191,9 +230,9 @@ def _forget_prefixes(memory: Any, beam: Any, places: Any) -> Any:
 
 
 @inlined
-def _forget_marks(memory: Any, beam: Any, places: Any) -> Any:
+def _forget_marks(memory: Memory, beam: Entries, places: Places) -> int:
     """Keep the marks that the beam's alignments lead back to; how many these are."""
-    num_marks = memory.sizes[1]
+    num_marks = memory.counts.num_marks
     for entry in beam:
         for index in (entry.blank_mark, entry.label_mark):
             while index >= 0 and places[index] == 0:
@@ -216,14 +255,15 @@ def _forget_marks(memory: Any, beam: Any, places: Any) -> Any:
 
 
 @compiled
-def _forget(memory: Any, places: Any) -> None:
+def _forget(memory: Memory, places: Places) -> None:
     """Drop the prefixes and marks that no hypothesis in the beam needs.
 
     places: (2, most) zeros, to work in: first 1 for what is kept, then its new index.
     """
-    beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
-    memory.sizes[0] = _forget_prefixes(memory, beam, places[0])
-    memory.sizes[1] = _forget_marks(memory, beam, places[1])
+    counts = memory.counts
+    beam = memory.beam[counts.num_frames & 1][: counts.num_entries]
+    counts.num_prefixes = _forget_prefixes(memory, beam, places[0])
+    counts.num_marks = _forget_marks(memory, beam, places[1])
 
 
 def with_room(memory: Memory) -> Memory:
@@ -231,10 +271,11 @@ def with_room(memory: Memory) -> Memory:
 
     So it grows with the text, not with the frames.
     """
-    _forget(memory, np.zeros((2, memory.sizes[:2].max()), np.int32))
+    most = max(memory.counts["num_prefixes"], memory.counts["num_marks"])
+    _forget(memory, np.zeros((2, most), np.int32))
     room = {}
-    for name, size in zip(("prefixes", "marks"), memory.sizes.tolist(), strict=False):
+    for name in ("prefixes", "marks"):
         array = getattr(memory, name)
-        if 2 * size > len(array):
+        if 2 * memory.counts[f"num_{name}"] > len(array):
             room[name] = np.concatenate([array, np.zeros_like(array)])
-    return memory._replace(**room)
+    return replace(memory, **room)

@@ -1,8 +1,7 @@
 """Reading hypotheses out of a beam, compiled. Nothing that the search goes on with is changed."""
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 
 from ds2.compilation import compiled, inlined
 from ds2.ctc.search.agreement import (
@@ -14,8 +13,9 @@ from ds2.ctc.search.agreement import (
     share_of,
     turn_into_shares,
 )
-from ds2.ctc.search.prefixes import NOTHING, ROOT, SCRATCH
+from ds2.ctc.search.prefixes import NOTHING, ROOT, SCRATCH, Memory
 from ds2.ctc.search.scoring import end_sentence
+from ds2.ctc.search.tables import Scoring
 
 OPEN, WHOLE, CUT = 0, 1, 2
 """How a text ends; see `judge`."""
@@ -34,7 +34,13 @@ SPAN = np.dtype(
 
 
 @compiled
-def judge(scoring: Any, memory: Any, ending: Any, parts: Any, hashes: Any) -> None:
+def judge(
+    scoring: Scoring,
+    memory: Memory,
+    ending: int,
+    parts: npt.NDArray[np.float64],
+    hashes: npt.NDArray[np.int64],
+) -> None:
     """The parts of the score of each entry of the beam, and a number that stands for its text.
 
     parts: (entries, 4) to be filled: acoustic, language model, count, hot phrases. ending: OPEN if
@@ -42,7 +48,8 @@ def judge(scoring: Any, memory: Any, ending: Any, parts: Any, hashes: Any) -> No
     it ends here, and then the acoustics of what cannot end so are NOTHING; CUT if it ended before
     the word under way.
     """
-    beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
+    counts = memory.counts
+    beam = memory.beam[counts.num_frames & 1][: counts.num_entries]
     for slot in range(len(beam)):
         memory.prefixes[SCRATCH] = memory.prefixes[beam[slot].prefix]
         prefix = memory.prefixes[SCRATCH]
@@ -58,9 +65,10 @@ def judge(scoring: Any, memory: Any, ending: Any, parts: Any, hashes: Any) -> No
 
 
 @inlined
-def _shared(memory: Any) -> Any:
+def _shared(memory: Memory) -> int:
     """The longest prefix of all of the beam: no frame can change it."""
-    beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
+    counts = memory.counts
+    beam = memory.beam[counts.num_frames & 1][: counts.num_entries]
     shared = beam[0].prefix
     for entry in beam:
         index = entry.prefix
@@ -75,29 +83,31 @@ def _shared(memory: Any) -> Any:
 
 
 @compiled
-def agree(memory: Any, scores: Any) -> Any:
+def agree(memory: Memory, scores: npt.NDArray[np.float64]) -> tuple[int, int]:
     """Judge the words that the search has not judged yet.
 
     scores: of the beam's entries; overwritten. Returns the last frame whose words were judged
     before, and the prefix that is stable.
     """
-    beam = memory.beam[memory.sizes[3] & 1][: memory.sizes[2]]
-    last_judged = memory.sizes[3] // EVERY * EVERY - DELAY
+    counts = memory.counts
+    beam = memory.beam[counts.num_frames & 1][: counts.num_entries]
+    last_judged = counts.num_frames // EVERY * EVERY - DELAY
     clear_words(memory)
     turn_into_shares(scores)
     for slot in range(len(beam)):
         index = beam[slot].prefix
-        add_words(memory, index, scores[slot], last_judged - EVERY, memory.sizes[3])
+        add_words(memory, index, scores[slot], last_judged - EVERY, counts.num_frames)
         if memory.prefixes[index].in_word:
             add_share(memory, memory.prefixes[index].word_hash, scores[slot])
     return last_judged, _shared(memory)
 
 
 @compiled
-def read_back(memory: Any, slot: Any, last_judged: Any, spans: Any) -> None:
+def read_back(memory: Memory, slot: int, last_judged: int, spans: npt.NDArray[np.void]) -> None:
     """Fill `spans` with the labels of an entry, whose number they must be, from the last to the
     first. To be called after `agree`."""
-    entry = memory.beam[memory.sizes[3] & 1][slot]
+    counts = memory.counts
+    entry = memory.beam[counts.num_frames & 1][slot]
     index = entry.prefix
     after_blank = entry.best_blank >= entry.best_label
     mark = entry.blank_mark if after_blank else entry.label_mark
@@ -117,7 +127,7 @@ def read_back(memory: Any, slot: Any, last_judged: Any, spans: Any) -> None:
         span.posterior = posterior
         if place == len(spans) - 1:
             span.start = entry.blank_start if after_blank else entry.label_start
-            span.end = entry.blank_end if after_blank else memory.sizes[3]
+            span.end = entry.blank_end if after_blank else counts.num_frames
             span.peak = entry.blank_peak if after_blank else entry.label_peak
         else:
             span.start = memory.marks[mark].start

@@ -1,12 +1,10 @@
 """What a prefix is worth beyond its acoustics, compiled: language model, words, hot phrases."""
 
-from typing import Any
-
 import numpy as np
 
 from ds2.compilation import inlined
-from ds2.ctc.search.prefixes import NUM_LOOKUPS
-from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE
+from ds2.ctc.search.prefixes import NUM_LOOKUPS, Lookups, Prefix, Prefixes
+from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE, Int, Scoring
 from ds2.ctc.search.vocabulary import NO_WORD
 from ds2.ctc.settings import UNKNOWN_LETTERS
 from ds2.ngram.corpus import END, UNKNOWN
@@ -14,7 +12,7 @@ from ds2.ngram.score import LOG_10, advance
 
 
 @inlined
-def _looked_up(scoring: Any, lookups: Any, state: Any, word: Any) -> Any:
+def _looked_up(scoring: Scoring, lookups: Lookups, state: Int, word: Int) -> tuple[float, int]:
     """As `ds2.ngram.score.score_word`, from memory if the same was asked before."""
     place = (state * 1_000_003 + word * 7_919) & (NUM_LOOKUPS - 1)
     entry = lookups[place]
@@ -28,20 +26,22 @@ def _looked_up(scoring: Any, lookups: Any, state: Any, word: Any) -> Any:
 
 
 @inlined
-def mixed(value: Any, letter: Any) -> Any:
+def mixed(value: Int, letter: Int) -> Int:
     """A hash with one more letter in it."""
     value = (value ^ np.int64(letter + 1)) * 1_099_511_628_211
     return value ^ (value >> 29)
 
 
 @inlined
-def _unknown_price(scoring: Any, num_letters: Any) -> Any:
+def _unknown_price(scoring: Scoring, num_letters: Int) -> float:
     """What an unknown word costs beside its probability; FORBIDDEN in a closed vocabulary."""
     return scoring.unknown_word_score * max(1.0, num_letters / UNKNOWN_LETTERS)
 
 
 @inlined
-def _score_unit(scoring: Any, lookups: Any, prefix: Any, word: Any, num_letters: Any) -> Any:
+def _score_unit(
+    scoring: Scoring, lookups: Lookups, prefix: Prefix, word: Int, num_letters: Int
+) -> bool:
     """Count one more unit, whole now, and score it; False if it is forbidden."""
     prefix.num_words += 1
     if not scoring.has_lm:
@@ -57,7 +57,7 @@ def _score_unit(scoring: Any, lookups: Any, prefix: Any, word: Any, num_letters:
 
 
 @inlined
-def _trie_child(scoring: Any, node: Any, letter: Any) -> Any:
+def _trie_child(scoring: Scoring, node: int, letter: int) -> int:
     """The node a letter further, NO_WORD if no word goes on so."""
     if node == NO_WORD:
         return NO_WORD
@@ -68,7 +68,7 @@ def _trie_child(scoring: Any, node: Any, letter: Any) -> Any:
 
 
 @inlined
-def _hear(scoring: Any, prefix: Any, letter: Any) -> None:
+def _hear(scoring: Scoring, prefix: Prefix, letter: Int) -> None:
     """Move the phrases on by a letter."""
     state = scoring.phrase_states[prefix.phrase, scoring.phrase_classes[letter]]
     prefix.phrase = state
@@ -76,7 +76,7 @@ def _hear(scoring: Any, prefix: Any, letter: Any) -> None:
 
 
 @inlined
-def end_word(scoring: Any, lookups: Any, prefix: Any) -> Any:
+def end_word(scoring: Scoring, lookups: Lookups, prefix: Prefix) -> bool:
     """Bring the word under way, if there is one, to its end; False if there is no such word."""
     if prefix.in_word == 0:
         return True
@@ -90,7 +90,7 @@ def end_word(scoring: Any, lookups: Any, prefix: Any) -> Any:
 
 
 @inlined
-def end_sentence(scoring: Any, lookups: Any, prefix: Any) -> Any:
+def end_sentence(scoring: Scoring, lookups: Lookups, prefix: Prefix) -> bool:
     """Bring the last word and the sentence to their end; False if the last is no word."""
     if not end_word(scoring, lookups, prefix):
         return False
@@ -101,7 +101,7 @@ def end_sentence(scoring: Any, lookups: Any, prefix: Any) -> Any:
 
 
 @inlined
-def _add_to_word(scoring: Any, prefix: Any, letter: Any) -> Any:
+def _add_to_word(scoring: Scoring, prefix: Prefix, letter: int) -> bool:
     """A letter of a word that is scored at its end; False if no word goes on so."""
     if prefix.in_word == 0:
         prefix.text_hash = mixed(prefix.text_hash, SPACE)
@@ -122,7 +122,7 @@ def _add_to_word(scoring: Any, prefix: Any, letter: Any) -> Any:
 
 
 @inlined
-def _add_character(scoring: Any, lookups: Any, prefix: Any, letter: Any) -> Any:
+def _add_character(scoring: Scoring, lookups: Lookups, prefix: Prefix, letter: int) -> bool:
     """A character that is scored by itself; False if it is forbidden."""
     prefix.text_hash = mixed(prefix.text_hash, letter)
     prefix.word_hash = mixed(np.int64(0), letter)
@@ -132,7 +132,9 @@ def _add_character(scoring: Any, lookups: Any, prefix: Any, letter: Any) -> Any:
 
 
 @inlined
-def extend(scoring: Any, lookups: Any, prefixes: Any, parent: Any, label: Any, child: Any) -> Any:
+def extend(
+    scoring: Scoring, lookups: Lookups, prefixes: Prefixes, parent: int, label: int, child: Int
+) -> bool:
     """Make `child` the prefix one label longer than `parent`: all that scores it.
 
     Its place in the tree and its history are left alone. Returns False if the language model or
@@ -172,7 +174,7 @@ def extend(scoring: Any, lookups: Any, prefixes: Any, parent: Any, label: Any, c
 
 
 @inlined
-def most_after_letter(scoring: Any, prefix: Any) -> Any:
+def most_after_letter(scoring: Scoring, prefix: Prefix) -> float:
     """What the prior of a prefix can be, at most, after one more letter that is no space."""
     most = prefix.prior + scoring.phrase_gain
     if prefix.in_word == 0 or not scoring.of_words:
@@ -185,6 +187,6 @@ def most_after_letter(scoring: Any, prefix: Any) -> Any:
 
 
 @inlined
-def most_after_space(scoring: Any, prefix: Any) -> Any:
+def most_after_space(scoring: Scoring, prefix: Prefix) -> float:
     """The same after a space: the word may be likelier than its letters promised."""
     return prefix.prior - prefix.bound + scoring.phrase_gain

@@ -1,11 +1,13 @@
 """The tables that scoring a prefix needs, from alphabet, language model, phrases and settings."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from ds2.compilation import structure
 from ds2.ctc.phrases import BORDER, phrase_tables
 from ds2.ctc.search.vocabulary import NO_WORD, Vocabulary, vocabulary_of
 from ds2.ctc.settings import BeamSettings
@@ -18,9 +20,13 @@ FORBIDDEN = -np.inf
 SPACE = np.int32(0)  # of the type that letters have in tables, so that nothing compiles twice
 """The letter that parts words; the others are numbered from 1 on."""
 NO_LETTER = -1
+Int: TypeAlias = int | np.integer[Any]
+"""A number that a table gives, or Python."""
 
 
-class Scoring(NamedTuple):
+@dataclass(frozen=True)
+@structure
+class Scoring:
     """All that scoring needs, as flat arrays and numbers: the same types with and without a
     language model, so that it is compiled once."""
 
@@ -30,7 +36,9 @@ class Scoring(NamedTuple):
     lm_weight: float
     word_bonus: float
     unknown_word_score: float  # FORBIDDEN in a closed vocabulary
-    letters: npt.NDArray[np.int32]  # (V, 2) of each label; NO_LETTER where there is none
+    letters: Annotated[
+        npt.NDArray[np.int32], 2
+    ]  # (V, 2) of each label; NO_LETTER where there is none
     letter_words: npt.NDArray[np.int32]  # (letters,) their ids as words, NO_WORD if unknown
     first_child: npt.NDArray[np.int32]  # of the vocabulary's trie
     trie_letters: npt.NDArray[np.int32]
@@ -38,7 +46,7 @@ class Scoring(NamedTuple):
     trie_bounds: npt.NDArray[np.float32]
     unknown_log_prob: float  # of a word outside the trie, before its context is known
     phrase_classes: npt.NDArray[np.int32]  # (letters,)
-    phrase_states: npt.NDArray[np.int32]  # (S, classes)
+    phrase_states: Annotated[npt.NDArray[np.int32], 2]  # (S, classes)
     phrase_rewards: npt.NDArray[np.float64]  # (S,)
     phrase_loans: npt.NDArray[np.float64]  # (S,)
     first_phrase_state: int
@@ -69,7 +77,7 @@ def scoring_of(
         for letter in letters
     ]
     return Scoring(
-        lm=lm.arrays if lm else _NO_LM,
+        lm=lm.arrays if lm else NO_LM,
         has_lm=lm is not None,
         of_words=of_words,
         lm_weight=settings.lm_weight,
@@ -125,7 +133,7 @@ def known_words(
 
 def _empty_lm() -> NgramArrays:
     """What stands in for a language model where there is none; never looked at."""
-    arrays = NgramArrays(
+    return NgramArrays(
         np.zeros((1, 2), np.uint32),
         np.zeros(0, np.uint16),
         np.zeros(0, np.uint8),
@@ -136,9 +144,6 @@ def _empty_lm() -> NgramArrays:
         np.zeros((2, 3), np.float64),
         np.zeros(0, np.int64),
     )
-    for array in arrays:
-        array.flags.writeable = False
-    return arrays
 
 
-_NO_LM = _empty_lm()
+NO_LM = _empty_lm()

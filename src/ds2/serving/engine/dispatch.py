@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
 from ds2.errors import InputError
-from ds2.recognition.streams import Stream, WholeStream
-from ds2.serving.engine.steps import frames_of_step, samples_needed, step
+from ds2.recognition.streams import Stream, WholeStream, step_network
+from ds2.serving.engine.steps import frames_of_step, samples_needed
 from ds2.transcripts.events import Event
 
 UPLOAD_PATIENCE_S = 0.5
@@ -242,15 +242,15 @@ class Dispatcher:
                     return
                 touched, self._touched = self._touched, {}
             try:
-                report = self._turn(touched)
+                report = self._take_turn(touched)
             except Exception as error:  # a mistake of ours: no stream may wait for ever for it
-                report = Report([_failed(line, error) for line in self._all_forgotten()])
+                report = Report([_fail(line, error) for line in self._forget_all()])
             if report.updates or report.settled:
                 self._listener(report)
 
-    def _turn(self, touched: Iterable[Line]) -> Report:
+    def _take_turn(self, touched: Iterable[Line]) -> Report:
         """Let these lines hear what waits for them, and do a step, if any is ready for one."""
-        updates = [update for line in touched if (update := self._heard(line))]
+        updates = [update for line in touched if (update := self._hear(line))]
         batch = self._choose()
         report = self._step(batch, updates) if batch else Report(updates)
         with self._changed:
@@ -261,7 +261,7 @@ class Dispatcher:
                 self._settle(line, report)
         return report
 
-    def _all_forgotten(self) -> list[Line]:
+    def _forget_all(self) -> list[Line]:
         with self._changed:
             lines = list(self._lines)
             for line in lines:
@@ -280,20 +280,20 @@ class Dispatcher:
             line.ready_since_s = None
             report.settled.append((line, line.num_wanted))
 
-    def _heard(self, line: Line) -> Update | None:
+    def _hear(self, line: Line) -> Update | None:
         """Let a stream hear what waits for it; an update if that alone made something happen."""
         try:
             if isinstance(line.stream, WholeStream):
-                return _heard_whole(line, line.stream)
-            return self._heard_stream(line, line.stream)
+                return _hear_whole(line, line.stream)
+            return self._hear_stream(line, line.stream)
         except Exception as error:
-            return _failed(line, error)
+            return _fail(line, error)
 
-    def _heard_stream(self, line: Line, stream: Stream) -> Update | None:
+    def _hear_stream(self, line: Line, stream: Stream) -> Update | None:
         events: list[Event] = []
         while line.inbox and stream.num_pending < self._max_frames(stream, LONGEST_STEP_S):
             if not isinstance(line.inbox[0], str):
-                waveform = _joined(line.inbox, round(LONGEST_STEP_S * SAMPLE_RATE_HZ))
+                waveform = _take_samples(line.inbox, round(LONGEST_STEP_S * SAMPLE_RATE_HZ))
                 stream.hear(waveform)
                 line.num_heard += len(waveform)
             elif stream.is_ready:
@@ -338,7 +338,7 @@ class Dispatcher:
         """Move the streams of these lines, and decode what comes out."""
         start_s = time.monotonic()
         delays_s = [start_s - (line.ready_since_s or start_s) for line in batch]
-        updates += [update for line in batch if (update := self._heard(line))]
+        updates += [update for line in batch if (update := self._hear(line))]
         failed = {update.line for update in updates if update.error}
         lines = [line for line in batch if line not in failed]
         for line in batch:
@@ -349,12 +349,12 @@ class Dispatcher:
         longest_s = LONGEST_LIVE_STEP_S if self._has_speakers() else LONGEST_STEP_S
         num_frames = frames_of_step(streams, self._max_frames(streams[0], longest_s))
         try:
-            log_probs = step(streams, num_frames)
+            log_probs = step_network(streams, num_frames)
         except Exception as error:
-            return Report([*updates, *(_failed(line, error) for line in lines)])
+            return Report([*updates, *(_fail(line, error) for line in lines)])
         stepped_s = time.monotonic()
         run_all = self._pool.map if self._pool else map
-        updates += run_all(_decoded, lines, streams, log_probs)
+        updates += run_all(_decode, lines, streams, log_probs)
         end_s = time.monotonic()
         latencies_s = []
         for line, stream in zip(lines, streams, strict=True):
@@ -382,7 +382,7 @@ class Dispatcher:
         return round(audio_s * features.sample_rate_hz / features.stride)
 
 
-def _heard_whole(line: Line, stream: WholeStream) -> Update | None:
+def _hear_whole(line: Line, stream: WholeStream) -> Update | None:
     """A model of whole utterances runs when its stream is fed or finished: nothing to batch."""
     events: list[Event] = []
     is_done = False
@@ -397,7 +397,7 @@ def _heard_whole(line: Line, stream: WholeStream) -> Update | None:
                 stream.close()
                 is_done = True
         else:
-            waveform = _joined(line.inbox, round(LONGEST_STEP_S * SAMPLE_RATE_HZ))
+            waveform = _take_samples(line.inbox, round(LONGEST_STEP_S * SAMPLE_RATE_HZ))
             stream.feed(waveform)
             line.num_heard += len(waveform)
         events += stream.take_events()
@@ -405,7 +405,7 @@ def _heard_whole(line: Line, stream: WholeStream) -> Update | None:
     return Update(line, events, line.heard_s, is_done)
 
 
-def _joined(inbox: "deque[Item]", most: int) -> Waveform:
+def _take_samples(inbox: "deque[Item]", most: int) -> Waveform:
     """The samples at the inbox's front, taken out: up to a request, or to so many."""
     pieces: list[Waveform] = []
     num_samples = 0
@@ -417,16 +417,16 @@ def _joined(inbox: "deque[Item]", most: int) -> Waveform:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _decoded(line: Line, stream: Stream, log_probs: NDArray[np.float32]) -> Update:
+def _decode(line: Line, stream: Stream, log_probs: NDArray[np.float32]) -> Update:
     """Give a stream its outputs."""
     try:
         stream.take_outputs(log_probs)
         return Update(line, stream.take_events(), line.heard_s, stream.is_done)
     except Exception as error:
-        return _failed(line, error)
+        return _fail(line, error)
 
 
-def _failed(line: Line, error: Exception) -> Update:
+def _fail(line: Line, error: Exception) -> Update:
     if not isinstance(error, InputError):  # which is the client's to hear
         logger.error("a stream failed", exc_info=error)
     return Update(line, [], error=error)

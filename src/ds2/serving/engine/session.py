@@ -19,6 +19,7 @@ from ds2.recognition.endpoint import EndpointRules
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.dispatch import Line, Update
 from ds2.serving.engine.refused import Refused
+from ds2.text.spacing import join_words
 from ds2.transcripts.events import Event, Final, Partial
 
 MOST_UNREAD = 1000
@@ -106,7 +107,7 @@ class Session:
         self._num_samples += len(waveform)
         await self._feed_resampled(waveform)
         while self.line.waiting_s > self._settings.max_buffer_s and not self._is_over:
-            await self._progress()
+            await self._wait_for_news()
 
     def _check(self, waveform: Waveform) -> None:
         """Raise Refused for samples that are no sound."""
@@ -143,10 +144,10 @@ class Session:
             self.line.feed(np.clip(rest, -1.0, 1.0))
         self.line.finish()
 
-    async def caught_up(self) -> None:
+    async def catch_up(self) -> None:
         """Wait until no whole chunk of what was fed, and no flush, waits for the model."""
         while self._num_settled < self.line.num_wanted and not self._is_over:
-            await self._progress()
+            await self._wait_for_news()
 
     async def events(self) -> AsyncIterator[Event]:
         """All events to the end. Of partials only the newest, where the reader is slow.
@@ -160,7 +161,7 @@ class Session:
                 raise self._error
             if self._is_over:
                 return
-            await self._progress()
+            await self._wait_for_news()
 
     def take_events(self) -> list[Event]:
         """The events that are there and unread, without waiting. Raises Refused as `events`."""
@@ -251,7 +252,8 @@ class Session:
             self._partial = Partial("", "")
             self._num_final_words += len(event.transcript.words)
             if self._settings.log_transcripts:
-                self.text = f"{self.text} {event.transcript.text}".strip()
+                transcript = event.transcript
+                self.text = join_words((self.text, transcript.text), transcript.language)
         self._events.append(event)
 
     @property
@@ -270,7 +272,7 @@ class Session:
         self._wake()
         self._on_end(self)
 
-    async def _progress(self) -> None:
+    async def _wait_for_news(self) -> None:
         """Wait for the dispatcher's next word on this stream, or for its end."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)

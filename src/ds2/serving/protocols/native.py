@@ -1,6 +1,5 @@
 """Our own WebSocket protocol, at /v1/stream: docs/websocket.md tells it, `ds2.client` speaks it."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -81,7 +80,7 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     try:
-        start = _start_of(await _message(websocket))
+        start = _start_of(await _receive(websocket))
         async with await service.open(start.options()) as session:
             await _send(websocket, _ready(service, session))
             await _answer(websocket, session, Samples(start.encoding))
@@ -97,47 +96,33 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
 
 async def _answer(websocket: WebSocket, session: Session, samples: Samples) -> None:
     """Send events until the last, while another task takes what comes."""
-    reading = asyncio.create_task(_read(websocket, session, samples))
-    try:
+    async with sockets.fed_by(session, _read(websocket, session, samples)):
         async for event in session.events():
             await _send(websocket, event_to_dict(event, session.heard_s))
         if not session.is_done:
             raise WebSocketDisconnect
-    finally:
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
 
 
 async def _read(websocket: WebSocket, session: Session, samples: Samples) -> None:
-    """Do what the messages say, until the client goes."""
-    try:
-        while True:
-            message = await _message(websocket)
-            if isinstance(message, bytes):
-                await session.feed(samples.feed(message))
-            elif message.get("type") == "flush":
-                await session.flush()
-            elif message.get("type") == "finish":
-                await session.finish()
-            elif message.get("type") != "keep_alive":
-                told = json.dumps(message.get("type"), ensure_ascii=False)[:100]
-                known = '"flush", "finish" or "keep_alive"'
-                raise Refused(400, f"type: must be {known}, not {told}", "type")
-    except Refused as refused:
-        session.fail(refused)
-    except WebSocketDisconnect:
-        session.close()
+    """Do what the messages say, until the client goes. Raises Refused, WebSocketDisconnect."""
+    while True:
+        message = await _receive(websocket)
+        if isinstance(message, bytes):
+            await session.feed(samples.feed(message))
+        elif message.get("type") == "flush":
+            await session.flush()
+        elif message.get("type") == "finish":
+            await session.finish()
+        elif message.get("type") != "keep_alive":
+            told = json.dumps(message.get("type"), ensure_ascii=False)[:100]
+            known = '"flush", "finish" or "keep_alive"'
+            raise Refused(400, f"type: must be {known}, not {told}", "type")
 
 
-async def _message(websocket: WebSocket) -> bytes | dict[str, Any]:
+async def _receive(websocket: WebSocket) -> bytes | dict[str, Any]:
     """The next message: audio, or a JSON object. Raises Refused, WebSocketDisconnect."""
-    message = await websocket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1005))
-    if (data := message.get("bytes")) is not None:
-        return bytes(data)
-    return sockets.object_in(message["text"])
+    message = await sockets.receive(websocket)
+    return message if isinstance(message, bytes) else sockets.object_in(message)
 
 
 def _start_of(message: bytes | dict[str, Any]) -> Start:

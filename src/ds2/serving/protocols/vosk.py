@@ -1,4 +1,4 @@
-"""vosk-server's WebSocket protocol, at /vosk and at / of a port of its own.
+"""vosk-server's WebSocket protocol, at /vosk.
 
 A client sends `{"config": {...}}` if it likes, then samples, then `{"eof": 1}`. Every binary
 message gets exactly one reply, for clients send and receive in lock-step: a reply too many or
@@ -11,10 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ds2.audio.samples import Samples
@@ -28,7 +25,6 @@ from ds2.serving.wire.wav_stream import HeaderOff
 from ds2.transcripts.events import Event, Final, Partial
 from ds2.transcripts.transcript import Transcript, Word, together
 
-PATH = "/vosk"
 MOST_PHRASES = 1000
 UNKNOWN_WORD = "[unk]"
 """In a vosk grammar, all words that are not in it; a hot phrase needs nothing of the kind."""
@@ -82,33 +78,11 @@ class Config:
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """The protocol's place on the main port."""
-    return _routes(service, PATH)
-
-
-def app(service: Service) -> Starlette:
-    """The protocol alone, as vosk-server has it on port 2700."""
-    return Starlette(routes=_routes(service, "/"))
-
-
-def _routes(service: Service, path: str) -> list[BaseRoute]:
-    async def serve(websocket: WebSocket) -> None:
-        await _serve(service, websocket)
-
-    async def explain(request: Request) -> Response:
-        told = "vosk-server's WebSocket protocol is spoken here: connect to ws://"
-        headers = {"Upgrade": "websocket"}
-        return PlainTextResponse(f"{told}{request.url.netloc}{path}\n", 426, headers)
-
-    return [WebSocketRoute(path, serve), Route(path, explain)]
+    """The protocol's place."""
+    return sockets.routes_of("vosk-server", ("/vosk",), _serve, service)
 
 
 async def _serve(service: Service, websocket: WebSocket) -> None:
-    if not service.is_ready:
-        told = sockets.busy_message(service.is_draining)
-        await sockets.deny(websocket, PlainTextResponse(told, 503))
-        return
-    await websocket.accept()
     talk = _Talk(service, Config(model=websocket.query_params.get("model") or None))
     try:
         while not talk.is_done:
@@ -120,10 +94,8 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
         await sockets.close(websocket)
     except Refused as refused:
         with suppress(WebSocketDisconnect, RuntimeError):
-            await sockets.send(websocket, await talk.last_words() | {"error": refused.message})
-        await sockets.close(websocket, sockets.close_code(refused), refused.message)
-    except WebSocketDisconnect:
-        pass
+            await sockets.send(websocket, await talk.hear_out() | {"error": refused.message})
+        raise
     finally:
         talk.close()
 
@@ -160,7 +132,7 @@ class _Talk:
             return await self._reset()
         raise Refused(400, 'a text message must hold "config", "eof" or "reset"')
 
-    async def last_words(self) -> dict[str, Any]:
+    async def hear_out(self) -> dict[str, Any]:
         """A result of what has been heard and not told, where a stream comes to grief."""
         events: list[Event] = []
         if self._session is not None:
@@ -189,12 +161,12 @@ class _Talk:
         data = self._header.feed(data)
         if self._header.is_waiting:
             return {"partial": ""}
-        session = await self._opened()
+        session = await self._open_session()
         await session.feed(self._samples.feed(data))
-        await session.caught_up()
+        await session.catch_up()
         return self._reply(session.take_events())
 
-    async def _opened(self) -> Session:
+    async def _open_session(self) -> Session:
         if self._session is None:
             form = self._header.form
             if form is not None:
@@ -207,7 +179,7 @@ class _Talk:
         """A result if a segment has ended, else what is known of the one under way."""
         for event in events:
             if isinstance(event, Partial):
-                self._partial = event.text.strip()
+                self._partial = event.text
             elif isinstance(event, Final):
                 self._partial = ""
         finals = _finals(events)
@@ -218,7 +190,7 @@ class _Talk:
         if self._session is None:
             return result([], self._config)
         await self._session.flush()
-        await self._session.caught_up()
+        await self._session.catch_up()
         finals = _finals(self._session.take_events())
         self._partial = ""
         return result(finals, self._config)

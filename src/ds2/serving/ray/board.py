@@ -1,14 +1,15 @@
 """The board of a cluster: what its replicas tell of themselves, and what all of them shall do."""
 
-import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from prometheus_client import Metric, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 STALE_S = 10.0
 """A replica that has told nothing for so long is gone."""
-
-SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (.*)")
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,28 @@ class Board:
         self._is_draining = True
 
 
-def together(texts: Mapping[str, str]) -> str:
+class _Families(Collector):
+    """Metrics as Prometheus' library hands them on."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence[Metric]:
+        return self._families
+
+
+def merged_metrics(texts: Mapping[str, str]) -> str:
     """Metrics of several replicas as one text, each sample labelled with its replica's name."""
-    comments: dict[str, list[str]] = {}
-    samples: dict[str, list[str]] = {}
+    merged: dict[str, Metric] = {}
     for replica, text in sorted(texts.items()):
-        family = ""
-        for line in text.splitlines():
-            if line.startswith("#"):
-                family = line.split(" ", 3)[2]
-                told = comments.setdefault(family, [])
-                if line not in told:
-                    told.append(line)
-            elif (found := SAMPLE.fullmatch(line)) is not None:
-                name, labels, value = found.groups()
-                labels = f'{labels},replica="{replica}"' if labels else f'replica="{replica}"'
-                samples.setdefault(family, []).append(f"{name}{{{labels}}} {value}")
-    lines = [line for name in comments for line in (*comments[name], *samples.get(name, ()))]
-    return "\n".join(lines) + "\n"
+        for family in text_string_to_metric_families(text):
+            samples = [
+                sample._replace(labels={**sample.labels, "replica": replica})
+                for sample in family.samples
+            ]
+            merged.setdefault(family.name, family)
+            if merged[family.name] is family:
+                family.samples = samples
+            else:
+                merged[family.name].samples += samples
+    return generate_latest(_Families(list(merged.values()))).decode()

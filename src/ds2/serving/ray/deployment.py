@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ds2.errors import InputError
+from ds2.installation import needing
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.service import LAST_WORDS_S
 from ds2.serving.logs import log_to_stderr
 from ds2.serving.ray.board import Board, Note
 from ds2.serving.ray.replica import BEAT_S, Replica
-from ds2.serving.server import Load, bound_socket
+from ds2.serving.server import Load, bind_socket
 
 LOCAL = "local"
 """Not the address of a cluster: one is started on this machine, for as long as it is needed."""
@@ -55,19 +56,19 @@ def serve_on_ray(load: Load, settings: ServeSettings, scale: Scale) -> None:
     """Serve until SIGTERM or SIGINT. Raises InputError if there is no such cluster."""
     _check(settings)
     if scale.address == LOCAL:  # else it is another machine's port
-        bound_socket(settings.host, settings.port).close()
+        bind_socket(settings.host, settings.port).close()
     log_to_stderr()
     with _cluster(settings, scale) as ray:
         from ray import serve
 
         serve.start(proxy_location="EveryNode", http_options=_http_options(settings))
-        board = _new_board(ray)
+        board = _make_board(ray)
         try:
             serve.run(_application(serve, load, settings, scale), name=NAME, route_prefix="/")
             scheme = "https" if settings.tls_cert else "http"
             place = f"{scheme}://{settings.host}:{settings.port}"
             logger.info("listening on %s with replicas on Ray", place)
-            stopping = _signalled()
+            stopping = _watch_signals()
             while not stopping.wait(0.5):
                 pass
             stopping.clear()
@@ -79,8 +80,6 @@ def serve_on_ray(load: Load, settings: ServeSettings, scale: Scale) -> None:
 
 
 def _check(settings: ServeSettings) -> None:
-    if settings.vosk_port is not None or settings.sherpa_port is not None:
-        raise InputError("--ray: has one port only: leave out --vosk-port and --sherpa-port")
     if settings.workers != 1:
         raise InputError("--ray: its replicas are processes: leave out --workers")
     if settings.port == 0:
@@ -100,11 +99,9 @@ def _cluster(settings: ServeSettings, scale: Scale) -> Iterator[Any]:
             "include_dashboard": False,
         }
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+    with needing("ray", "serve", told="--ray"):
         import ray
         import ray.serve
-    except ModuleNotFoundError as error:
-        raise InputError(f"--ray: needs {error.name}: pip install 'ds2[ray,serve]'") from None
     try:
         ray.init(address=scale.address, logging_level=logging.ERROR, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -116,7 +113,7 @@ def _cluster(settings: ServeSettings, scale: Scale) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _new_board(ray: Any) -> Any:
+def _make_board(ray: Any) -> Any:
     """The board's handle; it takes the place of one that a killed server has left."""
     with contextlib.suppress(ValueError):
         ray.kill(ray.get_actor(BOARD, NAME))
@@ -206,7 +203,7 @@ def _http_options(settings: ServeSettings) -> dict[str, Any]:
     return options
 
 
-def _signalled() -> threading.Event:
+def _watch_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,8 +19,8 @@ from ds2.serving.config import ServeSettings
 from ds2.serving.engine.metrics import CONTENT_TYPE
 from ds2.serving.engine.service import Service
 from ds2.serving.logs import log_to_stderr
-from ds2.serving.ray.board import Note, together
-from ds2.serving.server import Load, begun
+from ds2.serving.ray.board import Note, merged_metrics
+from ds2.serving.server import Load, start_service
 
 BEAT_S = 1.0
 """From one note on the board to the next."""
@@ -63,7 +63,7 @@ class Replica:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._start(receive, send)
             return
         assert self._app is not None
         assert self._metrics_app is not None
@@ -78,7 +78,7 @@ class Replica:
         else:
             await self._app(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _start(self, receive: Receive, send: Send) -> None:
         await receive()
         service = await asyncio.to_thread(self._begin)
         self._service = service
@@ -95,7 +95,7 @@ class Replica:
 
     def _begin(self) -> Service:
         log_to_stderr()
-        return begun(self._load, self._settings)
+        return start_service(self._load, self._settings)
 
     async def _tell(self, service: Service) -> None:
         """Pin a note at every beat, until the board says that it is time to drain."""
@@ -115,7 +115,7 @@ class Replica:
         del request
         assert self._service is not None
         notes = {**await self._link.notes(), self._link.name(): _note(self._service)}
-        text = together({name: note.metrics for name, note in notes.items()})
+        text = merged_metrics({name: note.metrics for name, note in notes.items()})
         return Response(text, media_type=CONTENT_TYPE)
 
 

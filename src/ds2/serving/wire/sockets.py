@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.service import Service
 from ds2.serving.engine.session import Session
 from ds2.serving.wire.given_json import json_in
 
@@ -20,6 +22,37 @@ NORMAL, INVALID, POLICY_VIOLATION, TOO_BIG, FAILED, TRY_AGAIN_LATER = (
 LONGEST_REASON = 123
 """Bytes that the reason of a close may have."""
 SPLIT_SAMPLE = "the audio ended within a sample: check its encoding"
+
+
+Talk: TypeAlias = Callable[[Service, WebSocket], Awaitable[None]]
+"""Speaks a protocol by a WebSocket that has been accepted. May raise Refused."""
+
+
+def routes_of(program: str, paths: Sequence[str], talk: Talk, service: Service) -> list[BaseRoute]:
+    """The places where a WebSocket protocol of another server is spoken.
+
+    paths: who comes to the first of them without a WebSocket is told what it is for.
+    """
+
+    async def serve(websocket: WebSocket) -> None:
+        if not service.is_ready:
+            await deny(websocket, PlainTextResponse(busy_message(service.is_draining), 503))
+            return
+        await websocket.accept()
+        try:
+            await talk(service, websocket)
+        except Refused as refused:
+            await close(websocket, close_code(refused), refused.message)
+        except WebSocketDisconnect:
+            pass
+
+    async def explain(request: Request) -> Response:
+        scheme = "wss" if request.url.scheme == "https" else "ws"
+        place = f"{scheme}://{request.url.netloc}{paths[0]}"
+        told = f"{program}'s WebSocket protocol is spoken here: connect to {place}\n"
+        return PlainTextResponse(told, 426, {"Upgrade": "websocket"})
+
+    return [Route(paths[0], explain), *(WebSocketRoute(path, serve) for path in paths)]
 
 
 async def receive(websocket: WebSocket) -> bytes | str:

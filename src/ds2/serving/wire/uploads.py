@@ -10,10 +10,10 @@ from starlette.requests import ClientDisconnect, Request
 T = TypeVar("T")
 
 
-async def while_wanted(request: Request, work: Awaitable[T]) -> T:
+async def run_while_wanted(request: Request, work: Awaitable[T]) -> T:
     """The result of the work; stops it and raises ClientDisconnect if the client goes away."""
     working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
+    gone = asyncio.ensure_future(_wait_until_gone(request))
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -24,7 +24,7 @@ async def while_wanted(request: Request, work: Awaitable[T]) -> T:
         gone.cancel()
 
 
-async def _disconnected(request: Request) -> None:
+async def _wait_until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

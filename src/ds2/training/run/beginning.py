@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ds2.errors import InputError
-from ds2.model.bundle import FACTS, load_bundle
+from ds2.model.bundle import load_bundle
+from ds2.model.places import FACTS
 from ds2.text.alphabet import Alphabet
 from ds2.training.network.folding import folded_state
 from ds2.training.network.network import Network

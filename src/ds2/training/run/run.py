@@ -1,6 +1,5 @@
 """A training run: a new one from a TOML file, or an old one from where it stopped."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,46 +10,19 @@ from filelock import FileLock, Timeout
 from ds2.errors import InputError
 from ds2.files import atomic_write
 from ds2.shards.reading import is_shards
-from ds2.training.config import RunConfig, config_to_toml, load_config
+from ds2.training.config import RunConfig, config_to_toml
 from ds2.training.data.examples import language_notes
 from ds2.training.run.beginning import begin_from
 from ds2.training.run.checkpoint import Checkpoint, CheckpointDirectory, read_checkpoint
+from ds2.training.run.directory import CONFIG
 from ds2.training.run.distributed import Workers, started_workers
 from ds2.training.run.parts import Data, Model, build_model, load_data
 from ds2.training.run.progress import Display
 from ds2.training.run.stop import StopRequest
 from ds2.training.run.trainer import CHECKPOINTS, Trainer
 
-CONFIG = "config.toml"
 LOCK = ".lock"
 """Held by the process that trains; the system lets go of it when that ends, however it ends."""
-
-
-def prepare_run_directory(
-    source: Path, run_dir: Path | None, overrides: Sequence[str]
-) -> tuple[Path, RunConfig]:
-    """The directory and settings of a new run (from a TOML file) or an old one (itself).
-
-    Raises InputError if a new run would go where an old one is, or there is none to go on with.
-    """
-    if source.is_dir():
-        if run_dir is not None:
-            raise InputError(f"{source}: is a run to go on with: leave out -o")
-        config_path = source / CONFIG
-        if not config_path.is_file():
-            raise InputError(f"{source}: holds no {CONFIG}, so it is no run to go on with")
-        run_dir = source
-        config = load_config(config_path, overrides)
-        _refuse_other_model(load_config(config_path), config, source)
-    else:
-        config = load_config(source, overrides)
-        run_dir = run_dir or Path("runs") / source.stem
-        if (run_dir / CONFIG).exists():
-            raise InputError(
-                f"{run_dir}: holds a run already: go on with it by `ds2 train {run_dir}`, "
-                "or name another directory with -o"
-            )
-    return run_dir, _with_threads(config)
 
 
 def write_config(run_dir: Path, config: RunConfig) -> None:
@@ -65,6 +37,7 @@ def train(run_dir: Path, config: RunConfig) -> int | None:
     Returns None at the end, the signal's number if a signal stopped it before.
     Raises InputError.
     """
+    config = _with_threads(config)
     with ExitStack() as stack:
         workers, device = stack.enter_context(started_workers(config.training.device))
         torch.set_num_threads(config.training.num_threads or torch.get_num_threads())
@@ -162,16 +135,3 @@ def _with_streams(config: RunConfig, world_size: int) -> RunConfig:
         return config
     streams = (world_size, max(1, config.data.num_workers))
     return replace(config, data=replace(config.data, shard_streams=streams))
-
-
-def _refuse_other_model(old: RunConfig, new: RunConfig, run_dir: Path) -> None:
-    """A run that goes on may change its data's place or its length, not what the weights mean."""
-    for name, before, after in (
-        ("features", old.features, new.features),
-        ("network", old.network, new.network),
-        ("data.language", old.data.language, new.data.language),
-        ("data.alphabet", old.data.alphabet, new.data.alphabet),
-        ("training.optimiser", old.training.optimiser, new.training.optimiser),
-    ):
-        if before != after:
-            raise InputError(f"{run_dir}: --set {name}: cannot change in a run that goes on")

@@ -91,12 +91,12 @@ class _Live:
         """Serve until the end of the stream. Raises Refused, WebSocketDisconnect."""
         first = b""
         while self._session is None:
-            if (data := await self._audio()) is None:
+            if (data := await self._receive_audio()) is None:
                 await self._end(0.0)
                 return
             first += self._header.feed(data)
             if not self._header.is_waiting:
-                self._session = await self._opened()
+                self._session = await self._open_session()
         session = self._session
         self._facts.card = self._service.models[session.model]
         async with sockets.fed_by(session, self._read(session, first)):
@@ -117,7 +117,7 @@ class _Live:
         if self._session is not None:
             self._session.close()
 
-    async def _opened(self) -> Session:
+    async def _open_session(self) -> Session:
         """The session for audio that tells its form itself."""
         form = self._header.form
         if form is None:
@@ -130,9 +130,9 @@ class _Live:
     async def _read(self, session: Session, first: bytes) -> None:
         """Feed the stream until the client says that it is over."""
         await self._feed(session, first)
-        while (data := await self._audio()) is not None:
+        while (data := await self._receive_audio()) is not None:
             if self._container is None:
-                data = self._without_header(data, session)
+                data = self._take_header_off(data, session)
             await self._feed(session, data)
             await self._tell_utterance_end(session)
         if self._container is None:
@@ -146,7 +146,7 @@ class _Live:
         else:
             await self._container.feed(data)
 
-    def _without_header(self, data: bytes, session: Session) -> bytes:
+    def _take_header_off(self, data: bytes, session: Session) -> bytes:
         """Samples with an encoding in the query may come with a header all the same."""
         data = self._header.feed(data)
         if self._header.form is not None:
@@ -154,7 +154,7 @@ class _Live:
             self._header.form.check(self._samples.encoding, rate_hz)
         return data
 
-    async def _audio(self) -> bytes | None:
+    async def _receive_audio(self) -> bytes | None:
         """The next binary message; None at the end. Does what texts say in between."""
         while True:
             message = await sockets.receive(self._websocket)
@@ -179,10 +179,10 @@ class _Live:
                 told = {"type": "SpeechStarted", "channel": [0, 1], "timestamp": time_s}
                 await sockets.send(self._websocket, told)
             case Partial(text=text):
-                if text.strip():
+                if text:
                     self._last_word_end_s = None  # somebody speaks
                 if self._query.interim_results:
-                    await self._tell_partial(text.strip(), session.heard_s)
+                    await self._tell_partial(text, session.heard_s)
             case Final(transcript):
                 self._final = transcript
             case Endpoint(time_s, reason) if self._final is not None:

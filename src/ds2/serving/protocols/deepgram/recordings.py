@@ -35,11 +35,11 @@ async def transcribe(service: Service, request: Request) -> Response:
         if request.headers.get("content-type", "").startswith("application/json"):
             raise Refused(400, "url: this server fetches nothing: send the audio itself", "url")
         sha256 = hashlib.sha256()
-        body = _hashed(request, sha256)
+        body = _hash_along(request, sha256)
         if query.encoding:
-            transcript = await _of_samples(service, body, query, query.encoding)
+            transcript = await _transcribe_samples(service, body, query, query.encoding)
         else:
-            transcript = await _of_file(service, body, query)
+            transcript = await _transcribe_file(service, body, query)
     except InputError as error:
         return answers.refusal(Refused(400, str(error)), facts.id)
     except Refused as refused:
@@ -53,13 +53,15 @@ async def transcribe(service: Service, request: Request) -> Response:
     return JSONResponse(told, headers={"dg-request-id": facts.id})
 
 
-async def _hashed(request: Request, sha256: "_Hash") -> AsyncIterator[bytes]:
+async def _hash_along(request: Request, sha256: "_Hash") -> AsyncIterator[bytes]:
     async for data in request.stream():
         sha256.update(data)
         yield data
 
 
-async def _of_file(service: Service, body: AsyncIterator[bytes], query: Query) -> Transcript:
+async def _transcribe_file(
+    service: Service, body: AsyncIterator[bytes], query: Query
+) -> Transcript:
     """Of a file in any format."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
         async for data in body:
@@ -68,7 +70,7 @@ async def _of_file(service: Service, body: AsyncIterator[bytes], query: Query) -
         return await service.transcribe(cast(BinaryIO, file), query.options())
 
 
-async def _of_samples(
+async def _transcribe_samples(
     service: Service, body: AsyncIterator[bytes], query: Query, encoding: Encoding
 ) -> Transcript:
     """Of samples, and of WAV files that are announced as samples."""

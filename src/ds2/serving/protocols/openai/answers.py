@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import PlainTextResponse, Response
 
 from ds2.text.alphabet import Alphabet
-from ds2.text.language import NAMES, is_spaced
+from ds2.text.language import NAMES
 from ds2.transcripts.transcript import WRITERS, LineShape, Segment, Transcript, Word
 
 LEAST_CONFIDENCE = 1e-9  # its logarithm can be written as JSON, that of 0 cannot
@@ -50,21 +50,6 @@ def text_response(transcript: Transcript, file_format: str, shape: LineShape) ->
     content = WRITERS[file_format](transcript, shape)
     kind = {"srt": "text/plain", "vtt": "text/vtt"}[file_format]
     return Response(content, media_type=kind)
-
-
-def spaced(language: str, *texts: str) -> str:
-    """Texts after each other, with the spaces that a transcript's text has and no others.
-
-    A decoder's text may begin or end with a space, or hold two; Mandarin's stand between Latin
-    words alone. So what is certain of a segment becomes a part of its final text.
-    """
-    pieces = " ".join(texts).split()
-    if is_spaced(language):
-        return " ".join(pieces)
-    whole = ""
-    for piece in pieces:
-        whole += (" " if whole and (whole[-1] + piece[0]).isascii() else "") + piece
-    return whole
 
 
 def usage(duration_s: float) -> dict[str, Any]:

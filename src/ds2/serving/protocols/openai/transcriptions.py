@@ -20,7 +20,6 @@ from ds2.serving.engine.session import StreamOptions
 from ds2.serving.protocols.openai.answers import (
     json_body,
     logprobs_of,
-    spaced,
     text_response,
     verbose_json_body,
 )
@@ -31,7 +30,8 @@ from ds2.serving.protocols.openai.form import (
     receive_form,
 )
 from ds2.serving.protocols.openai.parameters import find_model, hot_phrases
-from ds2.serving.wire.uploads import while_wanted
+from ds2.serving.wire.uploads import run_while_wanted
+from ds2.text.spacing import join_words
 from ds2.transcripts.events import Event, Final, Partial
 from ds2.transcripts.transcript import Transcript, together
 
@@ -100,9 +100,9 @@ async def _respond(request: Request, service: Service, form: FormData) -> Respon
     if asked.stream:
         events = service.transcribe_events(asked.file, options)
         # What is wrong with the recording shows here, while an answer can still be an error.
-        first = await while_wanted(request, anext(events, None))
-        return _event_stream(asked, card.language, form, first, events)
-    transcript = await while_wanted(request, service.transcribe(asked.file, options))
+        first = await run_while_wanted(request, anext(events, None))
+        return _event_stream(asked, form, card.language, first, events)
+    transcript = await run_while_wanted(request, service.transcribe(asked.file, options))
     return await asyncio.to_thread(_answer, asked, card, transcript)  # of hours, maybe
 
 
@@ -141,8 +141,8 @@ def _answer(asked: TranscriptionForm, card: ModelCard, transcript: Transcript) -
 
 def _event_stream(
     asked: TranscriptionForm,
-    language: str,
     form: FormData,
+    language: str,
     first: Event | None,
     events: AsyncGenerator[Event, None],
 ) -> Response:
@@ -163,7 +163,7 @@ def _event_stream(
         finally:
             lines.put_nowait(None)
 
-    async def told() -> AsyncIterator[str]:
+    async def send_lines() -> AsyncIterator[str]:
         working = asyncio.create_task(work())
         try:
             while (line := await lines.get()) is not None:
@@ -173,7 +173,7 @@ def _event_stream(
             close_files(form)
 
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(told(), headers=headers, media_type="text/event-stream")
+    return StreamingResponse(send_lines(), headers=headers, media_type="text/event-stream")
 
 
 async def _messages(
@@ -210,9 +210,10 @@ class _GrowingText:
     def take(self, event: Event) -> str:
         """What the event adds."""
         if isinstance(event, Partial):
-            text = spaced(self._language, self._over, event.stable)
+            text = join_words((self._over, event.stable), self._language)
         elif isinstance(event, Final):
-            text = self._over = spaced(self._language, self._over, event.transcript.text)
+            text = join_words((self._over, event.transcript.text), self._language)
+            self._over = text
         else:
             return ""
         if len(text) <= len(self._told) or not text.startswith(self._told):

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,7 +23,6 @@ from ds2.serving.engine.session import Session, StreamOptions
 from ds2.serving.protocols.openai.realtime.keys import create_client_secret, session_by_key
 from ds2.serving.protocols.openai.realtime.settings import (
     SessionSettings,
-    is_flat,
     session_body,
     stream_options,
     updated,
@@ -40,8 +39,6 @@ from ds2.serving.wire.given_json import json_in
 FEED_S = 1.0
 """A message may hold more audio than may wait for the model: it is fed by the second."""
 
-_BETA_HEADER, _BETA_SUBPROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
-_TOO_BUSY, _NOT_ALLOWED, _BROKEN = 1013, 1008, 1011  # why a WebSocket is closed
 
 logger = logging.getLogger(__name__)
 
@@ -53,27 +50,21 @@ def routes(service: Service, client_secrets: ClientSecrets) -> list[BaseRoute]:
         await _serve(websocket, service, client_secrets)
 
     async def create(request: Request) -> Response:
-        return await create_client_secret(request, service, client_secrets, flat=False)
-
-    async def create_flat(request: Request) -> Response:
-        return await create_client_secret(request, service, client_secrets, flat=True)
+        return await create_client_secret(request, service, client_secrets)
 
     return [
         WebSocketRoute("/v1/realtime", connect),
         Route("/v1/realtime/client_secrets", create, methods=["POST"]),
-        Route("/v1/realtime/transcription_sessions", create_flat, methods=["POST"]),
     ]
 
 
 async def _serve(websocket: WebSocket, service: Service, client_secrets: ClientSecrets) -> None:
     offered = websocket.scope.get("subprotocols") or []
-    flat = _BETA_SUBPROTOCOL in offered
-    flat |= _BETA_HEADER in websocket.headers.get("openai-beta", "")
     # A browser gives up a connection whose answer picks none of the subprotocols it offered.
     await websocket.accept("realtime" if "realtime" in offered else None)
     session = session_by_key(websocket, client_secrets) or {}
     model = websocket.query_params.get("model")
-    connection = _Connection(websocket, service, flat=flat)
+    connection = _Connection(websocket, service)
     try:
         await connection.run(SessionSettings(model=model), session)
     except WebSocketDisconnect:
@@ -85,13 +76,11 @@ async def _serve(websocket: WebSocket, service: Service, client_secrets: ClientS
 class _Connection:
     """A client: it is read from in one task, and told what its stream tells in another."""
 
-    def __init__(self, websocket: WebSocket, service: Service, *, flat: bool) -> None:
-        """flat: speak the beta's shape."""
+    def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket
         self._service = service
-        self._flat = flat
         self._session_id = f"sess_{secrets.token_hex(12)}"
-        self._turns = Turns(SessionSettings(), flat=flat)
+        self._turns = Turns(SessionSettings())
         self._samples = Samples("s16le")
         self._options: StreamOptions | None = None
         self._stream: Session | None = None  # opened by the first audio
@@ -99,7 +88,6 @@ class _Connection:
         self._is_closed = False
         self._handlers = {
             "session.update": self._update,
-            "transcription_session.update": self._update,
             "input_audio_buffer.append": self._append,
             "input_audio_buffer.commit": self._commit,
             "input_audio_buffer.clear": self._clear,
@@ -116,9 +104,7 @@ class _Connection:
         except Refused as error:
             await self._close_for(error)
             return
-        intent = self._websocket.query_params.get("intent")
-        what = "transcription_session" if self._flat and intent == "transcription" else "session"
-        await self._tell_settings(what, "created")
+        await self._tell_settings("created")
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
@@ -144,15 +130,13 @@ class _Connection:
                 await self._send(_error(error, event_id))
 
     async def _update(self, message: Mapping[str, Any], event_id: str | None) -> None:
-        """`session.update`, or the beta's `transcription_session.update`."""
+        """`session.update`: other settings from here on."""
         del event_id
         session = message.get("session")
         if not isinstance(session, Mapping):
             raise Refused(400, "session: must be an object", "session")
         await self._apply(updated(self._turns.settings, session))
-        self._flat |= is_flat(session)
-        self._turns.flat = self._flat
-        await self._tell_settings(message["type"].removesuffix(".update"), "updated")
+        await self._tell_settings("updated")
 
     async def _apply(self, settings: SessionSettings) -> None:
         """Go by new settings; a stream by other ones ends, and what it holds becomes a turn."""
@@ -211,7 +195,7 @@ class _Connection:
     async def _begin_stream(self) -> Session:
         assert self._options is not None  # since `run` began
         self._stream = await self._service.open(self._options)
-        self._turns.begin_stream(self._service.models[self._stream.model].language)
+        self._turns.begin_stream()
         self._teller = asyncio.create_task(self._tell_events(self._stream))
         return self._stream
 
@@ -248,11 +232,9 @@ class _Connection:
         if self._stream is not None:
             self._stream.close()
 
-    async def _tell_settings(self, what: str, how: str) -> None:
-        session = session_body(
-            self._service, self._turns.settings, self._session_id, flat=self._flat
-        )
-        await self._send({"type": f"{what}.{how}", "session": session})
+    async def _tell_settings(self, how: Literal["created", "updated"]) -> None:
+        session = session_body(self._service, self._turns.settings, self._session_id)
+        await self._send({"type": f"session.{how}", "session": session})
 
     async def _send(self, message: Message) -> None:
         """Send a message, unless the server has hung up."""
@@ -268,11 +250,8 @@ class _Connection:
         if self._is_closed:
             return
         self._is_closed = True
-        code = _TOO_BUSY if error.status in (429, 503) else _NOT_ALLOWED
         await self._write(_error(error, event_id))
-        await sockets.close(
-            self._websocket, _BROKEN if error.status == 500 else code, error.message
-        )
+        await sockets.close(self._websocket, sockets.close_code(error), error.message)
 
 
 def _parsed(text: str | None) -> Mapping[str, Any]:

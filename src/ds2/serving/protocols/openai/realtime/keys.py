@@ -1,4 +1,4 @@
-"""Short-lived keys for live sessions, by HTTP: OpenAI's client secrets, and the beta's sessions."""
+"""Short-lived keys for live sessions, by HTTP: OpenAI's client secrets."""
 
 import asyncio
 import secrets
@@ -35,15 +35,15 @@ def session_by_key(
 
 
 async def create_client_secret(
-    request: Request, service: Service, client_secrets: ClientSecrets, *, flat: bool
+    request: Request, service: Service, client_secrets: ClientSecrets
 ) -> Response:
-    """Answer with a key, and the session that it opens. flat: in the beta's shape."""
+    """Answer with a key, and the session that it opens."""
     try:
-        body = await _json_body(request)
-        session = body if flat else body.get("session") or {}
+        body = await _receive_json(request)
+        session = body.get("session") or {}
         if not isinstance(session, Mapping):
             raise Refused(400, "session: must be an object", "session")
-        lifetime_s = _lifetime_s(body, flat=flat)
+        lifetime_s = _lifetime_s(body)
         settings = updated(SessionSettings(), session)
         await asyncio.to_thread(stream_options, service, settings)  # only to see that they can be
         try:
@@ -54,12 +54,11 @@ async def create_client_secret(
         return error_response(error.status, error.message, error.param)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody reads it
-    told = session_body(service, settings, f"sess_{secrets.token_hex(12)}", flat=flat)
-    secret = {"value": value, "expires_at": expires_at}
-    return JSONResponse({**told, "client_secret": secret} if flat else {**secret, "session": told})
+    told = session_body(service, settings, f"sess_{secrets.token_hex(12)}")
+    return JSONResponse({"value": value, "expires_at": expires_at, "session": told})
 
 
-async def _json_body(request: Request) -> Mapping[str, Any]:
+async def _receive_json(request: Request) -> Mapping[str, Any]:
     """The body; an empty one is an empty object. Raises Refused."""
     data = b""
     async for piece in request.stream():
@@ -75,16 +74,11 @@ async def _json_body(request: Request) -> Mapping[str, Any]:
     return body
 
 
-def _lifetime_s(body: Mapping[str, Any], *, flat: bool) -> int:
+def _lifetime_s(body: Mapping[str, Any]) -> int:
     """For how long the key is to be good."""
     asked: Any = body.get("expires_after")
-    name = "expires_after.seconds"
-    if flat:
-        secret = body.get("client_secret")
-        asked = secret.get("expires_at") if isinstance(secret, Mapping) else None
-        name = "client_secret.expires_at.seconds"
     seconds = asked.get("seconds", LIFETIME_S) if isinstance(asked, Mapping) else LIFETIME_S
     if not isinstance(seconds, int) or not SHORTEST_S <= seconds <= LONGEST_S:
         told = f"seconds: must be a whole number from {SHORTEST_S} to {LONGEST_S}"
-        raise Refused(400, told, name)
+        raise Refused(400, told, "expires_after.seconds")
     return seconds

@@ -1,8 +1,4 @@
-"""The settings of a live session, in the two shapes that OpenAI gave them.
-
-The present shape nests them (`audio.input.format`); that of the beta, which older clients speak,
-is flat (`input_audio_format`). Both say the same.
-"""
+"""The settings of a live session, as OpenAI's clients send them and are told them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -30,13 +26,9 @@ _ENCODINGS: Mapping[str, Encoding] = {
     "audio/pcmu": "mulaw",
     "audio/pcma": "alaw",
 }
-_FLAT_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
-_FLAT_KEYS = {
-    "input_audio_format": "format",
-    "input_audio_transcription": "transcription",
-    "input_audio_noise_reduction": "noise_reduction",
-    "turn_detection": "turn_detection",
-}
+_INPUT = "session.audio.input"
+_BETA_KEYS = ("input_audio_format", "input_audio_transcription", "turn_detection")
+"""What OpenAI's beta had beside `audio`; settings that are passed over in silence do harm."""
 
 
 @dataclass(frozen=True)
@@ -58,44 +50,37 @@ class SessionSettings:
         return _ENCODINGS[self.format]
 
 
-def is_flat(session: Mapping[str, Any]) -> bool:
-    """Whether settings come in the beta's shape."""
-    return not _FLAT_KEYS.keys().isdisjoint(session)
-
-
 def updated(settings: SessionSettings, session: Mapping[str, Any]) -> SessionSettings:
-    """The settings after an update in either shape; what it does not name stays.
+    """The settings after an update; what it does not name stays.
 
     Raises Refused, which names the key that is wrong.
     """
-    if is_flat(session):
-        parts = {short: session[key] for key, short in _FLAT_KEYS.items() if key in session}
-        names = {short: f"session.{key}" for key, short in _FLAT_KEYS.items()}
-    else:
-        audio = _object(session.get("audio"), "session.audio")
-        parts = dict(_object(audio.get("input"), "session.audio.input"))
-        names = {short: f"session.audio.input.{short}" for short in _FLAT_KEYS.values()}
+    for key in _BETA_KEYS:
+        if key in session:
+            place = key.removeprefix("input_audio_")
+            told = f"{key}: is of the beta, which ended: say it in audio.input.{place}"
+            raise Refused(400, told, f"session.{key}")
+    audio = _object(session.get("audio"), "session.audio")
+    parts = _object(audio.get("input"), _INPUT)
     if session.get("include") is not None:
         settings = replace(settings, logprobs=LOGPROBS in _list(session, "include", "session"))
     if parts.get("format") is not None:
-        settings = _with_format(settings, parts["format"], names["format"])
+        settings = _with_format(settings, parts["format"], f"{_INPUT}.format")
     if parts.get("transcription") is not None:
-        name = names["transcription"]
+        name = f"{_INPUT}.transcription"
         settings = _with_transcription(settings, _object(parts["transcription"], name), name)
     if "turn_detection" in parts:
-        name, asked = names["turn_detection"], parts["turn_detection"]
+        name, asked = f"{_INPUT}.turn_detection", parts["turn_detection"]
         turns = None if asked is None else turn_detection(_object(asked, name), name)
         settings = replace(settings, turns=turns)
     return settings
 
 
 def _with_format(settings: SessionSettings, asked: Any, name: str) -> SessionSettings:
-    if isinstance(asked, str):
-        asked = {"type": _FLAT_FORMATS.get(asked, asked)}
     asked = _object(asked, name)
     kind = asked.get("type", settings.format)
     if not isinstance(kind, str) or kind not in _ENCODINGS:
-        told = f"there are: {', '.join(_ENCODINGS)}, or {', '.join(_FLAT_FORMATS)} in the beta"
+        told = f"there are: {', '.join(_ENCODINGS)}"
         raise Refused(400, f'the audio format "{kind}" is not offered; {told}', f"{name}.type")
     usual = PCM_RATE_HZ if kind == "audio/pcm" else TELEPHONE_RATE_HZ
     rate = asked.get("rate") or usual
@@ -124,7 +109,7 @@ def _with_transcription(
 
 def stream_options(service: Service, settings: SessionSettings) -> StreamOptions:
     """What the service is asked for. Raises Refused, which names the key that is wrong."""
-    name = "session.audio.input.transcription"
+    name = f"{_INPUT}.transcription"
     try:
         card = find_model(service, settings.model, settings.languages)
         phrases = hot_phrases(
@@ -141,9 +126,7 @@ def stream_options(service: Service, settings: SessionSettings) -> StreamOptions
     )
 
 
-def session_body(
-    service: Service, settings: SessionSettings, session_id: str, *, flat: bool
-) -> dict[str, Any]:
+def session_body(service: Service, settings: SessionSettings, session_id: str) -> dict[str, Any]:
     """The settings as clients are told them: what is so, not what was asked for."""
     card = find_model(service, settings.model, settings.languages)
     transcription: dict[str, Any] = {
@@ -151,28 +134,21 @@ def session_body(
         "language": card.language,
         "prompt": settings.prompt,
     }
-    if settings.keywords and not flat:
+    if settings.keywords:
         transcription["keywords"] = list(settings.keywords)
-    turns = settings.turns.to_dict() if settings.turns else None
-    body: dict[str, Any] = {"id": session_id, "object": "realtime.transcription_session"}
-    include = [LOGPROBS] if settings.logprobs else None
-    if flat:
-        names = {kind: name for name, kind in _FLAT_FORMATS.items()}
-        return body | {
-            "modalities": ["text"],
-            "input_audio_format": names[settings.format],
-            "input_audio_transcription": transcription,
-            "input_audio_noise_reduction": None,  # there is none: it would not help the model
-            "turn_detection": turns,
-            "include": include,
-        }
     heard = {
         "format": {"type": settings.format, "rate": settings.sample_rate_hz},
         "transcription": transcription,
-        "noise_reduction": None,
-        "turn_detection": turns,
+        "noise_reduction": None,  # there is none: it would not help the model
+        "turn_detection": settings.turns.to_dict() if settings.turns else None,
     }
-    return body | {"type": "transcription", "audio": {"input": heard}, "include": include}
+    return {
+        "id": session_id,
+        "object": "realtime.transcription_session",
+        "type": "transcription",
+        "audio": {"input": heard},
+        "include": [LOGPROBS] if settings.logprobs else None,
+    }
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:

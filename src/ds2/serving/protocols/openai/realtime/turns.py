@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ds2.serving.protocols.openai.answers import logprobs_of, spaced, usage
+from ds2.serving.protocols.openai.answers import logprobs_of, usage
 from ds2.serving.protocols.openai.realtime.settings import SessionSettings
 from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
 from ds2.transcripts.transcript import Transcript
@@ -34,16 +34,13 @@ class Turns:
     joined, are its transcript.
     """
 
-    def __init__(self, settings: SessionSettings, *, flat: bool) -> None:
-        """flat: tell of items in the beta's shape."""
+    def __init__(self, settings: SessionSettings) -> None:
         self.settings = settings
-        self.flat = flat
         self.heard_s = 0.0  # audio appended so far, in all streams of the session
         self._stream_start_s = 0.0  # where in it the stream under way began
         self._turn_start_s = 0.0
         self._requests: deque[_Request] = deque()  # that the stream has not come to yet
         self._previous_id: str | None = None
-        self._language = ""
         self._begin_turn(0.0)
 
     def _begin_turn(self, time_s: float) -> None:
@@ -53,9 +50,8 @@ class Turns:
         self._told = ""
         self._transcript: Transcript | None = None
 
-    def begin_stream(self, language: str) -> None:
-        """What is heard from now on goes to a new stream, in that language."""
-        self._language = language
+    def begin_stream(self) -> None:
+        """What is heard from now on goes to a new stream."""
         self._stream_start_s = self.heard_s
         self._requests.clear()
 
@@ -72,7 +68,7 @@ class Turns:
             yield from self._start_speech(self._stream_start_s + event.time_s)
         elif isinstance(event, Partial):
             if not (self._requests and self._requests[0].kind == "clear"):
-                yield from self._tell(spaced(self._language, event.stable))
+                yield from self._tell(event.stable)
         elif isinstance(event, Final):
             self._transcript = event.transcript
         elif event.reason == "request" and self._requests:
@@ -144,7 +140,7 @@ class Turns:
             "item_id": item_id,
             "previous_item_id": previous_id,
         }
-        for kind in ("created",) if self.flat else ("added", "done"):
+        for kind in ("added", "done"):
             yield {
                 "type": f"conversation.item.{kind}",
                 "previous_item_id": previous_id,

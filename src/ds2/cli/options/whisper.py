@@ -1,0 +1,89 @@
+"""Options that users of Whisper know, under its names, where ours mean the same."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ds2.cli.terminal import positive
+from ds2.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from ds2.transcripts.transcript import LineShape
+
+LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh"}
+"""Codes by the names that Whisper takes, too."""
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses the shipped model of a language."""
+    parser.add_argument(
+        "--language",
+        type=_language,
+        metavar="en|zh",
+        help="of the recordings: chooses the model if -m does not",
+    )
+
+
+def add_shape(group: "argparse._ArgumentGroup") -> None:
+    """Add the options of subtitles and of words."""
+    for name, meaning in (
+        ("max-line-width", "characters of a line"),
+        ("max-line-count", "lines of a subtitle; needs --max-line-width"),
+        ("max-words-per-line", "words of a line"),
+    ):
+        other = f"--{name.replace('-', '_')}"
+        group.add_argument(f"--{name}", other, type=positive, metavar="N", help=meaning)
+    group.add_argument(
+        "--highlight-words",
+        "--highlight_words",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_is_true,
+        metavar="True",
+        help="underline each word while it is said",
+    )
+    group.add_argument(
+        "--word-timestamps",
+        "--word_timestamps",
+        nargs="?",
+        const=True,
+        default=True,
+        type=_is_true,
+        metavar="False",
+        help="without: no words with times in JSON",
+    )
+
+
+def shape_of(args: argparse.Namespace) -> "LineShape":
+    """How the options shape subtitles and JSON. Raises InputError."""
+    from ds2.transcripts.transcript import LineShape
+
+    return LineShape(
+        args.max_line_width,
+        args.max_line_count,
+        args.max_words_per_line,
+        args.highlight_words,
+        args.word_timestamps,
+    )
+
+
+def _language(text: str) -> str:
+    """An argument that is a language of the shipped models."""
+    code = LANGUAGES.get(text.lower(), text.lower())
+    if code not in LANGUAGES.values():
+        hint = did_you_mean(text, (*LANGUAGES, *LANGUAGES.values()))
+        told = hint or ": there are en and zh; of another language name a model with -m"
+        raise argparse.ArgumentTypeError(f"{text}: there is no model of this language here{told}")
+    return code
+
+
+def _is_true(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be True or False, not {text}")
+    return text.lower() == "true"
+
+
+def check_language(args: argparse.Namespace, language: str) -> None:
+    """Raise InputError if the model that -m names is of another language than --language."""
+    if args.language not in (None, language):
+        raise InputError(f"--language {args.language}: {args.model} is a model of {language}")

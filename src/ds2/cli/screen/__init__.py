@@ -1,0 +1,1 @@
+"""What a user sees of every command: its arguments, its messages, its output."""

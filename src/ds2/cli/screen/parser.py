@@ -1,0 +1,61 @@
+"""The parser of arguments: one line for what is wrong, with the name that was probably meant."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ds2.errors import did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and name what was probably meant.
+
+    Every command takes --quiet and --verbose, before its name or after it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for short, name, told in (
+            ("-q", "--quiet", "show results and errors only: no progress, no notes"),
+            ("-v", "--verbose", "say what is done, and with what"),
+        ):
+            self.add_argument(
+                short, name, action="store_true", default=argparse.SUPPRESS, help=told
+            )
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; an argument that is left over is refused here, where its command is known."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self._refuse(rest)
+        return parsed, rest
+
+    def _refuse(self, rest: Sequence[str]) -> NoReturn:
+        options = [argument.partition("=")[0] for argument in rest if argument.startswith("-")]
+        if not options:
+            self.error(f"{rest[0]}: is one argument too many")
+        known = (name for action in self._actions for name in action.option_strings)
+        hint = did_you_mean(options[0], known)
+        self.error(f"{options[0]}: there is no such option{hint}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the choices. Raises argparse.ArgumentError."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices]
+        hint = did_you_mean(str(value), choices)
+        if isinstance(action, argparse._SubParsersAction):
+            raise argparse.ArgumentError(None, f"{value}: there is no such command{hint}")
+        told = hint or f": it is one of {', '.join(choices)}"
+        raise argparse.ArgumentError(action, f"{value} is no choice{told}")
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong; exit with 2."""
+        message = message.removeprefix("argument ")
+        message = message.replace("the following arguments are required", "missing")
+        end = "" if message.endswith("?") else f": `{self.prog} --help` shows what there is"
+        print(f"{self.prog}: {message}{end}", file=sys.stderr)
+        self.exit(2)

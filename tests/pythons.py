@@ -1,0 +1,159 @@
+"""The demo and the quick tests of the runtime, on every Python there is: `make pythons`.
+
+For each interpreter from 3.11 on, in PATH or under ~/.pyenv/versions, a fresh environment with the
+newest versions of what ds2 needs, and one with the lowest that pyproject.toml allows. None holds
+torch: tests that need it say so. The demo runs with an empty home, and must leave nothing in it.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PLACE = ROOT / ".venv-pythons"
+OLDEST = (3, 11)
+VERSIONS = ("newest", "lowest")
+# Below its wheels a compiled library would be built from source; this one is plain Python.
+WHEELS = ("--only-binary", ":all:", "--no-binary", "docopt", "--no-binary", "deepspeech2")
+SHOWN_LINES = 60  # of the log of an environment that failed
+QUICK = ("-m", "not slow", "-p", "no:cacheprovider", "--ignore", "tests/training")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One interpreter with the newest or the lowest versions."""
+
+    name: str  # "3.12.1 lowest"
+    interpreter: Path
+    versions: str
+
+    @property
+    def directory(self) -> Path:
+        return PLACE / self.name.replace(" ", "-")
+
+    @property
+    def log(self) -> Path:
+        """What installing, the demo and the tests have printed."""
+        return PLACE / f"{self.directory.name}.log"
+
+    @property
+    def python(self) -> Path:
+        """Its own interpreter."""
+        windows = self.directory / "Scripts" / "python.exe"
+        return windows if windows.exists() else self.directory / "bin" / "python"
+
+
+def interpreters() -> dict[tuple[int, ...], Path]:
+    """The newest interpreter of each version from 3.11 on: (3, 12, 1) -> its path."""
+    names = [f"python3.{minor}" for minor in range(OLDEST[1], 30)]
+    found = [Path(path) for name in names if (path := shutil.which(name))]
+    found += sorted((Path.home() / ".pyenv" / "versions").glob("3.*/bin/python"))
+    by_minor: dict[tuple[int, ...], tuple[tuple[int, ...], Path]] = {}
+    for path in [Path(sys.executable), *found]:
+        told = subprocess.run([path, "-VV"], capture_output=True, text=True, check=False).stdout
+        match = re.match(r"Python (\d+)\.(\d+)\.(\d+) ", told)
+        version = tuple(map(int, match.groups())) if match else (0,)
+        if version >= OLDEST and version > by_minor.get(version[:2], ((0,), path))[0]:
+            by_minor[version[:2]] = (version, path)
+    return dict(by_minor[minor] for minor in sorted(by_minor))
+
+
+def uv() -> str:
+    """The installer that can choose the lowest versions, in an environment of its own."""
+    tool = PLACE / "uv" / "bin" / "uv"
+    if not tool.exists():
+        subprocess.run([sys.executable, "-m", "venv", PLACE / "uv"], check=True)
+        pip = [PLACE / "uv" / "bin" / "python", "-m", "pip", "install", "--quiet", "uv>=0.5"]
+        subprocess.run(pip, check=True)
+    return str(tool)
+
+
+def make(environment: Environment) -> None:
+    """Make the environment anew."""
+    shutil.rmtree(environment.directory, ignore_errors=True)
+    environment.log.unlink(missing_ok=True)
+    installer = uv()
+    venv = [installer, "venv", "--quiet", "--python", environment.interpreter]
+    run([*venv, environment.directory], environment)
+    resolution = "highest" if environment.versions == "newest" else "lowest-direct"
+    install = [installer, "pip", "install", "--python", environment.python]
+    run([*install, "--resolution", resolution, *WHEELS, "-e", f"{ROOT}[test]"], environment)
+
+
+def run(command: list[str | Path], environment: Environment, **variables: str) -> None:
+    """Run a command; what it prints goes to the environment's log."""
+    compiled = environment.directory / "compiled"  # by Python and by numba
+    given = {"PYTHONPYCACHEPREFIX": str(compiled), "NUMBA_CACHE_DIR": str(compiled / "numba")}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with environment.log.open("a", encoding="utf-8") as log:
+        subprocess.run(
+            command,
+            check=True,
+            cwd=ROOT,
+            env={**inherited, **given, **variables},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def run_demo(environment: Environment) -> None:
+    """The demo, in an empty home: RuntimeError if it leaves something there."""
+    with tempfile.TemporaryDirectory() as home:
+        run([environment.python, "samples/demo.py"], environment, HOME=home, TMPDIR=home)
+        left = [str(path) for path in Path(home).rglob("*")]
+        if left:
+            raise RuntimeError(f"the demo left {', '.join(left)} behind")
+
+
+def run_tests(environment: Environment) -> None:
+    """The quick tests; those that need what is not there are skipped, and say so."""
+    run([environment.python, "-m", "pytest", *QUICK], environment)
+
+
+def outcome(environment: Environment, stages: list[str]) -> str:
+    """Make the environment, run the demo and the tests; returns the line that tells of it."""
+    for stage, do in (("install", make), ("demo", run_demo), ("tests", run_tests)):
+        if stage not in stages:
+            continue
+        start_s = time.monotonic()
+        try:
+            do(environment)
+        except (subprocess.CalledProcessError, RuntimeError) as error:
+            shown = environment.log.read_text(encoding="utf-8").splitlines()[-SHOWN_LINES:]
+            print("\n".join(shown), flush=True)
+            return f"Python {environment.name}: FAILED in {stage}: {error} (see {environment.log})"
+        print(f"Python {environment.name}: {stage}: {time.monotonic() - start_s:.0f} s", flush=True)
+    return f"Python {environment.name}: passed"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="such as 3.12, or '3.12.1 lowest'")
+    parser.add_argument(
+        "--stages", nargs="+", default=["install", "demo", "tests"], help="what to do of each"
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side")
+    args = parser.parse_args()
+    environments = [
+        Environment(f"{'.'.join(map(str, version))} {versions}", interpreter, versions)
+        for version, interpreter in interpreters().items()
+        for versions in VERSIONS
+    ]
+    chosen = [one for one in environments if one.name.startswith(args.only)]
+    uv()
+    with ThreadPoolExecutor(args.jobs) as executor:
+        lines = list(executor.map(lambda one: outcome(one, args.stages), chosen))
+    print("\n".join(lines) or f"there is no Python {args.only}")
+    return 0 if lines and all(line.endswith("passed") for line in lines) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

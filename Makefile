@@ -15,11 +15,6 @@ IN_DEMO := PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/compiled NUMBA_CACHE_DIR=$(CURD
 
 .PHONY: demo test quick pythons check bench docs clean
 
-# Whatever the demo leaves, caches too, is in its own directory.
-demo: export XDG_CACHE_HOME := $(CURDIR)/$(DEMO)/cache
-demo: export PIP_CACHE_DIR := $(CURDIR)/$(DEMO)/cache/pip
-demo: export NUMBA_CACHE_DIR := $(CURDIR)/$(DEMO)/cache/numba
-demo: export PYTHONPYCACHEPREFIX := $(CURDIR)/$(DEMO)/cache/python
 demo: $(DEMO)/installed
 	$(IN_DEMO) $(DEMO)/bin/python samples/demo.py
 

@@ -35,7 +35,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 
 _WITHOUT_COUNTS: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True}
-_SUBJECTS = {"alignment": "the alignment", "ngram": "the language model's look-ups"}
+_SUBJECTS = {
+    "alignment": "the alignment",
+    "network": "the network's loops",
+    "ngram": "the language model's look-ups",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +50,19 @@ def compiled(function: F) -> F:
     It may take arrays and write in them, but make none: what counts the references of arrays is
     left out, for it would cost more than the rest.
     """
-    options = {"nogil": True, "pipeline_class": _Entrance, **_WITHOUT_COUNTS}
+    return _compiled(function)
+
+
+def over_arrays(function: F) -> F:
+    """The same for loops over arrays, in which a division by zero is infinite, as in numpy.
+
+    Without an error to raise, the processor can work on many items at once.
+    """
+    return _compiled(function, error_model="numpy")
+
+
+def _compiled(function: F, **more: Any) -> F:
+    options = {"nogil": True, "pipeline_class": _Entrance, **_WITHOUT_COUNTS, **more}
     try:
         return cast(F, _stamped(njit(cache=True, **options)(function)))
     except RuntimeError:  # numba finds no directory that it can write to

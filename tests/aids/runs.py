@@ -69,7 +69,7 @@ def assert_same_runs(one: Path, other: Path) -> None:
     for name in (LAST, "best.safetensors"):
         a, b = (read_checkpoint(run_dir / "checkpoints" / name) for run_dir in (one, other))
         assert a.progress == b.progress
-        for part in ("network", "optimiser"):
+        for part in ("network", "optimiser", "average"):
             tensors, others = getattr(a, part), getattr(b, part)
             assert tensors.keys() == others.keys()
             assert all(torch.equal(tensors[key], others[key]) for key in tensors), part
@@ -100,3 +100,8 @@ def train_with_processes(num_processes: int, run_dir: Path, settings: list[str])
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors.decode()
+
+
+def records(run_dir: Path, kind: str) -> list[dict[str, Any]]:
+    """The lines of a kind in a run's journal."""
+    return [record for record in map(json.loads, lines(run_dir)) if record["kind"] == kind]

@@ -26,7 +26,8 @@ def random_texts(num_texts: int, seed: int = 0) -> list[str]:
 
 def tone_settings(train: Path, dev: Path, **settings: Any) -> list[str]:
     """Overrides for the quickstart: tone_settings(..., training__epochs=3)."""
-    overrides = {"data__train": [str(train)], "data__dev": [str(dev)], **settings}
+    manifests = {"data__train": [str(train)], "data__dev": [str(dev)]}
+    overrides = {**manifests, "data__cache_gb": 0, **settings}
     return [f"{name.replace('__', '.')}={_toml(value)}" for name, value in overrides.items()]
 
 

@@ -641,6 +641,13 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(
         assert np.abs(waveform).max() <= 1
 
 
+def test_a_title_that_is_not_utf8_does_not_matter(tmp_path: Path) -> None:
+    mp3 = encode(tmp_path / "a.mp3", "libmp3lame", 44_100, "mp3").read_bytes()
+    title = b"TIT2\0\0\0\x06\0\0\x03caf\xe9\xff"  # said to be UTF-8
+    tagged = b"ID3\x03\0\0\0\0\0" + bytes([len(title)]) + title + mp3
+    np.testing.assert_array_equal(read_audio(tagged), read_audio(mp3))
+
+
 def test_nothing_is_said_on_standard_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -138,7 +138,7 @@ def test_what_cannot_be_aligned_is_named_at_the_end_and_the_others_are_done(
         f"ds2: {manifest}:1: {no_text}",
         f"ds2: {manifest}:2: {no_text}",
         f"ds2: {manifest}:3: {no_words}",
-        f"ds2: {manifest}:4: the alphabet cannot spell 早: spell that out in the text",
+        f"ds2: {manifest}:4: the alphabet cannot spell 早: -m zh is the model for Mandarin",
         f"ds2: {manifest}:5: the text is too long for the audio: its 19 labels need 20 frames, "
         "and there are 3: is it the text of this recording?",
     ]

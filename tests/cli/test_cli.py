@@ -171,7 +171,7 @@ def test_evaluate_names_texts_that_the_model_cannot_write(
     manifest = recordings / "manifest.jsonl"
     manifest.write_text('{"audio_filepath": "a.wav", "text": "hello 世界"}\n')
     assert main(["evaluate", str(manifest), "-m", model]) == 0
-    assert "manifest.jsonl:1: 世 界\n" in capsys.readouterr().err
+    assert "manifest.jsonl:1: 世 界; -m zh is the model for Mandarin\n" in capsys.readouterr().err
 
 
 def test_show_draws_a_picture(

@@ -6,7 +6,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -228,13 +227,14 @@ def test_a_terminal_shows_segments_with_times() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 def test_ctrl_c_is_acknowledged() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "ds2", "transcribe", "-", "-m", ZH, "--greedy"],
+        [sys.executable, "-m", "ds2", "transcribe", "-", "-m", ZH, "--greedy", "--verbose"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        time.sleep(1.5)  # it waits for a recording that does not come
-        process.send_signal(signal.SIGINT)
         assert process.stderr is not None
+        while not process.stderr.readline().startswith(b"ds2: language model"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)  # while it loads the model, or waits for sound
         assert process.stderr.read().startswith(b"ds2: interrupted")
         assert process.wait() == 130
 

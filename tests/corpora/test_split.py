@@ -262,7 +262,7 @@ def test_a_train_of_one_speaker_is_not_made_in_silence(
     write_manifest(path, [said(f"s{i % 3}", i, text=f"number {i}") for i in range(60)])
     command = ["corpus", "split", str(path), "--dev", "10%", "--test", "10%", "-o"]
     assert main([*command, str(tmp_path / "by-speaker")]) == 0
-    assert "warning: train has one speaker" in (told := capsys.readouterr().err)
+    assert "ds2: train has one speaker" in (told := capsys.readouterr().err)
     assert "--by text" in told
     assert main([*command, str(tmp_path / "by-text"), "--by", "text"]) == 0
     assert not capsys.readouterr().err

@@ -12,6 +12,8 @@ from aids.tones import tone_config
 from ds2.errors import InputError
 from ds2.text.alphabet import english_characters
 from ds2.training.network.network import Network
+from ds2.training.optimisation.optimiser import Optimisers, build_optimisers
+from ds2.training.optimisation.state import optimiser_tensors, restore_optimisers
 from ds2.training.run.checkpoint import (
     BEST,
     LAST,
@@ -21,25 +23,23 @@ from ds2.training.run.checkpoint import (
     CheckpointDirectory,
     Progress,
     load_network,
-    optimiser_tensors,
     read_checkpoint,
-    restore_optimiser,
     write_checkpoint,
 )
-from ds2.training.run.optimiser import build_optimiser
 
 
-def trained(optimiser_name: str = "adamw") -> tuple[Network, torch.optim.Optimizer, Checkpoint]:
+def trained(optimiser_name: str = "adamw") -> tuple[Network, Optimisers, Checkpoint]:
     """A network after one made-up step, its optimiser, and a checkpoint of both."""
     config = tone_config(Path("/a/train.jsonl"), Path("/a/dev.jsonl"))
     config = replace(config, training=replace(config.training, optimiser=optimiser_name))
     alphabet = english_characters()
     torch.manual_seed(0)
     network = Network(config.network, len(alphabet))
-    optimiser = build_optimiser(network, config.training)
+    optimiser = build_optimisers(network, config.training)
     log_probs, _ = network(torch.randn(2, 30, 161), torch.tensor([30, 20]))
     log_probs.square().sum().backward()
-    optimiser.step()
+    for each in optimiser:
+        each.step()
     return (
         network,
         optimiser,
@@ -67,8 +67,8 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path: Path, optimiser_name: str
     assert same(read.optimiser, checkpoint.optimiser)
     assert read.optimiser
     assert replace(read, network={}, optimiser={}) == replace(checkpoint, network={}, optimiser={})
-    fresh = build_optimiser(network, read.config.training)
-    restore_optimiser(fresh, network, read.optimiser)
+    fresh = build_optimisers(network, read.config.training)
+    restore_optimisers(fresh, network, read.optimiser)
     assert same(optimiser_tensors(fresh, network), optimiser_tensors(optimiser, network))
 
 

@@ -10,7 +10,7 @@ import torch
 from aids.tones import random_texts, tone_config, write_tones
 from ds2.audio import read_audio
 from ds2.errors import InputError
-from ds2.model.features import log_spectrogram
+from ds2.model.features import FeatureConfig, log_spectrogram
 from ds2.text.alphabet import english_characters
 from ds2.training.augment import Augmenter
 from ds2.training.config import RunConfig
@@ -99,7 +99,7 @@ def test_a_minibatch_is_the_padded_features_of_its_recordings(tmp_path: Path) ->
     manifest = write_tones(tmp_path, "train", ["bad", "decade cab"])
     config = tone_config(manifest, manifest)
     data = dataset(config)
-    batch = collate([data[0, 0], data[0, 1]], num_bins=161)
+    batch = collate([data[0, 0], data[0, 1]], FeatureConfig())
     assert batch.features.dtype == torch.float32
     for row, name in enumerate(("0000.wav", "0001.wav")):
         features = log_spectrogram(read_audio(manifest.parent / "train" / name), config.features)
@@ -148,7 +148,7 @@ def test_a_recording_that_cannot_be_used_becomes_an_empty_row_with_its_line(tmp_
     (tmp_path / "train" / "0000.wav").write_bytes(b"no recording")
     # The manifest promises more than there is.
     (tmp_path / "train" / "0001.wav").write_bytes((tmp_path / "train/0002.wav").read_bytes()[:3000])
-    batch = collate([data[0, index] for index in range(3)], num_bins=161)
+    batch = collate([data[0, index] for index in range(3)], FeatureConfig())
     assert (batch.frame_lengths > 0).tolist() == [False, False, True]
     assert [
         f"{manifest}:{line}: " in error for line, error in zip((1, 2), batch.errors, strict=True)
@@ -156,7 +156,7 @@ def test_a_recording_that_cannot_be_used_becomes_an_empty_row_with_its_line(tmp_
 
 
 def test_a_share_of_nothing_is_one_empty_row() -> None:
-    batch = collate([], num_bins=161)
+    batch = collate([], FeatureConfig())
     assert batch.features.shape == (1, 1, 161)
     assert batch.frame_lengths.tolist() == [0]
     assert batch.indices == []

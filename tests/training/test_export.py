@@ -25,12 +25,14 @@ from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scat
 from ds2.model.bundle import MODEL, Bundle, ModelFacts, load_bundle
 from ds2.model.features import FeatureConfig
 from ds2.text.alphabet import english_characters, mandarin_characters
+from ds2.training.data.dataset import Batch
 from ds2.training.export import (
     ParityError,
     assert_parity,
     chunked_log_probs,
     export,
 )
+from ds2.training.network.batch_norm import BatchNorm
 from ds2.training.network.config import PRESETS, ConvolutionConfig, NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
@@ -323,15 +325,6 @@ def test_a_run_can_begin_with_a_bundle(tmp_path: Path) -> None:
     assert "the output layer's for 0 of 31 labels" in told
 
 
-def test_a_bundle_cannot_fill_a_network_with_batch_norm(tmp_path: Path) -> None:
-    bundle = export_random_bundle(tmp_path)
-    with pytest.raises(InputError, match=r"set network\.batch_norm = false, or begin from the run"):
-        begin_from(Network(TINY, 29), bundle.alphabet, bundle.path)
-    other = Network(replace(TINY, batch_norm=False, hidden_size=8), 29)
-    with pytest.raises(InputError, match=r"differs from this one in recurrent\.0\.input_weight"):
-        begin_from(other, bundle.alphabet, bundle.path)
-
-
 @pytest.mark.parametrize(("language", "config"), READY, ids=["f-en", "f-zh", "b-en", "b-zh"])
 def test_the_bundles_that_lie_ready_for_tests_are_what_the_export_writes(
     language: str, config: NetworkConfig, tmp_path: Path
@@ -349,3 +342,64 @@ def test_the_bundles_that_lie_ready_for_tests_are_what_the_export_writes(
     else:
         pair = [model.step(frames, model.initial_state(1))[0] for model in (one, two)]
         np.testing.assert_allclose(*pair, atol=1e-3)
+
+
+def made_up_batches(num_batches: int) -> list[Batch]:
+    """Minibatches of random features, utterances of different lengths side by side."""
+    torch.manual_seed(4)
+    return [
+        Batch(
+            features=torch.randn(3, 60, TINY.num_bins),
+            frame_lengths=torch.tensor([60, 45, 30]),
+            labels=torch.ones(3, 2, dtype=torch.int64),
+            label_lengths=torch.tensor([2, 2, 2]),
+            indices=[0, 1, 2],
+            errors=[],
+        )
+        for _ in range(num_batches)
+    ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        replace(TINY, bidirectional=True, lookahead=0),
+        replace(TINY, fully_connected=(9,), num_recurrent=2, recurrent="rnn"),
+        replace(TINY, recurrent="lstm"),
+    ],
+)
+def test_a_bundle_fills_a_network_with_batch_norm_and_it_is_the_same_function(
+    tmp_path: Path, config: NetworkConfig
+) -> None:
+    bundle = export_random_bundle(tmp_path, config)
+    network = Network(config, 29)
+    batches = made_up_batches(6)
+    told = begin_from(network, bundle.alphabet, bundle.path, batches)
+    assert "batch norm measured on 6 minibatches" in told
+    folded = Network(replace(config, batch_norm=False), 29)
+    begin_from(folded, bundle.alphabet, bundle.path)
+    batch = made_up_batches(7)[-1]  # another one
+    for norm in (module for module in network.modules() if isinstance(module, BatchNorm)):
+        assert norm.num_batches == 6
+        assert not torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean))
+    with torch.no_grad():
+        expected, lengths = folded.eval()(batch.features, batch.frame_lengths)
+        found, _ = network.eval()(batch.features, batch.frame_lengths)
+        trained, _ = network.train()(batch.features, batch.frame_lengths)
+    assert lengths.min() > 0
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+    # Nor is it far off with statistics of its own: they are those of data like this.
+    assert float((trained - expected).abs().mean()) < 0.2 * float(expected.std())
+
+
+def test_a_bundle_of_another_network_or_without_minibatches_is_refused(tmp_path: Path) -> None:
+    bundle = export_random_bundle(tmp_path)
+    with pytest.raises(InputError, match="needs minibatches to measure batch norm on"):
+        begin_from(Network(TINY, 29), bundle.alphabet, bundle.path)
+    for batch_norm in (False, True):
+        other = Network(replace(TINY, batch_norm=batch_norm, hidden_size=8), 29)
+        with pytest.raises(
+            InputError, match=r"differs from this one in recurrent\.0\.input_weight"
+        ):
+            begin_from(other, bundle.alphabet, bundle.path, made_up_batches(1))

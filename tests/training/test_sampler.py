@@ -83,3 +83,19 @@ def test_the_keys_of_all_processes_are_the_minibatches() -> None:
     keys = [list(sampler.keys(1, 1, rank, 2)) for rank in range(2)]
     for batch, one, two in zip(sampler.batches(1)[1:], *keys, strict=True):
         assert sorted(one + two) == sorted((1, index) for index in batch)
+
+
+def test_by_its_share_an_utterance_has_its_turn_once_in_so_many_epochs() -> None:
+    shares = [1.0] * 5 + [0.25] * 40
+    sampler = SortaGradSampler(
+        [1.0] * 45, batch_seconds=10, max_batch_size=5, seed=3, shares=shares
+    )
+    counts = [0] * 45
+    for epoch in range(8):
+        drawn = [index for batch in sampler.batches(epoch) for index in batch]
+        assert len(set(drawn)) == len(drawn)
+        assert 5 + 3 <= len(drawn) <= 5 + 20  # 10 of 40, about
+        for index in drawn:
+            counts[index] += 1
+    assert counts == [8] * 5 + [2] * 40
+    assert sampler.batches(3) == sampler.batches(3)

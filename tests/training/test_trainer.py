@@ -16,7 +16,9 @@ from ds2.text.alphabet import Alphabet, english_bigrams, english_characters
 from ds2.training.config import RunConfig, TrainingConfig
 from ds2.training.data.dataset import Batch, collate
 from ds2.training.network.network import Network
-from ds2.training.run.averaging import average_weights
+from ds2.training.optimisation.averaging import average_weights
+from ds2.training.optimisation.optimiser import build_optimisers, rescale_gradient
+from ds2.training.optimisation.schedule import learning_rate
 from ds2.training.run.beginning import begin_from
 from ds2.training.run.checkpoint import (
     AVERAGED,
@@ -30,7 +32,6 @@ from ds2.training.run.directory import prepare_run_directory
 from ds2.training.run.distributed import Workers
 from ds2.training.run.evaluate import summarise
 from ds2.training.run.journal import Journal
-from ds2.training.run.optimiser import build_optimiser, learning_rate, rescale_gradient
 from ds2.training.run.parts import freeze
 from ds2.training.run.run import LOCK, train
 from ds2.training.run.step import Stepper
@@ -63,7 +64,7 @@ def made_up_batch(config: RunConfig, label_length: int = 3) -> Batch:
 def made_up_stepper(config: RunConfig) -> tuple[Network, Stepper]:
     torch.manual_seed(0)
     network = Network(config.network, 29)
-    optimiser = build_optimiser(network, config.training)
+    optimiser = build_optimisers(network, config.training)
     return network, Stepper(network, optimiser, config.training, Workers(), CPU)
 
 
@@ -229,7 +230,7 @@ def test_an_empty_row_counts_for_nothing() -> None:
         [0, 1, 2],
         ["x:1: unreadable"],
     )
-    nothing = collate([], config.network.num_bins)  # the share of a process without utterances
+    nothing = collate([], config.features)  # the share of a process without utterances
     assert made_up_stepper(config)[1].step([nothing], 2, 0, 0.01).loss == 0.0
     states, losses = [], []
     for batch in (whole, with_empty):
@@ -309,7 +310,7 @@ def test_frozen_parts_stay_as_they_are_running_averages_included() -> None:
     torch.manual_seed(0)
     network = Network(config.network, 29)
     freeze(network, ("conv", "recurrent.0"))
-    optimiser = build_optimiser(network, config.training)
+    optimiser = build_optimisers(network, config.training)
     before = weights(network)
     stepper = Stepper(network, optimiser, config.training, Workers(), CPU, ("conv", "recurrent.0"))
     stepper.step([made_up_batch(config)], 2, 0, 0.01)

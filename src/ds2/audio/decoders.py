@@ -21,8 +21,8 @@ from ds2.audio.sources import Pipe, Seekable, Source, is_mp4, open_source
 from ds2.errors import InputError
 
 # Titles and the like in other encodings than UTF-8: PyAV 19 takes them, those before are told to.
-TAKES_TAGS = int(av.__version__.partition(".")[0]) >= 19
-TAGS: dict[str, Any] = {} if TAKES_TAGS else {"metadata_errors": "replace"}
+IS_STRICT = int(av.__version__.partition(".")[0]) < 19
+TAGS: dict[str, Any] = {"metadata_errors": "replace"} if IS_STRICT else {}
 READ_FRAMES = 8192  # decoded at once; also how finely the end of a damaged file is told
 MISSING_S = 0.25  # headers of lossy formats are off by less than this
 NOT_AUDIO = "not a recording that can be read: convert it, say with: ffmpeg -i FILE out.wav"

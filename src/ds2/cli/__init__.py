@@ -33,6 +33,8 @@ VERBS = (
     "completion",
 )
 """The modules of this package, in the order `ds2 --help` lists them."""
+INTERRUPTED = 130
+"""The exit status that shells give to what Ctrl-C ended."""
 
 
 def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
@@ -51,8 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if "_ARGCOMPLETE" in os.environ:  # the shell asks what could come next
         importlib.import_module("ds2.cli.completion").complete(build_parser())
-    with acknowledging_interrupts():
-        return _run(words)
+    with acknowledging_interrupts() as was_interrupted:
+        try:
+            status = _run(words)
+        except Exception:
+            if was_interrupted():  # in a library, which made an error of its own of it
+                return INTERRUPTED
+            raise
+    return INTERRUPTED if status and was_interrupted() else status
 
 
 def _run(words: Sequence[str]) -> int:
@@ -67,7 +75,7 @@ def _run(words: Sequence[str]) -> int:
         print(f"ds2: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # which has been told
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # the reader, say `head`, has enough
         _forget_output()
         return 141

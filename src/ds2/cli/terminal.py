@@ -71,6 +71,8 @@ def console(*, stderr: bool = False) -> "Console":
 
 def tracked(items: Iterable[T], description: str, total: int) -> Iterable[T]:
     """The items, under a progress bar on standard error if that is a terminal."""
+    if not shows_progress():
+        return items
     from rich.progress import track
 
     return track(
@@ -79,7 +81,6 @@ def tracked(items: Iterable[T], description: str, total: int) -> Iterable[T]:
         total=total,
         console=console(stderr=True),
         transient=True,
-        disable=not shows_progress(),
     )
 
 

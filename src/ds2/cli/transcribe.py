@@ -24,7 +24,6 @@ from ds2.cli.options.whisper import add_language, add_shape, check_language, sha
 from ds2.cli.screen.segments import shows_segments, timed_line
 from ds2.cli.terminal import detail, note, positive, tracked
 from ds2.errors import InputError
-from ds2.model.places import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ds2.recognition.recognizer import Recognizer
@@ -142,9 +141,7 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
 
 def _load(args: argparse.Namespace, **options: int) -> "Recognizer":
     """The recogniser of -m or of the language. Raises InputError."""
-    if args.language and args.model in (None, DEFAULT_MODEL):
-        args.model = args.language
-    args.model = args.model or default_model()
+    args.model = args.model or args.language or default_model()
     recognizer = load_recognizer(args, **options)
     check_language(args, recognizer.bundle.language)
     return recognizer

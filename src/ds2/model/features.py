@@ -109,7 +109,7 @@ class FeatureStream:
     def __init__(self, config: FeatureConfig) -> None:
         self._config = config
         self._level = _RunningLevel(config)
-        self._window = _unit_power_window(config.window)
+        self._window = unit_power_window(config.window)
         self._pending = np.empty(0, np.float32)  # causal: samples that later frames still need
         self._pieces: list[Floats] = []  # by clip: everything so far
 
@@ -160,7 +160,7 @@ class FeatureStream:
         # A factor within the logarithm is a shift outside it, and saves a pass over the block.
         shift = math.exp(-config.mean_log_power)
         np.multiply(power, np.float32(shift) / np.asarray(level_power, np.float32), out=power)
-        power += np.float32(shift * _power_ratio(config.floor_db))
+        power += np.float32(shift * power_ratio(config.floor_db))
         np.log(power, out=power)
         power *= np.float32(1 / config.deviation_log_power)
 
@@ -171,7 +171,7 @@ class FeatureStream:
             np.square(clip[start : start + step], dtype=np.float64).sum()
             for start in range(0, len(clip), step)
         ]
-        lowest = _power_ratio(self._config.lowest_level_db)
+        lowest = power_ratio(self._config.lowest_level_db)
         return max(math.fsum(sums) / max(1, len(clip)), lowest)
 
 
@@ -188,11 +188,11 @@ class _RunningLevel:
 
     def __init__(self, config: FeatureConfig) -> None:
         frames_per_s = config.sample_rate_hz / config.stride
-        self._level = math.sqrt(_power_ratio(config.prior_level_db))  # amplitude
+        self._level = math.sqrt(power_ratio(config.prior_level_db))  # amplitude
         self._weight = config.prior_s * frames_per_s  # frames of speech behind the level
         self._most_weight = config.memory_s * frames_per_s
-        self._gate = _power_ratio(config.gate_db)
-        self._lowest = math.sqrt(_power_ratio(config.lowest_level_db))
+        self._gate = power_ratio(config.gate_db)
+        self._lowest = math.sqrt(power_ratio(config.lowest_level_db))
 
     def follow(self, power: Floats) -> npt.NDArray[np.float64]:
         """The level's power at each frame, itself included, of the next (T, F): (T, 1)."""
@@ -209,7 +209,7 @@ class _RunningLevel:
         return np.array(levels)[:, np.newaxis]
 
 
-def _unit_power_window(window: int) -> Floats:
+def unit_power_window(window: int) -> Floats:
     """A periodic Hann window, scaled so that white noise keeps its variance in every bin."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     return np.asarray(hann / np.sqrt(np.sum(hann**2)), np.float32)
@@ -226,5 +226,5 @@ def _finite_samples(waveform: npt.NDArray[Any]) -> Floats:
     return samples
 
 
-def _power_ratio(level_db: float) -> float:
+def power_ratio(level_db: float) -> float:
     return float(10 ** (level_db / 10))

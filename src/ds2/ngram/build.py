@@ -16,6 +16,7 @@ from ds2.ngram.columns import DEFAULT_MEMORY, Workspace
 from ds2.ngram.corpus import HeldOut, Report, Unit, new_numbering, read_lines, read_sentences
 from ds2.ngram.counts import NgramCounter
 from ds2.ngram.estimate import EstimateConfig, estimate
+from ds2.ngram.levels import NgramLevel
 from ds2.ngram.writing import save_model
 from ds2.text.normalise import folded_letters, normalise
 
@@ -63,8 +64,7 @@ def build_model(
     """
     report = report or _stay_silent
     normaliser = None if language is None else _Normaliser(language)
-    judged = None if language is None else partial(normalise, language=language)
-    away = HeldOut(read_lines(held_out, judged)) if held_out else None
+    away = _held_out(held_out, language)
     numbering = new_numbering(unit)
     sentences = read_sentences(
         sources,
@@ -83,16 +83,7 @@ def build_model(
         vocabulary = numbering.words()
         counted = counter.finish(len(vocabulary), report)
         levels, discounts = estimate(counted, config, workspace, report)
-        built = Built(
-            counter.num_sentences,
-            counter.num_blank,
-            away.num_met if away is not None else 0,
-            normaliser.num_folded if normaliser is not None else 0,
-            counter.num_words,
-            tuple(level.num_kept(workspace) for level in levels),
-            tuple(map(len, levels)),
-            tuple(discounts),
-        )
+        built = _sum_up(counter, away, normaliser, levels, discounts, workspace)
         report("writing", None)
         facts = ModelFacts(unit, language, _origin_of(built, config))
         save_model(output, levels, vocabulary, facts, workspace, exact=exact)
@@ -111,6 +102,35 @@ class _Normaliser:
     def __call__(self, line: str) -> str:
         self.num_folded += self._language == "en" and bool(folded_letters(line))
         return normalise(line, self._language)
+
+
+def _held_out(sources: Sequence[str | Path], language: str | None) -> HeldOut | None:
+    """The sentences to leave out, normalised as the texts are."""
+    if not sources:
+        return None
+    return HeldOut(
+        read_lines(sources, None if language is None else partial(normalise, language=language))
+    )
+
+
+def _sum_up(
+    counter: NgramCounter,
+    away: HeldOut | None,
+    normaliser: _Normaliser | None,
+    levels: Sequence[NgramLevel],
+    discounts: Sequence[npt.NDArray[np.float64]],
+    workspace: Workspace,
+) -> Built:
+    return Built(
+        counter.num_sentences,
+        counter.num_blank,
+        away.num_met if away is not None else 0,
+        normaliser.num_folded if normaliser is not None else 0,
+        counter.num_words,
+        tuple(level.num_kept(workspace) for level in levels),
+        tuple(map(len, levels)),
+        tuple(discounts),
+    )
 
 
 def _origin_of(built: Built, config: EstimateConfig) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _without_punctuation(
         elif has_before and is_open:
             is_open = False
         else:
-            return "'" if has_before and after in ("", " ") else " "
+            return "'" if has_before else " "
         return " "
 
     return re.sub(f"['{joining}]", replace, plain)

@@ -1,22 +1,24 @@
-"""Training audio made harder: noise, speed, rooms, poor microphones, and masks on features."""
+"""Training audio made harder: what is drawn for each utterance, and noise to draw from."""
 
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ds2.audio import read_audio
-from ds2.audio.resampling import SAMPLE_RATE_HZ, Resampler
+from ds2.audio.resampling import SAMPLE_RATE_HZ
 from ds2.errors import InputError
 from ds2.model.features import Floats
 
 Range = tuple[float, float]
+Percents = np.ndarray[Any, np.dtype[np.int16]]
 
-SILENCE = 1e-10  # mean power, -100 dB re full scale: too little to set a signal-to-noise ratio by
-EDGE_HZ = 150.0  # a cut-off falls from all to nothing over this width
+EDGE_HZ = 150.0  # the lowest cut-off: below it, a filter would leave next to nothing
+SPEED_STREAM = 0x5BEED  # tells the plan's random numbers from those of an utterance
 LONGEST_NOISE_S = 60.0  # of one recording: a bank is for variety, not for length
 
 
@@ -30,7 +32,9 @@ class AugmentationConfig:
     """
 
     speed_probability: float = 0.5
-    speed_factor: Range = (0.9, 1.1)  # above 1 is faster and higher
+    speed_factor: Range = (0.9, 1.1)  # above 1 is faster and higher; in steps of 0.01
+    vocal_tract_probability: float = 0.0
+    vocal_tract_factor: Range = (0.88, 1.12)  # above 1 is a shorter tract: higher resonances
     reverberation_probability: float = 0.2
     reverberation_s: Range = (0.1, 0.5)  # until the tail has fallen by 60 dB
     direct_to_reverberant_db: Range = (3.0, 15.0)
@@ -60,6 +64,7 @@ class AugmentationConfig:
             if isinstance(value, tuple) and not -math.inf < value[0] <= value[1] < math.inf:
                 raise ValueError(f"{field.name}: must be a low and a high limit, not {value}")
         self._check_within("speed_factor", 0.5, 2.0)
+        self._check_within("vocal_tract_factor", 0.5, 2.0)
         self._check_within("reverberation_s", 0.01, 5.0)
         self._check_within("lowpass_hz", EDGE_HZ, SAMPLE_RATE_HZ / 2)
         self._check_within("telephone_hz", 0.0, SAMPLE_RATE_HZ / 2)
@@ -131,130 +136,144 @@ class NoiseBank:
         return recording
 
 
+class SpeedPlan:
+    """How fast every utterance is played in each epoch, known before the epoch begins.
+
+    So minibatches are made of utterances that are of one length when they have been changed.
+    """
+
+    def __init__(self, config: AugmentationConfig, seed: int, num_utterances: int) -> None:
+        self._config = config
+        self._seed = seed
+        self._num_utterances = num_utterances
+        self._plans: dict[int, Percents] = {}
+
+    def percents(self, epoch: int) -> Percents:
+        """(utterances,) int16: 100 where the speed is not changed."""
+        if epoch not in self._plans:
+            rng = np.random.default_rng([self._seed, epoch, SPEED_STREAM])
+            chosen = rng.random(self._num_utterances) < self._config.speed_probability
+            drawn = rng.uniform(*self._config.speed_factor, self._num_utterances)
+            plan = np.where(chosen, np.rint(100 * drawn), 100).astype(np.int16)
+            self._plans = {**dict(list(self._plans.items())[-1:]), epoch: plan}
+        return self._plans[epoch]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is done to one utterance: all that is random about it, drawn.
+
+    tail: (n,) float32, what the room adds after the direct sound; noise: (N',) float32;
+    bands: (low, high) in Hz, kept one after the other; gain: of amplitudes.
+    frequency_masks, time_masks: (first, one after the last) bin or frame, set to 0.
+    """
+
+    speed_percent: int = 100
+    tail: Floats | None = None
+    noise: Floats | None = None
+    noise_snr_db: float = 0.0
+    bands: tuple[tuple[float, float], ...] = ()
+    gain: float = 1.0
+    vocal_tract: float = 1.0
+    time_masks: tuple[tuple[int, int], ...] = ()
+    frequency_masks: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def waveform_changes(self) -> bool:
+        """Whether anything is done to the waveform."""
+        is_heard = self.tail is not None or self.noise is not None or bool(self.bands)
+        return is_heard or self.speed_percent != 100 or self.gain != 1.0
+
+
 class Augmenter:
-    """Draws the changes to one utterance: call it with the waveform and that utterance's rng.
+    """Draws the changes to an utterance, by its rng.
 
     The order is that of the world: the speaker, the room, the noise in it, the microphone and
     line, the volume. Without a noise bank no noise is mixed in, whatever its probability.
     """
 
     def __init__(self, config: AugmentationConfig, noise: NoiseBank | None = None) -> None:
-        self._config = config
+        self.config = config
         self._noise = noise
 
-    def __call__(self, waveform: Floats, rng: np.random.Generator) -> Floats:
-        """The changed waveform; the input itself, never altered, if nothing was drawn.
+    def draw(
+        self, num_samples: int, rng: np.random.Generator, speed_percent: int | None = None
+    ) -> Changes:
+        """What to do to a waveform of so many samples.
 
-        waveform: (N,) float32 at 16 kHz
-        returns: (N',) float32; only a change of speed changes the length, to N / factor. What
-            would exceed full scale is turned down, as clipping would be a change of its own.
+        speed_percent: if it has been drawn before; None draws it.
         """
-        config = self._config
-        if len(waveform) == 0:
-            return waveform
-        changed = waveform
-        if rng.random() < config.speed_probability:
-            changed = change_speed(changed, rng.uniform(*config.speed_factor))
+        config = self.config
+        if num_samples == 0:
+            return Changes()
+        if speed_percent is None:
+            chosen = rng.random() < config.speed_probability
+            speed_percent = round(100 * rng.uniform(*config.speed_factor)) if chosen else 100
+        tail = noise = None
+        snr_db, gain, bands = 0.0, 1.0, []
         if rng.random() < config.reverberation_probability:
             decay_s = rng.uniform(*config.reverberation_s)
-            ratio_db = rng.uniform(*config.direct_to_reverberant_db)
-            changed = reverberate(changed, decay_s, ratio_db, rng)
+            tail = room_tail(decay_s, rng.uniform(*config.direct_to_reverberant_db), rng)
         if self._noise is not None and rng.random() < config.noise_probability:
             snr_db = rng.uniform(*config.noise_snr_db)
-            changed = mix_noise(changed, self._noise.draw(len(changed), rng), snr_db)
+            noise = self._noise.draw(length_at_speed(num_samples, speed_percent), rng)
         if rng.random() < config.lowpass_probability:
-            changed = limit_band(changed, 0.0, rng.uniform(*config.lowpass_hz))
+            bands.append((0.0, rng.uniform(*config.lowpass_hz)))
         if rng.random() < config.telephone_probability:
-            changed = limit_band(changed, *config.telephone_hz)
+            bands.append(config.telephone_hz)
         if rng.random() < config.gain_probability:
-            changed = changed * np.float32(10 ** (rng.uniform(*config.gain_db) / 20))
-        return waveform if changed is waveform else _turn_down(changed)
+            gain = 10 ** (rng.uniform(*config.gain_db) / 20)
+        return Changes(speed_percent, tail, noise, snr_db, tuple(bands), gain)
+
+    def draw_for_features(
+        self, changes: Changes, num_frames: int, num_bins: int, rng: np.random.Generator
+    ) -> Changes:
+        """The same with what is done to the (num_frames, num_bins) features of the result."""
+        config = self.config
+        vocal_tract = 1.0
+        if config.vocal_tract_probability and rng.random() < config.vocal_tract_probability:
+            vocal_tract = rng.uniform(*config.vocal_tract_factor)
+        times, frequencies = draw_masks(num_frames, num_bins, rng, config)
+        return replace(
+            changes, vocal_tract=vocal_tract, time_masks=times, frequency_masks=frequencies
+        )
 
 
-def change_speed(waveform: Floats, factor: float) -> Floats:
-    """The waveform played `factor` times as fast, pitch and all: about N / factor samples."""
-    resampler = Resampler(round(SAMPLE_RATE_HZ * factor))
-    return np.concatenate([resampler.feed(waveform), resampler.finish()])
+def length_at_speed(num_samples: int, speed_percent: int) -> int:
+    """How many samples are left of so many, played at so many percent of the speed."""
+    return -(-num_samples * 100 // speed_percent)
 
 
-def mix_noise(waveform: Floats, noise: Floats, snr_db: float) -> Floats:
-    """The waveform with (N,) noise added, so much weaker in mean power than the waveform.
+def room_tail(decay_s: float, direct_to_reverberant_db: float, rng: np.random.Generator) -> Floats:
+    """What a room adds after the direct sound, (n,): noise that falls 60 dB in `decay_s`.
 
-    Unchanged if either is silent: then there is no such ratio.
-    """
-    power, noise_power = _mean_power(waveform), _mean_power(noise)
-    if min(power, noise_power) < SILENCE:
-        return waveform
-    gain = math.sqrt(power / noise_power / 10 ** (snr_db / 10))
-    return waveform + np.float32(gain) * noise
-
-
-def reverberate(
-    waveform: Floats, decay_s: float, direct_to_reverberant_db: float, rng: np.random.Generator
-) -> Floats:
-    """The waveform in a room: itself, in place, and a tail of noise that falls 60 dB in `decay_s`.
-
-    The direct sound keeps its time and level, so that alignments hold; the end is cut at N.
     Noise under an exponential is Polack's model of a room (1988).
     """
     num_tail = max(1, round(decay_s * SAMPLE_RATE_HZ))
     fall = np.exp(np.arange(num_tail, dtype=np.float32) * np.float32(-math.log(1000) / num_tail))
     tail = rng.standard_normal(num_tail, np.float32) * fall
+    power = float(np.dot(tail, tail))
     wanted_power = 10 ** (-direct_to_reverberant_db / 10)
-    tail *= np.float32(math.sqrt(wanted_power / (_mean_power(tail) * num_tail)))
-    response = np.concatenate([np.ones(1, np.float32), tail])
-    length = _fast_length(len(waveform) + num_tail)
-    spectrum = np.fft.rfft(waveform, length) * np.fft.rfft(response, length)
-    return np.asarray(np.fft.irfft(spectrum, length)[: len(waveform)], np.float32)
+    return np.asarray(tail * np.float32(math.sqrt(wanted_power / power)), np.float32)
 
 
-def limit_band(waveform: Floats, low_hz: float, high_hz: float) -> Floats:
-    """The waveform without what lies below `low_hz` or above `high_hz`, not delayed."""
-    # Zeros behind keep the filter's ringing from wrapping round to the other end.
-    length = _fast_length(len(waveform) + round(2 * SAMPLE_RATE_HZ / EDGE_HZ))
-    hz = np.arange(length // 2 + 1, dtype=np.float32) * np.float32(SAMPLE_RATE_HZ / length)
-    kept = np.clip((np.float32(high_hz) - hz) / np.float32(EDGE_HZ) + 1, 0, 1)
-    if low_hz > 0:
-        kept *= np.clip((hz - np.float32(low_hz)) / np.float32(EDGE_HZ) + 1, 0, 1)
-    limited = np.fft.irfft(np.fft.rfft(waveform, length) * kept, length)
-    return np.asarray(limited[: len(waveform)], np.float32)
-
-
-def mask_features(features: Floats, rng: np.random.Generator, config: AugmentationConfig) -> Floats:
-    """Features with some stretches of time and of frequency set to 0, their mean over speech.
-
-    features: (T, F) float32; not altered
-    returns: (T, F) float32; the input itself if nothing was drawn
-    """
-    if features.size == 0 or rng.random() >= config.mask_probability:
-        return features
-    num_frames, num_bins = features.shape
+def draw_masks(
+    num_frames: int, num_bins: int, rng: np.random.Generator, config: AugmentationConfig
+) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+    """Stretches of time and of frequency to set to 0, their mean over speech."""
+    if num_frames * num_bins == 0 or rng.random() >= config.mask_probability:
+        return (), ()
     longest = min(config.time_mask_frames, int(config.time_mask_share * num_frames))
-    masked = features.copy()
-    for _ in range(config.num_time_masks):
-        masked[_stretch(num_frames, longest, rng)] = 0
-    for _ in range(config.num_frequency_masks):
-        masked[:, _stretch(num_bins, config.frequency_mask_bins, rng)] = 0
-    return masked
+    times = [_stretch(num_frames, longest, rng) for _ in range(config.num_time_masks)]
+    frequencies = [
+        _stretch(num_bins, config.frequency_mask_bins, rng)
+        for _ in range(config.num_frequency_masks)
+    ]
+    return tuple(times), tuple(frequencies)
 
 
-def _stretch(length: int, widest: int, rng: np.random.Generator) -> slice:
+def _stretch(length: int, widest: int, rng: np.random.Generator) -> tuple[int, int]:
     """A random stretch within `length`, of any width up to `widest`, 0 included."""
     width = int(rng.integers(min(widest, length) + 1))
     start = int(rng.integers(length - width + 1))
-    return slice(start, start + width)
-
-
-def _turn_down(waveform: Floats) -> Floats:
-    peak = max(float(waveform.max()), -float(waveform.min()), 1.0)
-    return waveform if peak == 1.0 else waveform / np.float32(peak)
-
-
-def _mean_power(waveform: Floats) -> float:
-    return float(np.dot(waveform, waveform)) / max(1, len(waveform))
-
-
-def _fast_length(num_samples: int) -> int:
-    """The least 2^n times 9 to 16 that is no less: a length with small factors, quick for FFTs."""
-    step = 1 << max(0, num_samples.bit_length() - 4)
-    return -(-num_samples // step) * step
+    return start, start + width

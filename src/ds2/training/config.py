@@ -26,6 +26,7 @@ PATHS = (
     ("data", "dev"),
     ("data", "noise"),
     ("data", "alphabet"),
+    ("data", "cache_dir"),
     ("training", "init_from"),
 )
 """The keys that hold a path or a list of them, relative to the TOML file."""
@@ -37,6 +38,9 @@ class DataConfig:
 
     train: tuple[str, ...]  # manifests, or shards: "s3://bucket/train-{00000..00099}.tar"
     dev: tuple[Path, ...]
+    train_shares: tuple[
+        float, ...
+    ] = ()  # of each manifest in an epoch, drawn anew; none: all of it
     noise: tuple[Path, ...] = ()  # manifests of recordings to mix in; their text is not used
     language: str = "en"  # its code: en, zh, de, ...; an alphabet's file tells its own
     alphabet: str = "characters"  # or "bigrams" (English), or a file of `ds2 corpus alphabet`
@@ -48,6 +52,9 @@ class DataConfig:
     num_workers: int = 2  # processes that load audio; 0 loads in the training process
     batch_seconds: float = 120.0  # audio of a minibatch, padding included
     max_batch_size: int = 64
+    cache_dir: Path | None = None  # of decoded recordings; none: in the user's cache directory
+    cache_gb: float = 20.0  # the most room that decoded recordings may take; 0 keeps none
+    augment_on: Literal["cpu", "device"] = "cpu"  # where audio is changed and made features
     shuffle_shards: int = 2  # shards: how many a loading process holds and mixes
     shard_streams: tuple[int, int] | None = (
         None  # shards: [processes, workers of each] at the start
@@ -62,6 +69,13 @@ class DataConfig:
         for name in ("train", "dev"):
             if not getattr(self, name):
                 raise ValueError(f"{name}: name at least one manifest")
+        if self.train_shares and len(self.train_shares) != len(self.train):
+            raise ValueError(
+                f"train_shares: give one for each manifest: {len(self.train)}, "
+                f"not {len(self.train_shares)}"
+            )
+        if not all(0 < share <= 1 for share in self.train_shares):
+            raise ValueError("train_shares: must each be above 0 and at most 1")
         check_language(self.language)
         if self.language != "en" and self.alphabet == "bigrams":
             raise ValueError(f"alphabet: bigrams are for English, not for {self.language}")
@@ -74,6 +88,8 @@ class DataConfig:
             raise ValueError("max_duration_s: must be finite and above min_duration_s (0 or more)")
         if self.shard_streams is not None and min(self.shard_streams) < 1:
             raise ValueError("shard_streams: must be two numbers of at least 1")
+        if not 0 <= self.cache_gb < math.inf:
+            raise ValueError(f"cache_gb: must be 0 or more, not {self.cache_gb}")
         if not 0 < self.batch_seconds < math.inf:
             raise ValueError(f"batch_seconds: must be above 0, not {self.batch_seconds}")
 
@@ -85,13 +101,21 @@ class TrainingConfig:
     seed: int = 0
     epochs: int = 20
     # The paper (section 5): "sgd" with schedule "annealed", learning rate 1e-4 to 6e-4.
-    optimiser: Literal["adamw", "sgd"] = "adamw"
+    optimiser: Literal["adamw", "muon", "soap", "sgd"] = "adamw"
     schedule: Literal["annealed", "cosine", "inverse", "constant"] = "cosine"
     learning_rate: float = 1e-3  # the highest of the schedule
     annealing: float = 1.2  # "annealed": the rate is divided by this after each epoch
     warmup_steps: int = 200  # the rate rises linearly over these
+    hours: float | None = None  # of audio heard, after which the run ends, in place of epochs
+    decay_hours: float = 0.0  # the rate falls to 0 over the last so many of `hours`
+    decay_shape: Literal["linear", "sqrt"] = "linear"  # sqrt: by 1 - sqrt(share done), steep first
+    layer_decay: float = 1.0  # the rate of each layer is so much of that of the layer above it
     momentum: float = 0.99  # of sgd (Nesterov)
-    weight_decay: float = 0.01  # of adamw, on matrices only
+    weight_decay: float = 0.01  # of all but sgd, on matrices only
+    muon_learning_rate: float = 0.02  # of the matrices that muon moves; it follows the schedule
+    muon_iterations: int = 5  # of Newton-Schulz, each step: 3 are cheaper and less exact
+    soap_every: int = 10  # steps between renewals of soap's bases
+    ema: float = 0.0  # average the weights: what each step keeps of the average, such as 0.999
     max_gradient_norm: float = 400.0  # a longer gradient is scaled down to this
     accumulate_batches: int = 1  # minibatches per step of the optimiser
     sortagrad: bool = True  # shortest utterances first in the first epoch
@@ -109,14 +133,23 @@ class TrainingConfig:
         self._check_lowest(1, "epochs", "accumulate_batches", "log_every", "num_threads")
         self._check_lowest(1, "dev_every")
         self._check_lowest(0, "seed", "warmup_steps", "weight_decay", "average_last")
-        self._check_lowest(0, "checkpoint_every_s")
-        for name in ("learning_rate", "max_gradient_norm"):
-            if not 0 < getattr(self, name) < math.inf:
+        self._check_lowest(1, "muon_iterations", "soap_every")
+        self._check_lowest(0, "checkpoint_every_s", "decay_hours")
+        for name in ("learning_rate", "max_gradient_norm", "muon_learning_rate", "hours"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: must be above 0, not {getattr(self, name)}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum: must be at least 0 and below 1, not {self.momentum}")
         if not 1 <= self.annealing < math.inf:
             raise ValueError(f"annealing: must be at least 1, not {self.annealing}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema: must be at least 0 and below 1, not {self.ema}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay: must be above 0 and at most 1, not {self.layer_decay}")
+        if self.decay_hours and (self.hours is None or self.decay_hours > self.hours):
+            raise ValueError("decay_hours: needs hours, the end of the run, of at least as many")
+        if self.ema and self.average_last:
+            raise ValueError("average_last: ema averages already: set one of the two to 0")
         if self.average_last > self.epochs:
             raise ValueError(f"average_last: there are only {self.epochs} epochs")
 
@@ -161,6 +194,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         _apply_override(data, override)
     _take_language(data, str(path))
     return config_from_dict(data, str(path))
+
+
+def override_config(config: RunConfig, overrides: Sequence[str], where: str) -> RunConfig:
+    """The settings with overrides such as "training.epochs=5". Raises InputError."""
+    data = config_to_dict(config)
+    for override in overrides:
+        _apply_override(data, override)
+    return config_from_dict(data, where)
 
 
 def _take_language(data: dict[str, Any], where: str) -> None:
@@ -233,7 +274,7 @@ def _anchor_paths(data: Mapping[str, Any], directory: Path) -> None:
             if isinstance(value, str) and value not in ALPHABETS:
                 table[key] = _anchored(value, directory)
             continue
-        if isinstance(value, str) and section == "data":
+        if isinstance(value, str) and section == "data" and key != "cache_dir":
             value = [value]  # one manifest is a list of one
         if isinstance(value, str):
             table[key] = _anchored(value, directory)

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -12,17 +12,17 @@ ACKNOWLEDGED = b"\nds2: interrupted: stopping; press Ctrl-C again to stop at onc
 
 
 @contextmanager
-def acknowledging_interrupts() -> Iterator[None]:
+def acknowledging_interrupts() -> Iterator[Callable[[], bool]]:
     """Inside, the first Ctrl-C shows that it was heard and raises KeyboardInterrupt.
 
     Files under way are removed then, and threads may end what they do. A second Ctrl-C waits for
-    nothing: the process ends at once.
+    nothing: the process ends at once. Gives what tells whether there was a first.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears signals
+        yield lambda: False  # only the main thread hears signals
         return
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # the caller has a way of its own, or has Ctrl-C ignored
+        yield lambda: False  # the caller has a way of its own, or has Ctrl-C ignored
         return
 
     num_heard = 0
@@ -38,7 +38,7 @@ def acknowledging_interrupts() -> Iterator[None]:
 
     signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        yield lambda: num_heard > 0
     finally:
         if signal.getsignal(signal.SIGINT) is interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)

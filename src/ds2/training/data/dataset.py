@@ -1,22 +1,31 @@
 """Utterances to padded minibatches: read, augmented, made features, in processes of their own."""
 
 import functools
-import signal
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ds2.audio import read_audio
 from ds2.errors import InputError
-from ds2.model.features import Floats, log_spectrogram
-from ds2.training.augment import Augmenter, augmentation_rng, mask_features
+from ds2.model.features import FeatureConfig, Floats, log_spectrogram
+from ds2.training.augment import (
+    Augmenter,
+    Changes,
+    SpeedPlan,
+    augmentation_rng,
+    length_at_speed,
+)
+from ds2.training.changes import change_features, change_waveform
 from ds2.training.config import RunConfig
 from ds2.training.data.examples import Example, output_frames
+from ds2.training.data.processes import Loader
+from ds2.training.data.sample_cache import CachedSamples
+from ds2.training.data.tensor_front_end import RawUtterances, features_of, side_by_side
 from ds2.training.network.loss import frames_needed
 
 Key = tuple[int, int]
@@ -30,12 +39,16 @@ class Item:
     """One utterance, loaded.
 
     features: (T, F) float32; labels: (U,); error: why there is nothing, T = U = 0 then.
+    waveform, changes: (N,) float32 and what to do to it, instead of features, where a device
+    makes them.
     """
 
     index: int
     features: Floats
     labels: tuple[int, ...]
     error: str | None = None
+    waveform: Floats | None = None
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True)
@@ -52,14 +65,25 @@ class Batch:
     label_lengths: Tensor
     indices: list[int]
     errors: list[str]
+    raw: RawUtterances | None = None  # what the device makes the features of; T is 0 until then
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device; copies from pinned memory do not wait."""
-        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+        """The same on a device, which makes the features if nobody has yet.
+
+        Copies from pinned memory do not wait for the device.
+        """
+        batch = self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+        if batch.raw is None:
+            return batch
+        return replace(batch, features=features_of(batch.raw), raw=None)
 
     def pin_memory(self) -> "Batch":
         """The same in memory that a GPU can fetch from; DataLoader calls it by this name."""
         return self._with_tensors(Tensor.pin_memory)
+
+    def in_shared_memory(self) -> "Batch":
+        """The same where other processes can read it; RuntimeError if there is too little room."""
+        return self._with_tensors(Tensor.share_memory_)
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return Batch(
@@ -69,6 +93,7 @@ class Batch:
             change(self.label_lengths),
             self.indices,
             self.errors,
+            None if self.raw is None else self.raw.each(change),
         )
 
 
@@ -76,17 +101,29 @@ class SpeechDataset(Dataset[Item]):
     """Examples by (epoch, index): what is loaded is a function of the seed and this key alone."""
 
     def __init__(
-        self, examples: Sequence[Example], config: RunConfig, augmenter: Augmenter | None = None
+        self,
+        examples: Sequence[Example],
+        config: RunConfig,
+        augmenter: Augmenter | None = None,
+        speed: SpeedPlan | None = None,
+        samples: CachedSamples | None = None,
     ) -> None:
-        """With an augmenter, utterances are changed and masked; without, they are as recorded."""
+        """With an augmenter, utterances are changed and masked; without, they are as recorded.
+
+        speed: how fast they are played; None: each one's own randomness tells.
+        samples: of examples that are decoded already.
+        """
         self._examples = examples
         self._config = config
         self._augmenter = augmenter
+        self._speed = speed
+        self._samples = samples
 
     def __getitem__(self, key: Key) -> Item:
         """Load one utterance; what is wrong with it is told in the item."""
         epoch, index = key
         utterance = self._examples[index].utterance
+        decoded = None if self._samples is None else self._samples.waveform(index)
         read = functools.partial(
             read_audio,
             utterance.audio_path,
@@ -94,14 +131,16 @@ class SpeechDataset(Dataset[Item]):
             duration_s=utterance.duration_s,
         )
         try:
-            return self.load(epoch, index, read)
+            return self.load(epoch, index, read if decoded is None else lambda: decoded)
         except InputError as error:
             return self.failed(index, f"{utterance.where}: {error}")
 
     def failed(self, index: int, error: str) -> Item:
         """What stands for an utterance that cannot be loaded."""
-        nothing = np.zeros((0, self._config.features.num_bins), np.float32)
-        return Item(index, nothing, (), error)
+        return Item(index, self._nothing(), (), error)
+
+    def _nothing(self) -> Floats:
+        return np.zeros((0, self._config.features.num_bins), np.float32)
 
     def load(self, epoch: int, index: int, read: Callable[[], Floats]) -> Item:
         """Make an item of the waveform that `read` gives. Raises InputError."""
@@ -109,33 +148,50 @@ class SpeechDataset(Dataset[Item]):
         labels = self._examples[index].labels or ()
         if self._augmenter is None:
             return Item(index, self._features(waveform), labels)
-        self._check_fits(waveform, labels)
-        rng = augmentation_rng(self._config.training.seed, epoch, index)
-        changed = self._augmenter(waveform, rng)
-        if self._fits(changed, labels):  # speech made faster may leave its text too few frames
-            waveform = changed
-        features = mask_features(self._features(waveform), rng, self._config.augmentation)
-        return Item(index, features, labels)
+        changes = self._changes(epoch, index, len(waveform), labels)
+        if self._config.data.augment_on == "device":
+            return Item(index, self._nothing(), labels, waveform=waveform, changes=changes)
+        features = self._features(change_waveform(waveform, changes))
+        return Item(index, change_features(features, changes), labels)
+
+    def _changes(self, epoch: int, index: int, num_samples: int, labels: Sequence[int]) -> Changes:
+        """What is done to the utterance in this epoch. Raises InputError if it is too short."""
+        assert self._augmenter is not None
+        config = self._config
+        self._check_fits(num_samples, labels)
+        rng = augmentation_rng(config.training.seed, epoch, index)
+        percent = None if self._speed is None else int(self._speed.percents(epoch)[index])
+        changes = self._augmenter.draw(num_samples, rng, percent)
+        changed_samples = length_at_speed(num_samples, changes.speed_percent)
+        if not self._fits(changed_samples, labels):  # faster, it would leave its text too few
+            rng = augmentation_rng(config.training.seed, epoch, index)
+            changes, changed_samples = self._augmenter.draw(num_samples, rng, 100), num_samples
+        return self._augmenter.draw_for_features(
+            changes,
+            config.features.num_frames(changed_samples),
+            config.features.num_bins,
+            rng,
+        )
 
     def _features(self, waveform: Floats) -> Floats:
         return log_spectrogram(waveform, self._config.features)
 
-    def _fits(self, waveform: Floats, labels: Sequence[int]) -> bool:
-        frames = output_frames(len(waveform), self._config.features, self._config.network)
+    def _fits(self, num_samples: int, labels: Sequence[int]) -> bool:
+        frames = output_frames(num_samples, self._config.features, self._config.network)
         return frames >= max(1, frames_needed(labels))
 
-    def _check_fits(self, waveform: Floats, labels: Sequence[int]) -> None:
-        if not self._fits(waveform, labels):
-            seconds = len(waveform) / self._config.features.sample_rate_hz
+    def _check_fits(self, num_samples: int, labels: Sequence[int]) -> None:
+        if not self._fits(num_samples, labels):
+            seconds = num_samples / self._config.features.sample_rate_hz
             raise InputError(f"the recording holds only {seconds:.2f} s: too short for its text")
 
 
-def collate(items: Sequence[Item], num_bins: int) -> Batch:
+def collate(items: Sequence[Item], features_config: FeatureConfig) -> Batch:
     """Items side by side, padded with zeros; of no items, a single row of length 0.
 
     A process that has no share in a minibatch still takes part in its statistics.
     """
-    num_rows = max(1, len(items))
+    num_rows, num_bins = max(1, len(items)), features_config.num_bins
     num_frames = max([1, *(len(item.features) for item in items)])
     num_labels = max([1, *(len(item.labels) for item in items)])
     features = np.zeros((num_rows, num_frames, num_bins), np.float32)
@@ -146,6 +202,15 @@ def collate(items: Sequence[Item], num_bins: int) -> Batch:
         frame_lengths[row], label_lengths[row] = len(item.features), len(item.labels)
         features[row, : len(item.features)] = item.features
         labels[row, : len(item.labels)] = item.labels
+    raw = None
+    if any(item.changes is not None for item in items):
+        raw = side_by_side(
+            [np.zeros(0, np.float32) if i.waveform is None else i.waveform for i in items],
+            [i.changes or Changes() for i in items],
+            features_config,
+        )
+        counts = [features_config.num_frames(n) for n in raw.lengths.tolist()]
+        frame_lengths[: len(items)] = counts
     return Batch(
         features=torch.from_numpy(features),
         frame_lengths=torch.from_numpy(frame_lengths),
@@ -153,35 +218,39 @@ def collate(items: Sequence[Item], num_bins: int) -> Batch:
         label_lengths=torch.from_numpy(label_lengths),
         indices=[item.index for item in items],
         errors=[item.error for item in items if item.error is not None],
+        raw=raw,
     )
+
+
+def _collate_to_hand_over(items: Sequence[Item], features_config: FeatureConfig) -> Batch:
+    """The same, in memory that a loading process shares with its parent.
+
+    Torch would move it there in a thread whose errors nobody hears: the parent would wait for ever.
+    """
+    batch = collate(items, features_config)
+    return batch if get_worker_info() is None else batch.in_shared_memory()
 
 
 def load_batches(
     dataset: SpeechDataset, keys: Iterable[list[Key]], config: RunConfig, device: torch.device
-) -> DataLoader[Batch]:
+) -> Loader[Batch]:
     """The minibatches of these keys, in order, loaded ahead by `data.num_workers` processes."""
     return loader(dataset, keys, config, device)
 
 
 def loader(
     dataset: Dataset[Any], keys: Iterable[list[Any]], config: RunConfig, device: torch.device
-) -> DataLoader[Batch]:
+) -> Loader[Batch]:
     """The same for any dataset of items; its keys go to the processes in turn."""
     num_workers = config.data.num_workers
-    return DataLoader(
+    batches: DataLoader[Batch] = DataLoader(
         dataset,  # of items, which collate makes batches of
         batch_sampler=keys,
         num_workers=num_workers,
-        collate_fn=functools.partial(collate, num_bins=config.features.num_bins),
+        collate_fn=functools.partial(_collate_to_hand_over, features_config=config.features),
         pin_memory=device.type == "cuda",
-        worker_init_fn=_leave_signals_to_parent,
         persistent_workers=num_workers > 0,
         prefetch_factor=PREFETCHED_BATCHES if num_workers else None,
         generator=torch.Generator(),  # else it would draw from, and so change, the global one
     )
-
-
-def _leave_signals_to_parent(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; only the parent decides when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return Loader(batches)

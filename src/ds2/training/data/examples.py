@@ -38,6 +38,7 @@ class Example:
     text: str
     labels: tuple[int, ...] | None  # None: the text cannot be spelt (only in evaluation)
     place: Place | None = None  # in a shard; None: in a recording of its own
+    share: float = 1.0  # of the epochs that it is in
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,19 @@ def read_training_data(
         )
     shards = read_shards(sources, problems)
     return shards.utterances, shards
+
+
+def read_shares(data: DataConfig) -> list[float] | None:
+    """The share of epochs of each utterance of the training manifests, by `data.train_shares`.
+
+    None where every epoch holds all. Raises InputError for shards, which are read as they stand.
+    """
+    if not data.train_shares:
+        return None
+    if any(map(is_shards, data.train)):
+        raise InputError("data.train_shares: is for manifests, and data.train names shards")
+    pairs = zip(data.train, data.train_shares, strict=True)
+    return [share for source, share in pairs for _ in read_utterances([source], [])]
 
 
 def read_utterances(
@@ -152,13 +166,15 @@ def select_for_training(
     config: RunConfig,
     problems: Sequence[str] = (),
     places: Sequence[Place] | None = None,
+    shares: Sequence[float] | None = None,
 ) -> Selection:
     """What to train on; `problems` of reading the manifests head the list of what is bad.
 
-    places: of the utterances, if they are in shards.
+    places: of the utterances, if they are in shards; shares: of the epochs each is in, if not 1.
     """
     examples, num_short, num_long, bad = [], 0, 0, list(problems)
-    for utterance, place in zip(utterances, places or repeat(None)):  # noqa: B905  # without end
+    along = zip(utterances, places or repeat(None), shares or repeat(1.0))  # noqa: B905  # endless
+    for utterance, place, share in along:
         try:
             duration_s = duration_of(utterance) if place is None else utterance.duration_s or 0.0
             if duration_s < config.data.min_duration_s:
@@ -167,7 +183,7 @@ def select_for_training(
                 num_long += 1
             else:
                 example = _trainable(utterance, duration_s, alphabet, config)
-                examples.append(replace(example, place=place) if place else example)
+                examples.append(replace(example, place=place, share=share))
         except InputError as error:
             bad.append(str(error))
     return Selection(examples, num_short, num_long, bad)

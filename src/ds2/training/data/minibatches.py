@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from ds2.errors import InputError
-from ds2.training.augment import Augmenter
+from ds2.training.augment import Augmenter, SpeedPlan
 from ds2.training.config import RunConfig
 from ds2.training.data.dataset import Batch, SpeechDataset, load_batches
 from ds2.training.data.examples import Example
+from ds2.training.data.sample_cache import CachedSamples
 from ds2.training.data.sampler import SortaGradSampler
 from ds2.training.data.shard_dataset import ShardDataset, load_turns
 from ds2.training.data.shard_sampler import ShardOrder, ShardSampler
@@ -56,14 +57,18 @@ def minibatches(
     examples: Sequence[Example],
     shard_urls: Sequence[str] | None = None,
     augmenter: Augmenter | None = None,
+    samples: CachedSamples | None = None,
 ) -> Minibatches:
     """Minibatches of the examples; shard_urls: of the shards that they are in, if they are.
+
+    samples: those of the examples that are decoded already.
 
     Raises InputError for too few shards.
     """
     data, training = config.data, config.training
     durations_s = [example.duration_s for example in examples]
-    items = SpeechDataset(examples, config, augmenter)
+    plan = SpeedPlan(config.augmentation, training.seed, len(examples)) if augmenter else None
+    items = SpeechDataset(examples, config, augmenter, plan, samples)
     if shard_urls is None:
         sampler = SortaGradSampler(
             durations_s,
@@ -71,6 +76,8 @@ def minibatches(
             max_batch_size=data.max_batch_size,
             seed=training.seed,
             sortagrad=training.sortagrad,
+            stretched=(lambda epoch: 100 / plan.percents(epoch)) if plan else None,
+            shares=[example.share for example in examples] if data.train_shares else None,
         )
         return Minibatches(config, sampler, items, load_batches)
     shards = [example.place.shard_index for example in examples if example.place]

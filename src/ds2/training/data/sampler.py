@@ -1,12 +1,15 @@
 """The order of training: which utterances make a minibatch, and which minibatch comes when."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-JITTER = 0.1
+JITTER = 0.04
 """How far, as a share of its duration, an utterance may stray from the order of durations."""
+
+Stretched = Callable[[int], np.ndarray]
+"""For an epoch, what to multiply every utterance's duration by, (utterances,)."""
 
 
 class SortaGradSampler:
@@ -29,12 +32,20 @@ class SortaGradSampler:
         max_batch_size: int,
         seed: int = 0,
         sortagrad: bool = True,
+        stretched: Stretched | None = None,
+        shares: Sequence[float] | None = None,
     ) -> None:
+        """stretched: how the durations differ from epoch to epoch; None: not at all.
+
+        shares: how much of the epochs each utterance is in, drawn anew for each; None: all.
+        """
         self._durations_s = np.asarray(durations_s, np.float64)
         self._batch_seconds = batch_seconds
         self._max_batch_size = max_batch_size
         self._seed = seed
         self._sortagrad = sortagrad
+        self._stretched = stretched
+        self._shares = None if shares is None else np.asarray(shares, np.float64)
 
     def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[list[int]]:
         """The minibatches of one epoch, less the first `skip`."""
@@ -48,22 +59,35 @@ class SortaGradSampler:
             yield [(epoch, index) for index in share(batch, rank, world_size)]
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """All minibatches of one epoch, in order: every utterance is in exactly one."""
+        """All minibatches of one epoch, in order: an utterance is in one or, by its share, none."""
+        durations_s = self._durations_s
+        if self._stretched is not None:
+            durations_s = durations_s * self._stretched(epoch)
         if epoch == 0 and self._sortagrad:
-            return self._cut(np.argsort(self._durations_s, kind="stable"))
+            order = self._drawn(np.argsort(durations_s, kind="stable"), epoch)
+            return self._cut(order, durations_s)
         rng = np.random.default_rng([self._seed, epoch])
-        stray = rng.uniform(1 - JITTER, 1 + JITTER, len(self._durations_s))
-        batches = self._cut(np.argsort(self._durations_s * stray, kind="stable"))
+        stray = rng.uniform(1 - JITTER, 1 + JITTER, len(durations_s))
+        order = self._drawn(np.argsort(durations_s * stray, kind="stable"), epoch)
+        batches = self._cut(order, durations_s)
         return [batches[index] for index in rng.permutation(len(batches))]
 
     def checksum(self, epoch: int) -> int:
         """A number that tells one order of minibatches from another."""
         return zlib.crc32(repr(self.batches(epoch)).encode())
 
-    def _cut(self, order: np.ndarray) -> list[list[int]]:
-        return cut_batches(
-            order.tolist(), self._durations_s, self._batch_seconds, self._max_batch_size
-        )
+    def _drawn(self, order: np.ndarray, epoch: int) -> np.ndarray:
+        """The utterances of an epoch, in the same order; at least one."""
+        if self._shares is None:
+            return order
+        # Each utterance has its turn once in 1 / share epochs; none waits longer.
+        turns = np.random.default_rng([self._seed, 0, 1]).random(len(order))
+        at = (turns + epoch * self._shares) % 1.0
+        chosen = order[at[order] < self._shares[order]]
+        return chosen if len(chosen) else order[:1]
+
+    def _cut(self, order: np.ndarray, durations_s: np.ndarray) -> list[list[int]]:
+        return cut_batches(order.tolist(), durations_s, self._batch_seconds, self._max_batch_size)
 
 
 def cut_batches(

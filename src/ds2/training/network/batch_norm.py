@@ -4,11 +4,18 @@ Padding never enters, and the statistics are those of the global batch: with R p
 sum of their gradients equals that of one process that holds the whole batch.
 """
 
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from ds2.training.network import normalisation_loops as loops
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
@@ -53,6 +60,21 @@ class BatchNorm(nn.Module):
             values = values.float()
         result: tuple[Tensor, Tensor, Tensor] = _Normalise.apply(  # type: ignore[no-untyped-call]
             values, valid, count, self.gamma, self.beta
+        )
+        normalised, mean, var = result
+        self._remember(mean, var)
+        return normalised
+
+    def normalise_rows(
+        self, values: Tensor, valid: Tensor, count: Tensor, *, clip: float = math.inf
+    ) -> Tensor:
+        """Values normalised by the statistics of the valid ones; 0 where not valid.
+
+        values: (rows, units), float32 or wider, on a CPU; valid: (rows,) bool; count: (), valid
+        rows of this process. clip: if finite, the result is min(max(y, 0), clip).
+        """
+        result: tuple[Tensor, Tensor, Tensor] = _NormaliseRows.apply(  # type: ignore[no-untyped-call]
+            values, valid, count, self.gamma, self.beta, clip
         )
         normalised, mean, var = result
         self._remember(mean, var)
@@ -127,6 +149,98 @@ class _Normalise(torch.autograd.Function):
         to_values = torch.addcmul(gradient, unit, total[1].view(across), value=-1)
         to_values.sub_(total[0].view(across)).mul_((gamma * slope).view(across)).mul_(valid)
         return to_values, None, None, to_gamma, to_beta
+
+
+class _NormaliseRows(torch.autograd.Function):
+    """The same on a CPU, by compiled loops, with the clipped ReLU and the mask inside.
+
+    On the way back the distances from the mean are computed anew: that is cheaper than to keep
+    them, and the limits that the values met with them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        valid: Tensor,
+        count: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        clip: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        values = values.contiguous()
+        gamma, beta = gamma.detach().to(values.dtype), beta.detach().to(values.dtype)
+        count = sum_over_processes(count.double()).clamp(min=1)
+        rows, is_valid = values.detach().numpy(), valid.view(torch.uint8).numpy()
+        totals = values.new_zeros(2, values.shape[1], dtype=torch.float64)
+        partial = torch.zeros_like(values[0] if len(values) else beta).numpy()
+        total, total_squares = totals.numpy()
+        over_units(loops.add_up, len(total), (rows, is_valid), (partial, total))
+        mean = (sum_over_processes(totals[0]) / count).to(values.dtype)
+        middle = (rows, is_valid, mean.numpy())
+        over_units(loops.add_up_squares, len(total), middle, (partial, total_squares))
+        var = (sum_over_processes(totals[1]) / count).to(values.dtype)
+        slope = torch.rsqrt(var + BatchNorm.EPSILON)
+        scale = gamma * slope
+        limits = (0.0, clip) if math.isfinite(clip) else (-math.inf, math.inf)
+        limits = tuple(partial.dtype.type(limit) for limit in limits)
+        normalised = torch.empty_like(values)
+        maps = (*middle, scale.numpy(), beta.numpy(), *limits)
+        over_units(loops.apply, len(total), maps, (normalised.numpy(),))
+        ctx.save_for_backward(values, valid, count, mean, scale, beta, slope)
+        ctx.limits = limits
+        ctx.mark_non_differentiable(mean, var)
+        return normalised, mean, var
+
+    @staticmethod
+    def backward(
+        ctx: Any, gradient: Tensor, *_: Tensor
+    ) -> tuple[Tensor, None, None, Tensor, Tensor, None]:
+        values, valid, count, mean, scale, beta, slope = ctx.saved_tensors
+        units = len(mean)
+        middle = (values.detach().numpy(), valid.view(torch.uint8).numpy(), mean.numpy())
+        to_values = torch.empty_like(values)
+        result = to_values.numpy()
+        back = gradient.contiguous().numpy()
+        if math.isfinite(ctx.limits[1]):
+            limited = (back, *middle, scale.numpy(), beta.numpy(), *ctx.limits)
+            over_units(loops.pass_back, units, limited, (result,))
+            back = result
+        totals = values.new_zeros(2, units, dtype=torch.float64)
+        partial = values.new_zeros(2, units).numpy()
+        over_units(loops.add_up_gradients, units, (back, *middle), (*partial, *totals.numpy()))
+        totals[1] *= slope  # of distances to that of distances in deviations
+        to_beta, to_gamma = totals.to(values.dtype)
+        total = sum_over_processes(totals) / count
+        offset, moved = total[0].to(values.dtype), (total[1] * slope).to(values.dtype)
+        maps = (scale.numpy(), offset.numpy(), moved.numpy())
+        over_units(loops.apply_backward, units, (back, *middle, *maps), (result,))
+        return to_values, None, None, to_gamma, to_beta, None
+
+
+def over_units(
+    loop: Callable[..., None], num_units: int, before: Sequence[Any], after: Sequence[Any]
+) -> None:
+    """Run a loop for all units, shared among as many threads as torch uses.
+
+    loop: takes the arguments `before`, the first unit, the one after the last, and `after`.
+    """
+    num_threads = min(torch.get_num_threads(), max(1, num_units // 16))
+    if num_threads == 1:
+        loop(*before, 0, num_units, *after)
+        return
+    borders = [num_units * part // num_threads // 16 * 16 for part in range(num_threads)]
+    parts = list(pairwise([*borders, num_units]))
+    waiting = [_pool().submit(loop, *before, *part, *after) for part in parts[1:]]
+    loop(*before, *parts[0], *after)
+    for part in waiting:
+        part.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """The threads that share the loops with the one that asks."""
+    return ThreadPoolExecutor(max(1, torch.get_num_threads() - 1), "normalisation")
 
 
 class _ProjectionMoments(torch.autograd.Function):

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ds2.training.network import gate_loops as loops
 from ds2.training.network.config import Kind
+from ds2.training.network.products import HALF, product_with
 
 CLIP = 20.0
 """Where the paper's rectifier saturates: min(max(x, 0), 20)."""
@@ -28,7 +30,9 @@ def walk(kind: Kind, projected: Tensor, recurrent_weight: Tensor) -> Tensor:
     The products have the precision of recurrent_weight; states, gates and gradients are float32
     at least.
     """
-    step = {"rnn": _WalkRnn, "gru": _WalkGru}[kind]
+    by_loops = projected.device.type == "cpu" and projected.dtype in (torch.float32, *HALF)
+    walk_gru = _WalkGruByLoops if by_loops else _WalkGru
+    step = {"rnn": _WalkRnn, "gru": walk_gru}[kind]
     states: Tensor = step.apply(projected, recurrent_weight)  # type: ignore[no-untyped-call]
     return states
 
@@ -80,11 +84,6 @@ def _working_copy(projected: Tensor) -> Tensor:
     return projected.clone(memory_format=torch.contiguous_format)
 
 
-def _times(values: Tensor, weight: Tensor) -> Tensor:
-    """(D, B, out) from (D, B, in) and (D, in, out), at the weight's precision."""
-    return torch.bmm(values.to(weight.dtype), weight)
-
-
 def _weight_gradient(gradients: Tensor, states: Tensor, weight: Tensor) -> Tensor:
     """Gradient of U (D, G * H, H): all steps in one product.
 
@@ -104,10 +103,10 @@ class _WalkRnn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, projected: Tensor, weight: Tensor) -> Tensor:
         states = _working_copy(projected)
-        steps, across = states.unbind(0), weight.transpose(1, 2)
+        steps, times = states.unbind(0), product_with(weight, states.shape[2])
         for before, state in zip((None, *steps), steps, strict=False):
             if before is not None:
-                state.add_(_times(before, across))
+                state.add_(times(before))
             state.clamp_(0.0, CLIP)
         ctx.save_for_backward(states, weight)
         ctx.dtype = projected.dtype
@@ -119,10 +118,11 @@ class _WalkRnn(torch.autograd.Function):
         moves = (states > 0) & (states < CLIP)
         gradients = gradient.clone(memory_format=torch.contiguous_format)
         steps, moved = gradients.unbind(0), moves.unbind(0)
+        times = product_with(weight.transpose(1, 2), states.shape[2])
         for t in range(len(steps) - 1, -1, -1):
             steps[t].mul_(moved[t])
             if t:
-                steps[t - 1].add_(_times(steps[t], weight))
+                steps[t - 1].add_(times(steps[t]))
         weight_gradient = _weight_gradient(gradients[1:], states[:-1], weight)
         return gradients.to(ctx.dtype), weight_gradient
 
@@ -135,7 +135,7 @@ class _WalkGru(torch.autograd.Function):
         gates = _working_copy(projected)  # x, in place to r, z, n
         num_frames, directions, batch, _ = gates.shape
         hidden = weight.shape[2]
-        across = weight.transpose(1, 2)
+        times = product_with(weight, batch)
         states = gates.new_zeros(num_frames + 1, directions, batch, hidden)  # h before each step
         recurrent_n = gates.new_empty(num_frames, directions, batch, hidden)  # U_n h
         for rz, r, z, n, un, state, after in zip(
@@ -146,7 +146,7 @@ class _WalkGru(torch.autograd.Function):
             states[1:].unbind(0),
             strict=True,
         ):
-            recurrent = _times(state, across)
+            recurrent = times(state)
             rz.add_(recurrent[..., : 2 * hidden]).sigmoid_()
             un.copy_(recurrent[..., 2 * hidden :])
             n.addcmul_(r, un).tanh_()
@@ -169,12 +169,66 @@ class _WalkGru(torch.autograd.Function):
         torch.mul(states[:-1] - n, z, out=factor_z).mul_(1 - z)
         gradients = gradient.clone(memory_format=torch.contiguous_format)  # of h'
         steps, keeps = gradients.unbind(0), z.unbind(0)
+        times = product_with(weight.transpose(1, 2), states.shape[2])
         gate_steps = factors.view(*gates.shape[:3], 3, hidden).unbind(0)  # in place to those of U h
         for t in range(len(steps) - 1, -1, -1):
             gate_steps[t].mul_(steps[t].unsqueeze(-2))
             if t:
-                sent = _times(gate_steps[t].flatten(-2), weight)
+                sent = times(gate_steps[t].flatten(-2))
                 steps[t - 1].addcmul_(steps[t], keeps[t]).add_(sent)
         weight_gradient = _weight_gradient(factors, states[:-1], weight)
         torch.mul(slope_n, gradients, out=factor_n)  # n's x, unlike its U h, passes no gate
         return factors.to(ctx.dtype), weight_gradient
+
+
+class _WalkGruByLoops(torch.autograd.Function):
+    """The same on a CPU in float32: beside the products, a step is one compiled loop."""
+
+    @staticmethod
+    def forward(ctx: Any, projected: Tensor, weight: Tensor) -> Tensor:
+        gates = _working_copy(projected)  # x, in place to r, z, n
+        num_frames, directions, batch, width = gates.shape
+        hidden, rows = weight.shape[2], directions * batch
+        times = product_with(weight, batch)
+        states = gates.new_zeros(num_frames + 1, directions, batch, hidden)  # h before each step
+        recurrent_n = gates.new_empty(num_frames, directions, batch, hidden)  # U_n h
+        steps = states.unbind(0)
+        gate_steps = gates.view(num_frames, rows, width).numpy()
+        state_steps = states.view(num_frames + 1, rows, hidden).numpy()
+        kept = recurrent_n.view(num_frames, rows, hidden).numpy()
+        for t in range(num_frames):
+            recurrent = times(steps[t]).float().view(rows, width).numpy()
+            loops.step(
+                gate_steps[t], recurrent, state_steps[t], loops.TANH, kept[t], state_steps[t + 1]
+            )
+        ctx.save_for_backward(gates, recurrent_n, states, weight)
+        ctx.dtype = projected.dtype
+        return states[1:]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        gates, recurrent_n, states, weight = ctx.saved_tensors
+        num_frames, directions, batch, width = gates.shape
+        hidden, rows = weight.shape[2], directions * batch
+        times = product_with(weight.transpose(1, 2), batch)
+        gradients = gradient.clone(memory_format=torch.contiguous_format)  # of h'
+        of_recurrent = torch.empty_like(gates)
+        of_projected_n = torch.empty_like(recurrent_n)
+        sent = gradients.new_empty(rows, hidden).numpy()
+        gate_steps = gates.view(num_frames, rows, width).numpy()
+        steps, kept, befores, to_n = (
+            tensor.view(-1, rows, hidden).numpy()
+            for tensor in (gradients, recurrent_n, states, of_projected_n)
+        )
+        to_recurrent = of_recurrent.view(num_frames, rows, width).numpy()
+        outgoing = of_recurrent.unbind(0)
+        for t in range(num_frames - 1, -1, -1):
+            loops.step_back(
+                gate_steps[t], kept[t], befores[t], steps[t], to_recurrent[t], to_n[t], sent
+            )
+            if t:
+                through = times(outgoing[t]).float().view(rows, hidden).numpy()
+                loops.add_rows(through, sent, steps[t - 1])
+        weight_gradient = _weight_gradient(of_recurrent, states[:-1], weight)
+        of_recurrent[..., 2 * hidden :] = of_projected_n  # n's x, unlike its U h, passes no gate
+        return of_recurrent.to(ctx.dtype), weight_gradient

@@ -1,18 +1,25 @@
 """The weights a run begins with, from another run, a checkpoint or a bundle."""
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ds2.errors import InputError
 from ds2.model.bundle import load_bundle
 from ds2.model.places import FACTS
 from ds2.text.alphabet import Alphabet
+from ds2.training.data.dataset import Batch
 from ds2.training.network.folding import folded_state
 from ds2.training.network.network import Network
 from ds2.training.network.onnx_graph import read_weights
 from ds2.training.run.checkpoint import checkpoint_path, read_checkpoint
+
+NUM_BATCHES = 20
+"""Minibatches on which the batch norm of a bundle's weights is measured."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +31,28 @@ class Beginning:
     where: str
 
 
-def begin_from(network: Network, alphabet: Alphabet, source: Path) -> str:
+def begin_from(
+    network: Network, alphabet: Alphabet, source: Path, batches: Iterable[Batch] = ()
+) -> str:
     """Take over the weights of another model; returns what was done, for the log.
 
     source: a run directory, a checkpoint or a bundle. Where the alphabet is another of the same
     language and kind, the output layer keeps the symbols that both have and is fresh for the
-    others; else all of it is fresh, as its labels mean something else. Raises InputError if the
-    networks differ.
+    others; else all of it is fresh, as its labels mean something else.
+    batches: of the training data, which give the network its batch norm where a bundle has none.
+    Raises InputError if the networks differ.
     """
-    if (source / FACTS).is_file():
-        beginning = _from_bundle(source, network)
-    else:
-        beginning = _from_checkpoint(source)
+    is_bundle = (source / FACTS).is_file()
+    if not is_bundle or not network.config.batch_norm:
+        return _fill(network, alphabet, _from_bundle(source) if is_bundle else _from_run(source))
+    device = next(network.parameters()).device
+    folded = Network(replace(network.config, batch_norm=False), network.num_labels).to(device)
+    told = _fill(folded, alphabet, _from_bundle(source))
+    num_batches = unfold(network, folded, batches)
+    return f"{told}; batch norm measured on {num_batches} minibatches"
+
+
+def _fill(network: Network, alphabet: Alphabet, beginning: Beginning) -> str:
     fresh = network.state_dict()
     pairs = _shared_labels(beginning.alphabet, alphabet)
     state = {
@@ -55,6 +72,49 @@ def begin_from(network: Network, alphabet: Alphabet, source: Path) -> str:
         f"all weights from {beginning.where}; its alphabet is another: the output layer's for "
         f"{len(pairs)} of {len(alphabet)} labels"
     )
+
+
+@torch.no_grad()
+def unfold(network: Network, folded: Network, batches: Iterable[Batch]) -> int:
+    """Give a network with batch norm the function of one whose batch norm is folded away.
+
+    The statistics of each layer are measured on minibatches, on the folded network's activations;
+    gain and offset undo them. Returns how many minibatches there were. In training the statistics
+    are each minibatch's own, and near these. Raises InputError without any minibatch.
+    """
+    pairs = [
+        (layer, twin)
+        for part in ("conv", "recurrent", "fc")
+        for layer, twin in zip(getattr(network, part), getattr(folded, part), strict=True)
+    ]
+    state = folded.state_dict()
+    network.load_state_dict({n: state.get(n, own) for n, own in network.state_dict().items()})
+
+    def measure(layer: nn.Module) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_twin: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            layer.forward(*inputs)  # remembers its statistics; what it gives is not used
+
+        return hook
+
+    for layer, _ in pairs:
+        layer.batch_norm.num_batches.zero_()
+    hooks = [twin.register_forward_pre_hook(measure(layer)) for layer, twin in pairs]
+    network.train()
+    folded.eval()
+    num_batches = 0
+    for batch in itertools.islice(batches, NUM_BATCHES):
+        moved = batch.to(next(folded.parameters()).device)
+        folded(moved.features, moved.frame_lengths)
+        num_batches += 1
+    for hook in hooks:
+        hook.remove()
+    if not num_batches:
+        raise InputError("training.init_from: a bundle needs minibatches to measure batch norm on")
+    for layer, twin in pairs:
+        norm = layer.batch_norm
+        norm.gamma.copy_((norm.running_var + norm.EPSILON).sqrt())
+        norm.beta.copy_(twin.bias + norm.running_mean)
+    return num_batches
 
 
 def _shared_labels(old: Alphabet, new: Alphabet) -> list[tuple[int, int]]:
@@ -81,19 +141,15 @@ def _relabelled(old: Tensor, fresh: Tensor, pairs: list[tuple[int, int]]) -> Ten
     return relabelled
 
 
-def _from_checkpoint(source: Path) -> Beginning:
+def _from_run(source: Path) -> Beginning:
     path = checkpoint_path(source)
     checkpoint = read_checkpoint(path)
     step = f"{path} (step {checkpoint.progress.step})"
-    return Beginning(dict(checkpoint.network), checkpoint.alphabet, step)
+    return Beginning(dict(checkpoint.evaluated_state), checkpoint.alphabet, step)
 
 
-def _from_bundle(source: Path, network: Network) -> Beginning:
-    if network.config.batch_norm:
-        raise InputError(
-            f"training.init_from: {source}: a bundle's batch norm is folded into its weights: set "
-            "network.batch_norm = false, or begin from the run that it was exported from"
-        )
+def _from_bundle(source: Path) -> Beginning:
+    """The weights of a bundle, whose batch norm is folded into them."""
     bundle = load_bundle(source)
     state = folded_state(read_weights(bundle.model_path.read_bytes()))
     return Beginning(state, bundle.alphabet, str(source))

@@ -5,14 +5,14 @@ import os
 import shutil
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from ds2.errors import InputError
 from ds2.files import atomic_write
@@ -26,6 +26,7 @@ HEADER = "ds2"
 """The key of the JSON facts in the file's metadata."""
 NETWORK = "network."
 OPTIMISER = "optimiser."
+AVERAGE = "average."
 
 LAST, PREVIOUS, BEST, AVERAGED = (
     f"{name}.safetensors" for name in ("last", "previous", "best", "averaged")
@@ -74,11 +75,26 @@ class Checkpoint:
     network: dict[str, Tensor]  # as Network.state_dict()
     optimiser: dict[str, Tensor]  # "recurrent.0.input_weight/exp_avg" and so on
     facts: Mapping[str, Any]  # versions, threads, processes: for people
+    average: dict[str, Tensor] = field(default_factory=dict)  # of the weights: see averaging.py
+
+    @property
+    def evaluated_state(self) -> dict[str, Tensor]:
+        """The weights that an evaluation judges: the averaged ones, if they have statistics.
+
+        A checkpoint between evaluations holds averaged weights without the batch norm statistics
+        that fit them; there the network's own weights count.
+        """
+        names = self.network.keys()
+        return {n: self.average[n] for n in names} if names <= self.average.keys() else self.network
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the file whole or not at all."""
-    tensors = _prefixed(NETWORK, checkpoint.network) | _prefixed(OPTIMISER, checkpoint.optimiser)
+    tensors = {
+        **_prefixed(NETWORK, checkpoint.network),
+        **_prefixed(OPTIMISER, checkpoint.optimiser),
+        **_prefixed(AVERAGE, checkpoint.average),
+    }
     header = {
         "format_version": FORMAT_VERSION,
         "config": config_to_dict(checkpoint.config),
@@ -108,6 +124,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             network=_without_prefix(NETWORK, tensors),
             optimiser=_without_prefix(OPTIMISER, tensors),
             facts=header["facts"],
+            average=_without_prefix(AVERAGE, tensors),
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged: its header lacks {error}") from None
@@ -130,7 +147,7 @@ def load_network(source: Path) -> tuple[Network, Checkpoint]:
     checkpoint = read_checkpoint(path)
     network = Network(checkpoint.config.network, len(checkpoint.alphabet))
     try:
-        network.load_state_dict(checkpoint.network)
+        network.load_state_dict(checkpoint.evaluated_state)
     except RuntimeError as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
     return network.eval(), checkpoint
@@ -187,29 +204,6 @@ class CheckpointDirectory:
         if problems:
             raise InputError(f"no checkpoint of this run can be read: {problems[0]}")
         return None, problems
-
-
-def optimiser_tensors(optimiser: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
-    """The optimiser's state by parameter name: "output.weight/exp_avg"."""
-    return {
-        f"{name}/{key}": value
-        for name, parameter in network.named_parameters()
-        for key, value in optimiser.state.get(parameter, {}).items()
-        if isinstance(value, Tensor)
-    }
-
-
-def restore_optimiser(
-    optimiser: torch.optim.Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]
-) -> None:
-    """Give the optimiser the state that `optimiser_tensors` told."""
-    parameters = dict(network.named_parameters())
-    for full_name, value in tensors.items():
-        name, key = full_name.split("/")
-        parameter = parameters[name]
-        # AdamW counts its steps on the CPU, whatever the device.
-        device = "cpu" if value.ndim == 0 else parameter.device
-        optimiser.state[parameter][key] = value.to(device)
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,13 +1,28 @@
-"""The directory of a run: a new one from a TOML file, or an old one; judged before torch loads."""
+"""The directory of a run, new or old, and its settings; judged before torch loads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ds2.errors import InputError
 from ds2.shards.reading import is_shards
-from ds2.training.config import RunConfig, load_config
+from ds2.training.config import RunConfig, config_to_dict, load_config
+from ds2.training.run.stop import command_to_go_on
 
 CONFIG = "config.toml"
+FIXED = {
+    "features": "the weights have learnt from these features",
+    "network": "the weights are of this network",
+    "data.language": "the alphabet is made",
+    "data.alphabet": "the alphabet is made",
+    "data.min_count": "the alphabet is made",
+    "training.optimiser": "what it remembers is of this one",
+    "training.seed": "the order of the minibatches follows from it",
+    "training.init_from": "it has begun",
+}
+"""Settings of a run that stay, by table or key, and why."""
+FREE = ("network.dropout",)
+"""Keys of those tables that may change all the same."""
 
 
 def prepare_run_directory(
@@ -26,15 +41,11 @@ def prepare_run_directory(
             raise InputError(f"{source}: holds no {CONFIG}, so it is no run to go on with")
         run_dir = source
         config = load_config(config_path, overrides)
-        _refuse_other_model(load_config(config_path), config, source)
+        refuse_changes(load_config(config_path), config, source)
     else:
         config = load_config(source, overrides)
         run_dir = run_dir or Path("runs") / source.stem
-        if (run_dir / CONFIG).exists():
-            raise InputError(
-                f"{run_dir}: holds a run already: go on with it by `ds2 train {run_dir}`, "
-                "or name another directory with -o"
-            )
+        refuse_old_run(run_dir)
     for path in _sources(config):
         if not path.exists():
             raise InputError(f"{path}: no such file or directory")
@@ -50,14 +61,37 @@ def _sources(config: RunConfig) -> Iterator[Path]:
         yield config.training.init_from
 
 
-def _refuse_other_model(old: RunConfig, new: RunConfig, run_dir: Path) -> None:
-    """A run that goes on may change its data's place or its length, not what the weights mean."""
-    for name, before, after in (
-        ("features", old.features, new.features),
-        ("network", old.network, new.network),
-        ("data.language", old.data.language, new.data.language),
-        ("data.alphabet", old.data.alphabet, new.data.alphabet),
-        ("training.optimiser", old.training.optimiser, new.training.optimiser),
-    ):
-        if before != after:
-            raise InputError(f"{run_dir}: --set {name}: cannot change in a run that goes on")
+def refuse_old_run(run_dir: Path) -> None:
+    """Raise InputError if a new run would go where an old one is."""
+    if (run_dir / CONFIG).exists():
+        raise InputError(
+            f"{run_dir}: holds a run already: go on with it by `{command_to_go_on(run_dir)}`, "
+            "or name another directory with -o"
+        )
+
+
+def changed_settings(before: RunConfig, after: RunConfig) -> dict[str, list[Any]]:
+    """The settings that differ: {"training.learning_rate": [1e-3, 5e-4]}."""
+    old, new = config_to_dict(before), config_to_dict(after)
+    return {
+        f"{table}.{key}": [old[table][key], value]
+        for table, values in new.items()
+        for key, value in values.items()
+        if old[table][key] != value
+    }
+
+
+def refuse_changes(before: RunConfig, after: RunConfig, run_dir: Path) -> None:
+    """Raise InputError if a setting changes that must stay in a run that goes on."""
+    for name in changed_settings(before, after):
+        reason = FIXED.get(name) or FIXED.get(name.partition(".")[0])
+        if reason and name not in FREE:
+            raise InputError(
+                f"{run_dir}: --set {name}: cannot change in a run that goes on, for {reason}: "
+                "start a new run (training.init_from takes the weights over)"
+            )
+
+
+def in_words(changes: Mapping[str, Sequence[Any]]) -> str:
+    """ "training.learning_rate 0.001 -> 0.0005, ..."."""
+    return ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changes.items())

@@ -71,6 +71,10 @@ class Evaluator:
                 self._keys.append([(0, index) for index in mine])
         self._loader = load_batches(SpeechDataset(examples, config), self._keys, config, device)
 
+    def close(self) -> None:
+        """Let the loading processes go."""
+        del self._loader
+
     @torch.inference_mode()
     def evaluate(
         self, network: Network, stop: Callable[[], bool] = lambda: False

@@ -4,12 +4,13 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING, Any
 
 from ds2.files import atomic_write
 from ds2.training.run.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 METRICS = "metrics.jsonl"
 NUM_SAMPLES = 50
@@ -25,7 +26,12 @@ class Journal:
         self._samples_dir = run_dir / "samples"
         self._drop_after(step, evaluated_step)
         self._metrics = self._metrics_path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
+        self._board = _board(run_dir / "tensorboard", step + 1)
+
+    @property
+    def draws_curves(self) -> bool:
+        """Whether there is a TensorBoard to write for."""
+        return self._board is not None
 
     def train(self, step: int, **facts: Any) -> None:
         """A line about the steps since the last such line."""
@@ -52,14 +58,15 @@ class Journal:
     def close(self) -> None:
         """Write out what is pending."""
         self._metrics.close()
-        self._board.close()
+        if self._board:
+            self._board.close()
 
     def _line(self, kind: str, step: int, facts: dict[str, Any]) -> None:
         record: dict[str, Any] = {"kind": kind, "step": step}
         for name, value in facts.items():
             is_number = isinstance(value, float)
             record[name] = None if is_number and not math.isfinite(value) else value
-            if is_number:
+            if is_number and self._board:
                 self._board.add_scalar(f"{kind}/{name}", value, step)
         record["time"] = round(time.time(), 3)
         self._metrics.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
@@ -75,6 +82,15 @@ class Journal:
         for path in self._samples_dir.glob("*-*.jsonl"):
             if int(path.stem.split("-")[1]) > evaluated_step:
                 path.unlink()
+
+
+def _board(directory: Path, first_step: int) -> "SummaryWriter | None":
+    """A writer of TensorBoard's events; None where the package is missing or does not load."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(directory), purge_step=first_step)
 
 
 def _stays(line: str, step: int, evaluated_step: int) -> bool:

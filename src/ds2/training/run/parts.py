@@ -15,6 +15,7 @@ from ds2.training.data.examples import (
     Example,
     Selection,
     build_alphabet,
+    read_shares,
     read_training_data,
     read_utterances,
     refuse_bad,
@@ -22,9 +23,18 @@ from ds2.training.data.examples import (
     select_for_training,
 )
 from ds2.training.data.minibatches import Minibatches, minibatches
+from ds2.training.data.sample_cache import (
+    CachedSamples,
+    CacheSettings,
+    cached_samples,
+    user_cache_directory,
+)
 from ds2.training.network.network import Network
-from ds2.training.run.checkpoint import Checkpoint, Progress, restore_optimiser
-from ds2.training.run.optimiser import build_optimiser
+from ds2.training.optimisation.averaging import WeightAverage
+from ds2.training.optimisation.optimiser import Optimisers, build_optimisers
+from ds2.training.optimisation.state import restore_optimisers
+from ds2.training.run.checkpoint import Checkpoint, Progress
+from ds2.training.run.progress import Display
 
 BAD = "bad_utterances.txt"
 
@@ -38,17 +48,25 @@ class Data:
     dev: list[Example]
     batches: Minibatches
 
+    @property
+    def epoch_s(self) -> float:
+        """Seconds of audio in an epoch, about: which utterances are drawn changes."""
+        return sum(example.duration_s * example.share for example in self.selection.examples)
+
 
 @dataclass(frozen=True)
 class Model:
     """What a run changes, on its device, and how far it is."""
 
     network: Network
-    optimiser: torch.optim.Optimizer
+    optimisers: Optimisers
     progress: Progress
+    average: WeightAverage | None = None
 
 
-def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Data:
+def load_data(
+    config: RunConfig, run_dir: Path, alphabet: Alphabet | None, display: Display | None = None
+) -> Data:
     """Read the manifests and check every utterance.
 
     alphabet: that of a run that goes on; None makes it. What is bad is listed in the run
@@ -58,7 +76,8 @@ def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Da
     utterances, shards = read_training_data(config.data.train, problems)
     alphabet = alphabet or build_alphabet(config.data, utterances)
     places = shards.places if shards else None
-    selection = select_for_training(utterances, alphabet, config, problems, places)
+    shares = read_shares(config.data)
+    selection = select_for_training(utterances, alphabet, config, problems, places, shares)
     if selection.bad:
         with atomic_write(run_dir / BAD) as file:
             file.writelines(line + "\n" for line in selection.bad)
@@ -66,24 +85,47 @@ def load_data(config: RunConfig, run_dir: Path, alphabet: Alphabet | None) -> Da
     dev = select_for_evaluation(read_utterances(config.data.dev), alphabet, config)
     noise = [utterance.audio_path for utterance in read_utterances(config.data.noise)]
     augmenter = Augmenter(config.augmentation, NoiseBank(noise) if noise else None)
-    batches = minibatches(config, selection.examples, shards.urls if shards else None, augmenter)
+    urls = shards.urls if shards else None
+    samples = None if shards else load_samples(config, selection.examples, display)
+    batches = minibatches(config, selection.examples, urls, augmenter, samples)
     return Data(alphabet, selection, dev, batches)
+
+
+def load_samples(
+    config: RunConfig, examples: Sequence[Example], display: Display | None
+) -> CachedSamples | None:
+    """The examples' samples, decoded now where they have never been; None without a cache."""
+    data = config.data
+    if not data.cache_gb:
+        return None
+    directory = data.cache_dir or user_cache_directory()
+    settings = CacheSettings(directory, data.cache_gb, data.num_workers)
+    utterances = [example.utterance for example in examples]
+    durations_s = [example.duration_s for example in examples]
+    if display is None:
+        return cached_samples(utterances, durations_s, settings, print, lambda *_: None)
+    return cached_samples(utterances, durations_s, settings, display.say, display.decoding)
 
 
 def build_model(
     config: RunConfig, num_labels: int, checkpoint: Checkpoint | None, device: torch.device
 ) -> Model:
-    """Network and optimiser, new or as the checkpoint left them."""
+    """Network and optimisers, new or as the checkpoint left them."""
     torch.manual_seed(config.training.seed)
     network = Network(config.network, num_labels)
     if checkpoint:
         network.load_state_dict(checkpoint.network)
     network.to(device)
     freeze(network, config.training.freeze)
-    optimiser = build_optimiser(network, config.training)
+    optimisers = build_optimisers(network, config.training)
     if checkpoint:
-        restore_optimiser(optimiser, network, checkpoint.optimiser)
-    return Model(network, optimiser, checkpoint.progress if checkpoint else Progress())
+        restore_optimisers(optimisers, network, checkpoint.optimiser)
+    average = None
+    if config.training.ema:
+        earlier = checkpoint.average if checkpoint else {}
+        average = WeightAverage(network, config.training.ema, earlier)
+    progress = checkpoint.progress if checkpoint else Progress()
+    return Model(network, optimisers, progress, average)
 
 
 def freeze(network: Network, parts: Sequence[str]) -> None:

@@ -1,44 +1,67 @@
 """A training run on the terminal: a live line for people, plain lines for logs."""
 
+import math
+from collections import deque
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from ds2.training.config import TrainingConfig
+
+RECENT_S = 60.0
+"""Over how much time the speed is taken, at least..."""
+RECENT_STEPS = 20
+"""... and over how many steps."""
+
 
 class Speed:
-    """How fast audio is trained on, and how long the rest will take."""
+    """How fast audio is trained on of late, and how long the rest will take."""
 
     def __init__(self, total_audio_s: float) -> None:
         """total_audio_s: of the whole run, repetitions counted."""
         self._total_audio_s = total_audio_s
+        self._steps: deque[tuple[float, float]] = deque()
         self._audio_s = 0.0
         self._elapsed_s = 0.0
+        self.num_steps = 0
 
     def add(self, audio_s: float, elapsed_s: float) -> None:
         """So much audio was trained on in so many seconds."""
+        self.num_steps += 1
+        self._steps.append((audio_s, elapsed_s))
         self._audio_s += audio_s
         self._elapsed_s += elapsed_s
+        while len(self._steps) > RECENT_STEPS and self._elapsed_s - self._steps[0][1] > RECENT_S:
+            audio_s, elapsed_s = self._steps.popleft()
+            self._audio_s -= audio_s
+            self._elapsed_s -= elapsed_s
 
     @property
     def hours_per_hour(self) -> float:
         """Hours of audio per hour, evaluations apart."""
         return self._audio_s / self._elapsed_s if self._elapsed_s else 0.0
 
-    def remaining(self, done_audio_s: float) -> str:
-        """The time that the rest of the run will take, such as "2:05:00"."""
+    def remaining_s(self, done_audio_s: float) -> float:
+        """Seconds that the rest of the run will take; nan before the first step."""
         if not self._audio_s:
-            return "?"
-        left_s = max(0.0, self._total_audio_s - done_audio_s) * self._elapsed_s / self._audio_s
-        hours, rest = divmod(round(left_s), 3600)
-        return f"{hours}:{rest // 60:02}:{rest % 60:02}"
+            return math.nan
+        return max(0.0, self._total_audio_s - done_audio_s) * self._elapsed_s / self._audio_s
+
+
+def clock(seconds: float) -> str:
+    """A time such as "2:05:00"; "?" for nan."""
+    if math.isnan(seconds):
+        return "?"
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}"
 
 
 class Display:
     """Shows a run on standard error; `quiet` is for processes that are not the first."""
 
-    def __init__(self, num_epochs: int, *, quiet: bool = False) -> None:
-        self._num_epochs = num_epochs
+    def __init__(self, training: TrainingConfig, *, quiet: bool = False) -> None:
+        self._length = f"/{training.epochs}" if training.hours is None else ""
         self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self._live = Progress(
             TextColumn("{task.description}"),
@@ -64,13 +87,17 @@ class Display:
 
     def step(self, epoch: int, batch: int, num_batches: int, facts: str, *, log: bool) -> None:
         """Show where the run stands; with `log` also as a line, if there is no live display."""
-        name = f"epoch {epoch + 1}/{self._num_epochs}"
+        name = f"epoch {epoch + 1}{self._length}"
         if self._console.is_terminal:
             self._live.update(
                 self._task, description=name, completed=batch, total=num_batches, facts=facts
             )
         elif log:
             self.say(f"{name}, {batch}/{num_batches}: {facts}")
+
+    def decoding(self, done: int, count: int) -> None:
+        """Show how many recordings have been decoded, before the first step."""
+        self._live.update(self._task, description="decoding", completed=done, total=count, facts="")
 
     def say(self, text: str) -> None:
         """A line that stays."""

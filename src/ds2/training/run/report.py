@@ -1,15 +1,22 @@
 """What a run tells while it goes: on the terminal and in its journal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from ds2.errors import InputError
 from ds2.training.config import RunConfig
-from ds2.training.data.examples import Example
 from ds2.training.run.checkpoint import Progress
+from ds2.training.run.cost import MEASURED_STEPS, measured
+from ds2.training.run.directory import in_words
 from ds2.training.run.evaluate import Evaluation
 from ds2.training.run.journal import Journal
-from ds2.training.run.progress import Display, Speed
+from ds2.training.run.parts import Data
+from ds2.training.run.progress import Display, Speed, clock
 from ds2.training.run.step import StepResult
+from ds2.training.run.stop import command_to_go_on
 
 MOST_SKIPPED_IN_A_ROW = 20
 """Steps without a finite loss before a run is given up."""
@@ -20,17 +27,25 @@ class Report:
 
     def __init__(
         self,
+        run_dir: Path,
         config: RunConfig,
-        examples: Sequence[Example],
+        data: Data,
         display: Display,
         journal: Journal | None,
+        device: torch.device,
     ) -> None:
+        self._run_dir = run_dir
         self._config = config
-        self._examples = examples
+        self._examples = data.selection.examples
         self._display = display
         self._journal = journal
-        epoch_s = sum(example.duration_s for example in examples)
-        self._speed = Speed(epoch_s * config.training.epochs)
+        self._device = device
+        hours, epochs = config.training.hours, config.training.epochs
+        self._speed = Speed(data.epoch_s * epochs if hours is None else 3600 * hours)
+        if journal and not journal.draws_curves:
+            display.warn(
+                "no TensorBoard (pip install tensorboard): curves are in metrics.jsonl alone"
+            )
 
     def stepped(
         self,
@@ -46,12 +61,15 @@ class Report:
         timing: seconds of audio trained on, seconds that took.
         """
         self._speed.add(*timing)
+        left_s = self._speed.remaining_s(progress.audio_s)
         speed, epoch = self._speed.hours_per_hour, batch[0]
         log = progress.step % self._config.training.log_every == 0
         facts = (
             f"step {progress.step}, loss {progress.mean_loss:.2f}, {speed:.0f}x real time, "
-            f"{self._speed.remaining(progress.audio_s)} left"
+            f"{clock(left_s)} left"
         )
+        if self._speed.num_steps == MEASURED_STEPS:
+            self._display.say(measured(MEASURED_STEPS, speed, left_s, self._device))
         self._display.step(*batch, facts, log=log)
         if log and self._journal:
             self._journal.train(
@@ -94,11 +112,24 @@ class Report:
             f"CER {evaluation.cer:.2%}, loss {evaluation.loss:.2f}" + " (best)" * is_best
         )
         if self._journal:
-            self._journal.evaluated(kind, progress.step, evaluation, epoch=progress.epoch)
+            self._journal.evaluated(
+                kind,
+                progress.step,
+                evaluation,
+                epoch=progress.epoch,
+                audio_h=progress.audio_s / 3600,
+            )
+
+    def changed(self, progress: Progress, changes: Mapping[str, Sequence[Any]]) -> None:
+        """Tell which settings the run goes on with that it did not have: {name: [old, new]}."""
+        self._display.say(f"changed from step {progress.step} on: {in_words(changes)}")
+        if self._journal:
+            self._journal.event(progress.step, "settings", changes=changes)
 
     def stopped(self, progress: Progress) -> None:
-        """Tell that the run was asked to stop and has."""
-        self._display.say(f"stopped at step {progress.step}; `ds2 train RUN_DIR` goes on")
+        """Tell that the run was asked to stop and has, and how it goes on."""
+        command = command_to_go_on(self._run_dir)
+        self._display.say(f"stopped at step {progress.step}, saved; go on with: {command}")
 
     def close(self) -> None:
         """Write out what is pending."""

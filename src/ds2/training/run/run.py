@@ -11,14 +11,16 @@ from ds2.errors import InputError
 from ds2.files import atomic_write
 from ds2.shards.reading import is_shards
 from ds2.training.config import RunConfig, config_to_toml
-from ds2.training.data.examples import language_notes
+from ds2.training.data.processes import ended_processes
 from ds2.training.run.beginning import begin_from
 from ds2.training.run.checkpoint import Checkpoint, CheckpointDirectory, read_checkpoint
-from ds2.training.run.directory import CONFIG
+from ds2.training.run.cost import introduce
+from ds2.training.run.directory import CONFIG, changed_settings
 from ds2.training.run.distributed import Workers, started_workers
-from ds2.training.run.parts import Data, Model, build_model, load_data
+from ds2.training.run.finishing import begin_at
+from ds2.training.run.parts import build_model, load_data
 from ds2.training.run.progress import Display
-from ds2.training.run.stop import StopRequest
+from ds2.training.run.stop import StopRequest, command_to_go_on
 from ds2.training.run.trainer import CHECKPOINTS, Trainer
 
 LOCK = ".lock"
@@ -31,46 +33,70 @@ def write_config(run_dir: Path, config: RunConfig) -> None:
         file.write(config_to_toml(config))
 
 
-def train(run_dir: Path, config: RunConfig) -> int | None:
-    """Train, from the start or from where the run in `run_dir` stopped, to the last epoch.
+def train(run_dir: Path, config: RunConfig, source: Path | None = None) -> int | None:
+    """Train, from the start or from where the run in `run_dir` stopped, to the end.
 
+    source: the checkpoint of another run from which a new one goes on.
     Returns None at the end, the signal's number if a signal stopped it before.
     Raises InputError.
     """
     config = _with_threads(config)
     with ExitStack() as stack:
+        stack.enter_context(ended_processes())
         workers, device = stack.enter_context(started_workers(config.training.device))
         torch.set_num_threads(config.training.num_threads or torch.get_num_threads())
-        display = stack.enter_context(Display(config.training.epochs, quiet=not workers.is_first))
+        display = stack.enter_context(Display(config.training, quiet=not workers.is_first))
         is_old = workers.from_first((run_dir / CONFIG).exists())
-        if is_old:
+        if is_old or source:
             _lock(run_dir, workers, stack)
+        if source and workers.is_first:
+            begin_at(run_dir, source, config)
         checkpoint, problems = newest_checkpoint(run_dir, workers)
         config = _with_streams(config, workers.world_size)
-        data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None)
+        changes = changed_settings(checkpoint.config, config) if checkpoint else {}
+        data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None, display)
         model = build_model(config, len(data.alphabet), checkpoint, device)
         for problem in problems:
             display.warn(f"{problem}; going on from the one before")
-        _introduce(display, config, data, model, device, workers)
+        introduce(display, config, data, model, device, workers)
         if checkpoint is None and config.training.init_from:
-            display.say(begin_from(model.network, data.alphabet, config.training.init_from))
+            batches = data.batches.load(
+                [config.training.epochs], 0, device, workers.rank, workers.world_size
+            )  # of an epoch that never is
+            display.say(
+                begin_from(model.network, data.alphabet, config.training.init_from, batches)
+            )
         workers.share_weights(model.network)
-        if not is_old:
+        if not is_old and not source:
             _lock(run_dir, workers, stack)
         if workers.is_first:  # from here on it is a run that one can go on with
             write_config(run_dir, config)
-        stop = stack.enter_context(StopRequest().listening())
+        request = StopRequest(speaks=workers.is_first, expects_echo=workers.are_many)
+        stop = stack.enter_context(request.listening())
         trainer = Trainer(run_dir, config, data, model, workers, device, display, stop)
-        try:
-            trainer.run()
-        except torch.OutOfMemoryError:
-            raise InputError(
-                f"data.batch_seconds: a minibatch of {config.data.batch_seconds:g} s does not fit "
-                f"in the GPU's memory: go on by `ds2 train {run_dir} --set data.batch_seconds=...`"
-            ) from None
-        finally:
-            trainer.close()
+        trainer.tell_changes(changes)
+        _run(trainer, run_dir, config, display, stop)
         return stop.signal
+
+
+def _run(
+    trainer: Trainer, run_dir: Path, config: RunConfig, display: Display, stop: StopRequest
+) -> None:
+    try:
+        trainer.run()
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"data.batch_seconds: a minibatch of {config.data.batch_seconds:g} s does not fit in "
+            f"the GPU's memory: go on by `{command_to_go_on(run_dir)} --set data.batch_seconds=...`"
+        ) from None
+    except KeyboardInterrupt:
+        if stop():
+            display.say(
+                f"stopped at once; go on from the last checkpoint with: {command_to_go_on(run_dir)}"
+            )
+        raise
+    finally:
+        trainer.close()
 
 
 def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
@@ -84,33 +110,6 @@ def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
             is_ours = False
     if not workers.from_first(is_ours):
         raise InputError(f"{run_dir}: another process trains there: wait for it, or stop it")
-
-
-def _introduce(
-    display: Display,
-    config: RunConfig,
-    data: Data,
-    model: Model,
-    device: torch.device,
-    workers: Workers,
-) -> None:
-    selection = data.selection
-    display.say(
-        f"{len(selection.examples)} utterances, {selection.hours:.2f} h "
-        f"({selection.num_short} too short, {selection.num_long} too long, "
-        f"{len(selection.bad)} bad left out); dev {len(data.dev)} utterances"
-    )
-    num_parameters = sum(parameter.numel() for parameter in model.network.parameters())
-    display.say(
-        f"{num_parameters / 1e6:.2f} M parameters, {len(data.alphabet)} labels, {device}, "
-        f"{workers.world_size} process(es) of {torch.get_num_threads()} threads"
-    )
-    if model.progress.step:
-        display.say(f"going on from step {model.progress.step}")
-        return
-    utterances = [example.utterance for example in data.selection.examples]
-    for note in language_notes(utterances, config.data):
-        display.warn(note)
 
 
 def newest_checkpoint(run_dir: Path, workers: Workers) -> tuple[Checkpoint | None, list[str]]:

@@ -12,8 +12,12 @@ from ds2.training.config import TrainingConfig
 from ds2.training.data.dataset import Batch
 from ds2.training.network.loss import ctc_losses
 from ds2.training.network.network import Network
+from ds2.training.optimisation.optimiser import (
+    Optimisers,
+    rescale_gradient,
+    set_learning_rate,
+)
 from ds2.training.run.distributed import Workers
-from ds2.training.run.optimiser import rescale_gradient, set_learning_rate
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Stepper:
     def __init__(
         self,
         network: Network,
-        optimiser: torch.optim.Optimizer,
+        optimisers: Optimisers,
         config: TrainingConfig,
         workers: Workers,
         device: torch.device,
@@ -43,7 +47,7 @@ class Stepper:
         """frozen: parts of the network that stay in evaluation mode."""
         self._network = network
         self._frozen = frozen
-        self._optimiser = optimiser
+        self._optimisers = optimisers
         self._config = config
         self._workers = workers
         self._device = device
@@ -64,7 +68,7 @@ class Stepper:
         torch.manual_seed(step_seed(self._config.seed, step, self._workers.rank))
         self._training_mode()
         buffers = [buffer.clone() for buffer in self._network.buffers()]
-        self._optimiser.zero_grad()
+        self._network.zero_grad()
         indices: list[int] = []
         losses: list[Tensor] = []
         errors: list[str] = []
@@ -86,8 +90,9 @@ class Stepper:
             for buffer, before in zip(self._network.buffers(), buffers, strict=True):
                 buffer.copy_(before)  # running averages may have caught the NaN
         else:
-            set_learning_rate(self._optimiser, learning_rate)
-            self._optimiser.step()
+            set_learning_rate(self._optimisers, learning_rate)
+            for optimiser in self._optimisers:
+                optimiser.step()
         loss = loss_sum / num_utterances
         return StepResult(loss, norm, skipped, culprits, errors, stops > 0)
 

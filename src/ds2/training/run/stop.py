@@ -1,16 +1,32 @@
-"""Signals that ask a run to stop, heard between steps."""
+"""Signals that ask a run to stop: answered at once, obeyed between steps."""
 
+import contextlib
+import os
+import shlex
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+ECHO_S = 2.0
+"""torchrun passes on to its processes, so soon, a signal that they have already had."""
 
 
 class StopRequest:
     """Whether the user or the system has asked the run to stop (Ctrl-C, SIGTERM)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, speaks: bool = True, expects_echo: bool = False) -> None:
+        """speaks: whether to answer on standard error, for the first of several processes.
+
+        expects_echo: whether each signal may come twice.
+        """
         self.signal: int | None = None
+        self._speaks = speaks
+        self._echo_s = ECHO_S if expects_echo else 0.0
+        self._asked_at = 0.0
 
     def __call__(self) -> bool:
         return self.signal is not None
@@ -19,16 +35,30 @@ class StopRequest:
     def listening(self) -> Iterator["StopRequest"]:
         """Note the first signal; a second Ctrl-C ends the program at once."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def note(number: int, _frame: FrameType | None) -> None:
-            if self.signal is not None and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self.signal = number
-
         for number in before:
-            signal.signal(number, note)
+            signal.signal(number, self._note)
         try:
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self._asked_at = number, now
+            self._say("finishing this step, then saving; press Ctrl-C again to stop now")
+        elif number == signal.SIGINT and now - self._asked_at >= self._echo_s:
+            raise KeyboardInterrupt
+
+    def _say(self, text: str) -> None:
+        """Write a line past all buffers: a signal may have come while one was being written."""
+        if self._speaks:
+            start = "\n" if sys.stderr.isatty() else ""
+            with contextlib.suppress(OSError):  # of a terminal that is gone
+                os.write(2, f"{start}{text}\n".encode())
+
+
+def command_to_go_on(run_dir: Path) -> str:
+    """What to type to go on with a run."""
+    return f"ds2 train {shlex.quote(str(run_dir))}"

@@ -1,29 +1,31 @@
 """The loop of a training run: steps, evaluations and checkpoints, resumable at any moment."""
 
+import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ds2.training.config import RunConfig
 from ds2.training.data.dataset import Batch
-from ds2.training.run.averaging import average_weights, renew_statistics
+from ds2.training.optimisation.averaging import average_weights, renew_statistics
+from ds2.training.optimisation.schedule import learning_rate
+from ds2.training.optimisation.state import optimiser_tensors
 from ds2.training.run.checkpoint import (
     AVERAGED,
     Best,
     Checkpoint,
     CheckpointDirectory,
     Progress,
-    optimiser_tensors,
     write_checkpoint,
 )
 from ds2.training.run.distributed import Workers
 from ds2.training.run.evaluate import Evaluation, Evaluator
 from ds2.training.run.journal import Journal
-from ds2.training.run.optimiser import learning_rate
 from ds2.training.run.parts import Data, Model
 from ds2.training.run.progress import Display
 from ds2.training.run.report import Report
@@ -51,7 +53,8 @@ class Trainer:
         self._training = config.training
         self._data = data
         self._network = model.network
-        self._optimiser = model.optimiser
+        self._optimisers = model.optimisers
+        self._average = model.average
         self._progress = model.progress
         self._workers = workers
         self._device = device
@@ -60,7 +63,7 @@ class Trainer:
         self._directory = CheckpointDirectory(run_dir / CHECKPOINTS)
         self._stepper = Stepper(
             model.network,
-            model.optimiser,
+            model.optimisers,
             config.training,
             workers,
             device,
@@ -75,21 +78,27 @@ class Trainer:
         journal = None
         if workers.is_first:
             journal = Journal(run_dir, progress.step, progress.evaluated_step)
-        self._report = Report(config, data.selection.examples, display, journal)
+        self._report = Report(run_dir, config, data, display, journal, device)
         self._saved_at = time.monotonic()
+
+    def tell_changes(self, changes: Mapping[str, Sequence[Any]]) -> None:
+        """Tell which settings differ from those of the checkpoint that the run goes on from."""
+        if changes:
+            self._report.changed(self._progress, changes)
 
     def close(self) -> None:
         """Write out what is pending and let the loading processes go."""
         self._batches = iter(())
+        self._evaluator.close()
         self._report.close()
 
     def run(self) -> None:
-        """Go on to the last epoch or until asked to stop."""
+        """Go on to the end or until asked to stop."""
         stopping = False
         while True:
             if self._evaluation_due() and not stopping:
                 self._evaluate()
-            finished = self._progress.epoch == self._training.epochs
+            finished = self._is_finished()
             stopping = stopping or (self._stop() and not self._workers.are_many)
             if finished or stopping or self._checkpoint_due():
                 self._save()
@@ -98,8 +107,13 @@ class Trainer:
             stopping = self._step()
         if not finished:
             self._report.stopped(self._progress)
-        elif self._training.average_last:
-            self._average()
+        elif self._training.average_last and self._directory.epochs():
+            self._average_epochs()
+
+    def _is_finished(self) -> bool:
+        if self._training.hours is not None:
+            return self._progress.audio_s >= 3600 * self._training.hours
+        return self._progress.epoch >= self._training.epochs
 
     def _begin_epoch(self) -> None:
         """Know the minibatches of the epoch; begin it again if they are no longer the same."""
@@ -113,7 +127,8 @@ class Trainer:
 
     def _remaining_batches(self) -> Iterator[Batch]:
         """This process's share of every minibatch that is left, over all epochs."""
-        epochs = range(self._progress.epoch, self._training.epochs)
+        begin, end = self._progress.epoch, self._training.epochs
+        epochs = range(begin, end) if self._training.hours is None else itertools.count(begin)
         return self._load(epochs, self._progress.batch_index)
 
     def _load(self, epochs: Iterable[int], skip: int = 0) -> Iterator[Batch]:
@@ -129,9 +144,11 @@ class Trainer:
         end = min(len(plan), start + self._training.accumulate_batches)
         indices = [index for batch in plan[start:end] for index in batch]
         epochs_done = before.epoch + start / len(plan)
-        rate = learning_rate(self._training, before.step, epochs_done)
+        rate = learning_rate(self._training, before.step, epochs_done, before.audio_s / 3600)
         batches = (next(self._batches) for _ in range(start, end))
         result = self._stepper.step(batches, len(indices), before.step, rate, self._stop())
+        if self._average and not result.skipped:
+            self._average.update(self._network)
         audio_s = sum(self._data.selection.examples[index].duration_s for index in indices)
         self._progress = _after_step(before, result, audio_s, end, len(plan))
         self._report.problems(self._progress, result)
@@ -148,10 +165,12 @@ class Trainer:
         step, every = self._progress.step, self._training.dev_every
         if step == self._progress.evaluated_step:
             return False
-        return self._progress.batch_index == 0 or (every is not None and step % every == 0)
+        if self._progress.batch_index == 0 or self._is_finished():
+            return True
+        return every is not None and step % every == 0
 
     def _evaluate(self) -> None:
-        evaluation = self._evaluator.evaluate(self._network, self._stop)
+        evaluation = self._judge()
         if evaluation is None:  # asked to stop; made again when the run goes on
             return
         is_best = self._is_best(evaluation)
@@ -163,6 +182,25 @@ class Trainer:
         self._report.evaluated("dev", progress, evaluation, is_best=is_best)
         self._save()
         self._keep()
+
+    def _judge(self) -> Evaluation | None:
+        """Evaluate the weights, averaged if they are; None if asked to stop meanwhile."""
+        if self._average is None:
+            return self._evaluator.evaluate(self._network, self._stop)
+        with self._average.applied(self._network):
+            may_stop = not self._workers.are_many  # many must agree; they finish
+            self._renew_statistics(self._stop if may_stop else None)
+            evaluation = self._evaluator.evaluate(self._network, self._stop)
+            if evaluation is not None:
+                self._average.keep(self._network)
+        return evaluation
+
+    def _renew_statistics(self, stop: StopRequest | None = None) -> None:
+        """Measure batch norm's statistics of the weights that the network has."""
+        torch.manual_seed(self._training.seed)  # of dropout, however the run came here
+        batches = self._load([self._training.epochs])  # of an epoch that never is
+        frozen = self._training.freeze
+        renew_statistics(self._network, batches, self._device, frozen, stop or (lambda: False))
 
     def _is_best(self, evaluation: Evaluation) -> bool:
         best = self._progress.best
@@ -191,7 +229,7 @@ class Trainer:
             alphabet=self._data.alphabet,
             progress=self._progress,
             network=self._network.state_dict(),
-            optimiser=optimiser_tensors(self._optimiser, self._network),
+            optimiser=optimiser_tensors(self._optimisers, self._network),
             facts={
                 "ds2": version("ds2"),
                 "torch": torch.__version__,
@@ -199,15 +237,13 @@ class Trainer:
                 "num_processes": self._workers.world_size,
                 "device": self._device.type,
             },
+            average=self._average.tensors if self._average else {},
         )
 
-    def _average(self) -> None:
+    def _average_epochs(self) -> None:
         """Evaluate the mean of the last epochs' weights, and keep it as the best if it is."""
         self._network.load_state_dict(average_weights(self._directory.epochs()))
-        # The minibatches of an epoch that never was: batch norm's statistics need some.
-        batches = self._load([self._training.epochs])
-        torch.manual_seed(self._training.seed)  # of dropout, however the run came here
-        renew_statistics(self._network, batches, self._device)
+        self._renew_statistics()
         evaluation = self._evaluator.evaluate(self._network)
         assert evaluation is not None  # nothing can stop this one
         is_best = self._is_best(evaluation)

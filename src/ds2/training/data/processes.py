@@ -1,0 +1,119 @@
+"""The processes that load audio: deaf to signals, gone with their parent, clear when they fail."""
+
+import ctypes
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from torch.utils.data import DataLoader
+
+from ds2.errors import InputError
+
+T = TypeVar("T")
+
+PARENTS_OWN = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""Signals on which only the parent may act.
+
+Ctrl-C in a terminal, Slurm, systemd and `timeout` signal every process of a group at once; the
+parent still needs the minibatches of the step that it finishes.
+"""
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that a process gets when its parent dies."""
+
+
+class Loader(Generic[T]):
+    """A DataLoader whose processes cannot be stopped but by their parent or by its death."""
+
+    def __init__(self, loader: DataLoader[T]) -> None:
+        loader.worker_init_fn = functools.partial(_begin_loading, os.getpid())
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[T]:
+        """Its minibatches. Raises InputError where a loading process fails."""
+        with _clear_failures():
+            with _signals_held():  # a process is born deaf, before it can say so itself
+                batches = iter(self._loader)
+            yield from batches
+
+
+@contextmanager
+def ended_processes() -> Iterator[None]:
+    """End the loading processes that are left when the context ends, however it ends.
+
+    An error keeps its iterators alive. At its exit Python would ask their processes to end by
+    SIGTERM, to which they are deaf, and wait for ever.
+    """
+    before = set(multiprocessing.active_children())
+    try:
+        yield
+    finally:
+        left = set(multiprocessing.active_children()) - before
+        if left:
+            number = getattr(signal, "SIGCHLD", None)
+            handler = number and signal.signal(number, signal.SIG_DFL)  # torch's raises an error
+            for process in left:
+                process.kill()
+                process.join()
+            if number:
+                signal.signal(number, handler)
+
+
+def _begin_loading(parent_pid: int, _worker: int) -> None:
+    for number in PARENTS_OWN:
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":  # elsewhere torch looks every few seconds whether the parent lives
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:  # it died before this
+            os._exit(0)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let the parent's own signals wait; processes that are started meanwhile never get them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_OWN)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _clear_failures() -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except (RuntimeError, OSError, EOFError) as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise InputError(f"data.num_workers: {reason}") from None
+
+
+def _reason(error: Exception) -> str | None:
+    """What became of a loading process, and what to do; None for any other error."""
+    text = str(error)
+    first_line = text.strip().splitlines()[0].rstrip(". ") if text.strip() else ""
+    if any(sign in text for sign in ("shared memory", "Bus error", "/torch_")):
+        return (
+            "the shared memory, /dev/shm, is too small to hand minibatches over: enlarge it "
+            "(docker run --shm-size=1g), or load in the training process: "
+            "--set data.num_workers=0"
+        )
+    if "Too many open files" in text or "ancdata" in text:
+        return "too many files are open: allow more (ulimit -n 4096), or take fewer processes"
+    if "killed by signal" in text:
+        return f"{first_line}: if memory ran out, take fewer: --set data.num_workers=1"
+    if "DataLoader worker" in text:
+        return f"{first_line}: load in the training process: --set data.num_workers=0"
+    return None

@@ -1,0 +1,1 @@
+"""How weights move: optimisers, their learning rates, what they remember."""

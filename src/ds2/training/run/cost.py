@@ -1,0 +1,105 @@
+"""What a run will cost, said before it and after its first steps."""
+
+import sys
+
+import torch
+
+from ds2.training.config import RunConfig
+from ds2.training.data.examples import language_notes
+from ds2.training.run.distributed import Workers
+from ds2.training.run.parts import Data, Model
+from ds2.training.run.progress import Display, clock
+
+PARAMETERS_PER_HOUR = 2e6
+"""Of a network from scratch: with less speech for its size it learns the recordings by heart.
+
+`small`, 5 M parameters, wants 2.5 hours and more by this, `medium` 10, the paper's 60.
+"""
+SMALLEST_TO_WARN_OF = 1e6
+"""Parameters: smaller networks are toys, and meant to be."""
+MEASURED_STEPS = 20
+"""Steps after which the speed is told."""
+
+
+def introduce(
+    display: Display,
+    config: RunConfig,
+    data: Data,
+    model: Model,
+    device: torch.device,
+    workers: Workers,
+) -> None:
+    """Tell what is trained on, what is trained, and what that will take."""
+    selection = data.selection
+    display.say(
+        f"{len(selection.examples)} utterances, {selection.hours:.2f} h "
+        f"({selection.num_short} too short, {selection.num_long} too long, "
+        f"{len(selection.bad)} bad left out); dev {len(data.dev)} utterances"
+    )
+    num_parameters = sum(parameter.numel() for parameter in model.network.parameters())
+    display.say(
+        f"{num_parameters / 1e6:.2f} M parameters, {len(data.alphabet)} labels, {device}, "
+        f"{workers.world_size} process(es) of {torch.get_num_threads()} threads"
+    )
+    display.say(f"{hours_to_hear(config, data)}; {_weights_memory(config, num_parameters)}")
+    if config.training.init_from is None and not model.progress.step:
+        advice = advice_on_size(num_parameters, selection.hours)
+        if advice:
+            display.warn(advice)
+    if model.progress.step:
+        heard_h = model.progress.audio_s / 3600
+        display.say(f"going on from step {model.progress.step}, {heard_h:.2f} h heard")
+        return
+    utterances = [example.utterance for example in selection.examples]
+    for note in language_notes(utterances, config.data):
+        display.warn(note)
+
+
+def hours_to_hear(config: RunConfig, data: Data) -> str:
+    """The length of the run in words."""
+    if config.training.hours is not None:
+        decay = config.training.decay_hours
+        falling = f", the rate falling to 0 over the last {decay:g}" if decay else ""
+        return f"to hear: {config.training.hours:.2f} h of audio in all{falling}"
+    epochs, epoch_h = config.training.epochs, data.epoch_s / 3600
+    return f"to hear: {epochs} epochs of {epoch_h:.2f} h, {epochs * epoch_h:.2f} h of audio in all"
+
+
+def _weights_memory(config: RunConfig, num_parameters: int) -> str:
+    """Memory of what does not depend on the minibatch: weights, gradients, what is remembered."""
+    copies = {"sgd": 3, "muon": 4, "adamw": 4, "soap": 8}[config.training.optimiser]
+    copies += config.training.ema > 0
+    size_gb = 4 * copies * num_parameters / 1e9
+    return f"{size_gb:.2g} GB for weights and optimiser, the minibatch's states besides"
+
+
+def advice_on_size(num_parameters: int, hours: float) -> str | None:
+    """A warning if the network is far too large for so many hours of speech."""
+    if num_parameters < max(SMALLEST_TO_WARN_OF, PARAMETERS_PER_HOUR * hours):
+        return None
+    return (
+        f"{num_parameters / 1e6:.1f} M parameters are many for {hours:.2g} h of speech: begin with "
+        "the weights of another model (training.init_from), take a smaller network, or more speech"
+    )
+
+
+def measured(steps: int, hours_per_hour: float, left_s: float, device: torch.device) -> str:
+    """What the first steps of a run have shown."""
+    return (
+        f"after {steps} steps: {hours_per_hour:.1f} hours of audio an hour; the rest takes "
+        f"{clock(left_s)}, evaluations besides; {_peak_memory(device)}"
+    )
+
+
+def _peak_memory(device: torch.device) -> str:
+    if device.type == "cuda":
+        return (
+            f"at most {torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB of GPU memory so far"
+        )
+    if sys.platform == "win32":
+        return "memory is not known"
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # of what getrusage tells
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return f"at most {peak_gb:.1f} GB of memory so far"

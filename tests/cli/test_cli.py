@@ -183,6 +183,24 @@ def test_show_draws_a_picture(
     assert str(picture) in capsys.readouterr().out
 
 
+def test_show_names_characters_that_no_font_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib import font_manager
+
+    fonts = font_manager.fontManager.ttflist
+    plain = [font for font in fonts if font.name == "DejaVu Sans"]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", plain)
+    sample, picture = str(ROOT / "samples" / "zh-1.ogg"), tmp_path / "picture.svg"
+    command = ["show", sample, "-m", str(ROOT / "models" / "zh"), "-o", str(picture)]
+    assert main(command) == 0
+    assert "ds2: no installed font has " in capsys.readouterr().err
+    assert (
+        main(["show", str(ROOT / "samples" / "en-1.ogg"), *command[2:3], "en", *command[4:]]) == 0
+    )
+    assert not capsys.readouterr().err
+
+
 def test_export_and_info_tell_what_they_have(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -290,7 +290,7 @@ def test_errors_are_a_failure_and_come_first(
 def test_texts_cannot_break_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ds2_check(manifest(tmp_path, {"text": "a\n[/b] \x1b[31m"})) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].endswith(r"the alphabet lacks \x1b [ ] (in: a [ b] \x1b[ thirty one m)")
+    assert lines[1].endswith(r"the alphabet lacks U+001B [ ] (in: a [ b] \x1b[ thirty one m)")
 
 
 def test_json_holds_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -526,7 +526,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "librispeech",
         layouts.an4,
         "DIR: holds no copy of librispeech: looked for train-clean-100, train-clean-360, "
-        "train-other-500",
+        "train-other-500; for recordings of your own there is `ds2 corpus import`",
     ),
     "no directory": (
         "librispeech",

@@ -194,7 +194,7 @@ def test_an_utterance_without_a_speaker_is_named() -> None:
 
 
 def test_too_few_speakers_are_refused() -> None:
-    with pytest.raises(ValueError, match="by speaker: 2 in all, too few for 3 splits"):
+    with pytest.raises(ValueError, match="by speaker: 2 in all, too few for 3 splits: --by text"):
         split(many(2), SplitRules(TWENTIETHS))
     shared = [said(f"s{i}", i, text="the same") for i in range(9)]
     with pytest.raises(ValueError, match=r"text: 1 in all.*try --texts left-out"):
@@ -253,3 +253,20 @@ def test_the_command_writes_three_manifests_and_a_table(
         before = {utterance.speaker for utterance in found[name]}
         assert before <= {utterance.speaker for utterance in again[name]}
         assert len(again[name]) > len(found[name])
+
+
+def test_a_train_of_one_speaker_is_not_made_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "all.jsonl"
+    write_manifest(path, [said(f"s{i % 3}", i, text=f"number {i}") for i in range(60)])
+    command = ["corpus", "split", str(path), "--dev", "10%", "--test", "10%", "-o"]
+    assert main([*command, str(tmp_path / "by-speaker")]) == 0
+    assert "ds2: train has one speaker" in (told := capsys.readouterr().err)
+    assert "--by text" in told
+    assert main([*command, str(tmp_path / "by-text"), "--by", "text"]) == 0
+    assert not capsys.readouterr().err
+    parts = [read_manifest(tmp_path / "by-text" / f"{name}.jsonl") for name in SPLITS]
+    assert len({utterance.speaker for utterance in parts[0]}) == 3
+    texts = [{utterance.text for utterance in part} for part in parts]
+    assert sum(map(len, texts)) == len(set[str | None]().union(*texts)) == 60

@@ -15,7 +15,8 @@ from ds2.ctc.alignment.viterbi import best_path, lattice_of
 from ds2.ctc.hypothesis import Hypothesis
 from ds2.errors import InputError
 from ds2.recognition.segments import words_of
-from ds2.text.alphabet import english_bigrams
+from ds2.text.alphabet import english_bigrams, letters_of
+from ds2.transcripts.transcript import joined
 
 
 def random_log_probs(num_frames: int, num_labels: int, seed: int = 0) -> np.ndarray:
@@ -239,6 +240,18 @@ def test_bigrams_come_back_as_words() -> None:
         (0.48, 0.63),
         (0.84, 0.99),
     ]
+
+
+def test_words_are_parted_by_spaces_alone_where_a_language_has_them() -> None:
+    for text, language in (("für äpfel öl", "de"), ("ёлка и ель", "ru"), ("हिन्दी में", "hi")):
+        alphabet = letters_of([text], language)
+        labels = alphabet.encode(text)
+        tokens = align(random_log_probs(3 * len(labels), len(alphabet)), labels).tokens
+        assert [word.text for word in words_of(tokens, alphabet, 0.03, 9.0)] == text.split()
+    japanese = letters_of(["日本 ok は"], "ja")
+    tokens = align(random_log_probs(30, len(japanese)), japanese.encode("日本 ok は")).tokens
+    words = words_of(tokens, japanese, 0.03, 9.0)
+    assert joined(words, "ja") == "日本okは"
 
 
 def test_what_cannot_be_aligned_is_named() -> None:

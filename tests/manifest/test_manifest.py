@@ -123,7 +123,10 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, line: object, mess
 def test_bytes_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_bytes(b'{"audio_filepath": "a.wav"}\n{"audio_filepath": "caf\xe9.wav"}\n')
-    message = "m.jsonl:2: byte 24 (0xe9) is not UTF-8: save the file as UTF-8"
+    message = (
+        "m.jsonl:2: byte 24 (0xe9) is not UTF-8: save the file as UTF-8 (tables of other kinds "
+        "become manifests by `ds2 corpus import DIR --texts m.jsonl`, in any encoding)"
+    )
     assert problem_with(path) == message
 
 
@@ -220,11 +223,17 @@ def test_csv_is_known_by_its_header_too(tmp_path: Path) -> None:
     assert read_manifest(path)[0].text == "hello"
 
 
+LEADS_ON = "tables of other kinds become manifests by `ds2 corpus import DIR --texts m.csv`"
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["a,b"], "m.csv:1: has no column wav_filename (there is a, b)"),
-        (["wav_filename,b"], "m.csv:1: has no column transcript (there is wav_filename, b)"),
+        (["a,b"], f"m.csv:1: has no column wav_filename (there is a, b): {LEADS_ON}"),
+        (
+            ["wav_filename,b"],
+            f"m.csv:1: has no column transcript (there is wav_filename, b): {LEADS_ON}",
+        ),
         (["wav_filename,transcript"], "m.csv: holds no utterances"),
         (
             ["wav_filename,transcript", "a.wav,well, well"],
@@ -306,7 +315,8 @@ def test_names_relative_to_where_the_recipe_ran_are_found(
         (
             {"text": ["u a"]},
             "train: is a directory without manifest.jsonl, wav.scp (Kaldi) or the pair "
-            "recordings.jsonl.gz and supervisions.jsonl.gz (lhotse): name the manifest itself",
+            "recordings.jsonl.gz and supervisions.jsonl.gz (lhotse): name the manifest itself, or "
+            "make one of recordings and texts with `ds2 corpus import train`",
         ),
         (
             {"wav_scp": ["u a"], "text": ["u a", "v b"]},

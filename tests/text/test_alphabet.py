@@ -1,5 +1,8 @@
 """Alphabets: what is spelt comes back, and what cannot be spelt is named."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +11,7 @@ from ds2.errors import InputError
 from ds2.text.alphabet import (
     Alphabet,
     UnspellableError,
+    alphabet_of,
     english_bigrams,
     english_characters,
     mandarin_characters,
@@ -103,7 +107,21 @@ def test_english_counts_words_and_mandarin_characters() -> None:
     ("change", "message"),
     [
         ({"kind": "phones"}, 'alphabet: kind: "phones": it must be "characters" or "bigrams"'),
-        ({"language": "fr"}, 'alphabet: language: "fr": it must be "en" or "zh"'),
+        (
+            {"language": "French"},
+            'alphabet: language "French": it must be a code of two or three small letters, '
+            "such as fr",
+        ),
+        (
+            {"language": ""},
+            'alphabet: language "": it must be a code of two or three small letters, such as en, '
+            "zh, de or ru",
+        ),
+        ({"language": 1}, "alphabet: language: it must be a code such as en, zh or de"),
+        (
+            {"kind": "bigrams", "language": "de"},
+            'alphabet: kind: "bigrams" are for English, not for "de"',
+        ),
         ({"symbols": ["a", "a"]}, 'alphabet: symbols: "a" stands there 2 times'),
         ({"symbols": ["ab"]}, 'alphabet: symbols: "ab": none can be 2 characters long'),
         ({"symbols": [""]}, 'alphabet: symbols: "": none can be 0 characters long'),
@@ -120,3 +138,30 @@ def test_what_is_no_alphabet_is_refused(change: dict[str, object], message: str)
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(InputError, match=r"^alphabet: symbols is missing$"):
         Alphabet.from_dict({"kind": "characters", "language": "en"})
+
+
+def test_other_languages_are_spelt_in_the_letters_of_their_texts() -> None:
+    german = alphabet_of(["über straße", "geht's 5 %"], "de")
+    assert german.symbols == (" ", *"'abeghrstßü")
+    assert german.word_unit == "word"
+    assert german.unspellable("5 %") == {"5", "%"}
+    assert alphabet_of(["über", "über", "ça"], "de", 2).symbols == (" ", *"berü")
+    japanese = alphabet_of(["日本", "カフェ"], "ja")
+    assert japanese.symbols == tuple("ェカフ日本")
+    assert japanese.word_unit == "character"
+    assert alphabet_of(["हिन्दी में"], "hi").unspellable("हिन्दी में") == set()
+    assert alphabet_of(["x"], "en") == CHARACTERS
+
+
+def test_an_alphabet_is_read_from_its_file_and_from_a_bundle(tmp_path: Path) -> None:
+    german = alphabet_of(["über"], "de")
+    for name, data in (("a.json", german.to_dict()), ("b.json", {"alphabet": german.to_dict()})):
+        (tmp_path / name).write_text(json.dumps(data), encoding="utf-8")
+        assert Alphabet.load(tmp_path / name) == german
+    (tmp_path / "c.json").write_text("{", encoding="utf-8")
+    for name, message in (
+        ("c.json", "c.json: is no JSON file"),
+        ("d.json", "d.json: no such file: `ds2 corpus alphabet` makes one"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Alphabet.load(tmp_path / name)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from ds2.errors import InputError
 from ds2.text.alphabet import english_characters
-from ds2.text.normalise import normalise
+from ds2.text.language import language_of_name
+from ds2.text.normalise import folded_letters, normalise
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -80,6 +82,12 @@ def test_the_shared_texts_are_in_the_style() -> None:
         ("555-1234 007", "five five five one two three four zero zero seven"),
         ("1914–1918 -5°C", "nineteen fourteen to nineteen eighteen minus five degrees celsius"),
         ("R&B a@b 1+1=2 #5", "r and b a at b one plus one equals two number five"),
+        (
+            "$5 dollars €3.50 euros, £2 million pounds",
+            "five dollars three point five zero euros two million pounds",
+        ),
+        ("5% percent 5°C degrees 10:00 o'clock", "five percent five degrees celsius ten o'clock"),
+        ("number #5, minus -3", "number five minus three"),
         ("ＦＵＬＬ　width", "full width"),
         ("soft\u00adhyphen zero\u200bwidth", "softhyphen zerowidth"),
         ("", ""),
@@ -108,6 +116,10 @@ def test_english(raw: str, styled: str) -> None:
         ("13800138000 007 100000000", "一三八零零一三八零零零零零七一亿"),
         ("Hello,World 你好 NBA 很 好 it’s OK", "hello world你好nba很好it's ok"),
         ("mp3 格式 ②", "mp三格式二"),
+        ("¥45.50元 ￥3.5万元 $20万美元", "四十五点五零元三点五万元二十万美元"),
+        ("￥100块钱 €5欧元 $5元", "一百块钱五欧元五美元"),
+        ("百分之50% 20℃度 摄氏-20℃", "百分之五十二十摄氏度摄氏负二十度"),
+        ("零下-5度 10:30分 3:05点", "零下五度十点三十分三点零五分"),
         ("", ""),
     ],
 )
@@ -120,9 +132,64 @@ def test_what_has_no_reading_is_kept_to_be_noticed() -> None:
     assert normalise("[noise] 你♥好 @", "zh") == "[noise]你♥好@"
 
 
-def test_an_unknown_language_is_refused() -> None:
-    with pytest.raises(InputError, match='language "fr": it must be "en" or "zh"'):
-        normalise("oui", "fr")
+@pytest.mark.parametrize(
+    ("raw", "language", "styled"),
+    [
+        ("Die Straße, über Äpfel – „so'n“ Ding!", "de", "die straße über äpfel so'n ding"),
+        ("'Zitat' Hans' Auto", "de", "zitat hans' auto"),
+        ("L’été ‘cité’ ﬁn cafe\u0301", "fr", "l'été cité fin café"),
+        ("Привет, Мир! Ёлка.", "ru", "привет мир ёлка"),
+        ("Об’єкт", "uk", "об'єкт"),
+        ("İSTANBUL ILIK", "tr", "istanbul ılık"),
+        ("ISTANBUL", "de", "istanbul"),
+        ("Ο ΣΟΦΟΣ;", "el", "ο σοφος"),
+        ("col·lega · ok", "ca", "col·lega ok"),
+        ("Tiếng Việt", "vi", "tiếng việt"),
+        ("می\u200cخواهم\u200c، كتـــاب", "fa", "می\u200cخواهم كتاب"),
+        ("हिन्दी में।", "hi", "हिन्दी में"),
+        ("ＡＢＣ　ｶﾞｱ、カフェ。hello world 日本", "ja", "abcガアカフェhello world日本"),
+        ("สวัสดี ครับ", "th", "สวัสดีครับ"),
+        ("안녕하세요, 세계!", "ko", "안녕하세요 세계"),
+        ("3 % m² ½ № 5 § 1", "de", "3 % m² ½ № 5 § 1"),  # unread, and so not dropped
+    ],
+)
+def test_other_languages_go_by_the_rules_of_unicode(raw: str, language: str, styled: str) -> None:
+    assert normalise(raw, language) == styled
+    assert normalise(styled, language) == styled
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    text=st.text() | st.text(st.sampled_from("aßİIıΣς' ’·״\u200c\u200d\u0301\u0307ـ§%ﷺﬁ١１ｱﾞ-.י")),
+    language=st.sampled_from(["de", "tr", "el", "fa", "ja", "th"]),
+)
+def test_what_is_in_the_style_of_any_language_stays(text: str, language: str) -> None:
+    styled = normalise(text, language)
+    assert normalise(styled, language) == styled
+    assert unicodedata.is_normalized("NFC", styled)
+
+
+def test_letters_that_english_loses_are_told() -> None:
+    assert folded_letters("Straße ÜBER Ælfric naïve") == {"ß", "ü", "æ", "ï"}
+    assert folded_letters("plain 你好 Привет “it’s” ½ 5€") == set()
+
+
+@pytest.mark.parametrize("language", ["French", "", "e", "en-us", "engl", "EN"])
+def test_what_is_no_language_is_refused(language: str) -> None:
+    with pytest.raises(InputError, match="it must be a code of two or three small letters"):
+        normalise("oui", language)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        *(("de", "de"), ("de-DE", "de"), ("de_AT.UTF-8", "de"), (" German ", "de")),
+        *(("cmn", "zh"), ("zh-Hans", "zh"), ("Mandarin", "zh"), ("yue", "yue")),
+        *(("", None), ("und", None), ("unknown", None), ("x", None), ("42", None)),
+    ],
+)
+def test_names_of_languages_are_understood(name: str, code: str | None) -> None:
+    assert language_of_name(name) == code
 
 
 def test_importing_the_module_does_not_load_the_number_words() -> None:

@@ -17,6 +17,8 @@ mixed = st.text("ab' 你好")
         (["你", "ok", "go", "好"], "zh", "你ok go好"),
         (["", "ok", "", "go"], "zh", "ok go"),
         (["你", "好"], "en", "你 好"),
+        (["für", "über", "äpfel"], "de", "für über äpfel"),
+        (["今日", "は", "ok", "go"], "ja", "今日はok go"),
     ],
 )
 def test_texts_by_hand(words: list[str], language: str, text: str) -> None:

@@ -1,5 +1,6 @@
 """Settings of a run: what loads, what is refused, and that messages name the key."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ds2.training.config import (
     config_to_toml,
     load_config,
 )
+from ds2.training.data.examples import build_alphabet
 from ds2.training.network.config import PRESETS
 
 MINIMAL = '[data]\ntrain = ["train.jsonl"]\ndev = ["sub/dev.jsonl"]\n'
@@ -157,3 +159,27 @@ def test_the_settings_are_one_frozen_whole(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, MINIMAL))
     assert isinstance(config, RunConfig)
     assert hash(config) == hash(load_config(tmp_path / "run.toml"))
+
+
+def test_an_alphabet_of_a_file_brings_its_language(tmp_path: Path) -> None:
+    path = tmp_path / "alphabet.json"
+    path.write_text(json.dumps({"kind": "characters", "language": "de", "symbols": [" ", "ß"]}))
+    config = load_config(
+        written(tmp_path, MINIMAL.replace("dev =", 'alphabet = "alphabet.json"\ndev ='))
+    )
+    assert config.data.alphabet_path == path
+    assert config.data.language == "de"
+    assert build_alphabet(config.data, []).symbols == (" ", "ß")
+    assert load_config(written(tmp_path, config_to_toml(config))) == config
+    other = load_config(written(tmp_path, MINIMAL), [f"data.alphabet={path}", "data.language=fr"])
+    with pytest.raises(InputError, match=r"is of language de, and data\.language is fr"):
+        build_alphabet(other.data, [])
+    path.unlink()
+    with pytest.raises(InputError, match=r"data\.alphabet: .*alphabet\.json: no such file"):
+        load_config(written(tmp_path, MINIMAL), [f"data.alphabet={path}"])
+
+
+@pytest.mark.parametrize("language", ["French", "", "en-US"])
+def test_what_is_no_language_is_refused(tmp_path: Path, language: str) -> None:
+    with pytest.raises(InputError, match="code of two or three small letters"):
+        load_config(written(tmp_path, MINIMAL), [f'data.language="{language}"'])

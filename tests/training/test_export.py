@@ -39,7 +39,7 @@ from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
 from ds2.training.network.onnx_graph import build_graph, conv_delays, output_delay
 from ds2.training.run.beginning import begin_from
-from ds2.training.run.checkpoint import read_checkpoint, write_checkpoint
+from ds2.training.run.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
 
 CONVOLUTIONS = {
     "small": TINY.convolutions,
@@ -269,6 +269,24 @@ def test_a_forward_network_trained_on_whole_clips_cannot_be_exported(tmp_path: P
 def test_a_run_without_the_checkpoint_asked_for_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no averaged checkpoint"):
         export(tmp_path, tmp_path / "bundle", checkpoint_name="averaged")
+
+
+def test_a_run_that_was_not_evaluated_yet_gives_its_last_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match=r"holds no checkpoint: train it"):
+        export(tmp_path, tmp_path / "bundle")
+    (tmp_path / "checkpoints").mkdir()
+    last, best = tmp_path / "checkpoints" / LAST, tmp_path / "checkpoints" / BEST
+    write_random_checkpoint(last, TINY, english_characters())
+    command = ["export", str(tmp_path), "-o", str(tmp_path / "bundle")]
+    assert main(command) == 0
+    assert "exporting the last" in capsys.readouterr().err
+    assert main([*command, "--checkpoint", "best"]) == 2
+    capsys.readouterr()
+    write_random_checkpoint(best, TINY, english_characters())
+    assert main(command) == 0
+    assert not capsys.readouterr().err
 
 
 def test_a_damaged_model_is_refused(tmp_path: Path) -> None:

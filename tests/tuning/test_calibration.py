@@ -130,3 +130,17 @@ def test_an_utterance_is_judged_by_the_others() -> None:
     words = [random.random(3).tolist() for _ in range(10)]
     right = [(random.random(3) < 0.5).tolist() for _ in range(10)]
     assert calibrate(words, right).after.cross_entropy < 0
+
+
+def test_a_line_is_kept_only_if_it_helps_on_other_utterances() -> None:
+    posteriors, is_right = words_of(0.4, -1.0)
+    useful = calibrate(posteriors.reshape(-1, 8).tolist(), is_right.reshape(-1, 8).tolist())
+    assert useful.helps
+    assert useful.kept == useful.platt != Platt()
+    # Of two words an utterance, whatever is learnt of some misleads on the others.
+    few = calibrate([[0.9, 0.8], [0.9, 0.8], [0.2, 0.3]], [[True, True], [False] * 2, [True, True]])
+    assert few.after.loss > few.before.loss
+    assert not few.helps
+    assert few.kept == Platt()
+    nothing = calibrate([[]], [[]])
+    assert nothing.kept == Platt()

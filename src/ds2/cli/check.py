@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.terminal import console, shows_progress
+from ds2.cli.terminal import console, language, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,13 +43,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="OTHER",
         help="a manifest that must not share audio or speakers with this one; may be repeated",
     )
-    parser.add_argument("--language", choices=("en", "zh"), help="of the texts (by utterance)")
+    parser.add_argument(
+        "--language", type=language, metavar="CODE", help="of the texts (by utterance)"
+    )
     alphabet = parser.add_mutually_exclusive_group()
     alphabet.add_argument(
         "--alphabet",
         metavar="characters|bigrams|FILE",
         help="what texts must be spelt in: an English alphabet or a JSON file "
-        "(English characters; in Mandarin all characters of the texts)",
+        "(English characters; in other languages all letters of the texts)",
     )
     alphabet.add_argument(
         "-m", "--model", metavar="MODEL", help="take alphabet and time stride from a bundle"
@@ -135,17 +137,9 @@ def _alphabet(name: str) -> "Alphabet":
     if name in ("characters", "bigrams"):
         return english_bigrams() if name == "bigrams" else english_characters()
     try:
-        data = json.loads(Path(name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"--alphabet {name}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"--alphabet {name}: is no JSON file: {error}") from None
-    if isinstance(data, dict):
-        data = data.get("alphabet", data)  # of a bundle.json
-    try:
-        return Alphabet.from_dict(data)
+        return Alphabet.load(Path(name))
     except InputError as error:
-        raise InputError(f"--alphabet {name}: {error}") from None
+        raise InputError(f"--alphabet {error}") from None
 
 
 def _no_progress(_name: str, _total: int) -> Callable[[], object]:

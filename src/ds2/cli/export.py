@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ds2.cli.terminal import note
 from ds2.errors import InputError
 from ds2.installation import needing
 
@@ -22,8 +23,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last", "averaged"),
-        default="best",
-        help="which of the run's checkpoints (best)",
+        help="which of the run's checkpoints (best; last, if the run has no best one yet)",
     )
     parser.add_argument(
         "--weights",
@@ -41,12 +41,20 @@ def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
     _check_paths(args.source, args.output)
     with needing("train", told="export"):
-        from ds2.training.export import ParityError, export
+        from ds2.training.export import ParityError, checkpoint_to_export, export
+    checkpoint_name = args.checkpoint
+    if checkpoint_name is None and args.source.is_dir():
+        checkpoint_name = checkpoint_to_export(args.source)
+        if checkpoint_name == "last":
+            note(
+                f"{args.source}: was not evaluated yet, so no checkpoint is the best: "
+                "exporting the last"
+            )
     try:
         bundle = export(
             args.source,
             args.output,
-            checkpoint_name=args.checkpoint,
+            checkpoint_name=checkpoint_name,
             precision=args.weights,
             licence=args.licence,
         )

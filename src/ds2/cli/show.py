@@ -4,7 +4,11 @@ import argparse
 from pathlib import Path
 
 from ds2.cli.options.model import add_model
+from ds2.cli.terminal import note
 from ds2.errors import InputError
+
+MAX_NAMED = 10
+"""Characters that are named of those that cannot be drawn."""
 
 LONGEST_S = 60.0
 """A picture of more would be too wide to look at."""
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--duration {args.duration:g}: must be above 0 and at most {LONGEST_S:g}")
     waveform = read_audio(args.recording, offset_s=args.offset, duration_s=args.duration)
     recognizer = Recognizer.load(args.model)
-    figure = draw_recognition(
+    figure, missing = draw_recognition(
         waveform,
         compute_features(waveform, recognizer.bundle.features),
         recognizer.log_probs(waveform),
@@ -51,3 +55,9 @@ def run(args: argparse.Namespace) -> None:
     )
     write_figure(figure, args.output, dpi=110)
     print(args.output)
+    if missing:
+        shown = " ".join(sorted(missing)[:MAX_NAMED]) + (" ..." if len(missing) > MAX_NAMED else "")
+        note(
+            f"no installed font has {shown}: code points stand for them; install a font for the "
+            "language, such as Debian's fonts-noto-cjk for Chinese"
+        )

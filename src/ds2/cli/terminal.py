@@ -109,6 +109,16 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def language(text: str) -> str:
+    """An argument that is a language's code."""
+    from ds2.text.language import check_language
+
+    try:
+        return check_language(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def make_directory(directory: Path) -> None:
     """Make the directory that -o names. Raises InputError if it cannot be written to."""
     try:

@@ -118,7 +118,8 @@ def _keys(item: Item, rules: SplitRules) -> list[tuple[str, str]]:
             others = [each for each in ("recording", *item.utterance.extra) if each != name]
             raise InputError(
                 f"{item.utterance.where}: has no {name}: add it, or split by something else, "
-                f"such as --by {others[0]} (there is {', '.join(others)})"
+                f"such as --by {others[0]} (there is {', '.join(others)}), or --by text, where "
+                "speakers may stand in all splits"
             )
         keys.append((name, value))
     if rules.texts == "apart" and item.text:
@@ -183,7 +184,7 @@ def _assigned(groups: list[_Group], rules: SplitRules) -> dict[str, list[_Group]
         what = " and ".join(rules.by) + (" and text" if rules.texts == "apart" else "")
         raise InputError(
             f"by {what}: {len(groups)} in all, too few for {len(asked) + 1} splits"
-            + (": texts link them; try --texts left-out" if rules.texts == "apart" else "")
+            + _way_out(rules)
         )
     for name in asked:
         wanting = [each for each in wanting if each != name]
@@ -199,6 +200,15 @@ def _assigned(groups: list[_Group], rules: SplitRules) -> dict[str, list[_Group]
         free = [group for group in free if id(group) not in taken]
     assigned["train"] += free
     return assigned
+
+
+def _way_out(rules: SplitRules) -> str:
+    """What to do where there are too few groups."""
+    if rules.texts == "apart":
+        return ": texts link them; try --texts left-out"
+    if "text" in rules.by:
+        return ""
+    return ": --by text lets speakers stand in all splits, and no text in two"
 
 
 def _chosen(

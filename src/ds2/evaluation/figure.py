@@ -1,4 +1,4 @@
-"""Figures by matplotlib, with Chinese in them: all pictures begin here."""
+"""Figures by matplotlib, with letters of any script in them: all pictures begin here."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 FORMS = ("png", "svg", "pdf", "jpg")
 """What a figure can be written as."""
 
-CJK_FONTS = (
+PREFERRED_FONTS = (
+    "DejaVu Sans",
     "Noto Sans CJK SC",
     "Noto Sans SC",
     "Source Han Sans SC",
@@ -23,17 +24,37 @@ CJK_FONTS = (
     "Microsoft YaHei",
     "Droid Sans Fallback",
 )
+"""matplotlib's own, which has letters of Europe and the Near East, and well-known Chinese ones."""
 
 
 def import_figure() -> "type[Figure]":
-    """matplotlib's figure, with fonts for Chinese. Raises InputError if it is not installed."""
+    """matplotlib's figure. Raises InputError if it is not installed."""
     with needing("show", told="drawing"):
-        from matplotlib import font_manager, rcParams
         from matplotlib.figure import Figure
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    found = [name for name in CJK_FONTS if name in installed]
-    rcParams["font.family"] = ["DejaVu Sans", *found]
     return Figure
+
+
+def choose_fonts(text: str) -> set[str]:
+    """Draw with fonts that have the characters of the text; returns those that none has."""
+    from matplotlib import font_manager, rcParams
+
+    missing = {character for character in text if character.isprintable()}
+    families = []
+    order = {name: rank for rank, name in enumerate(PREFERRED_FONTS)}
+    fonts = font_manager.fontManager.ttflist
+    for font in sorted(fonts, key=lambda font: (order.get(font.name, len(order)), font.name)):
+        if not missing:
+            break
+        try:
+            codes = font_manager.get_font(font.fname).get_charmap()
+        except (OSError, RuntimeError):  # a damaged font, or one that was removed
+            continue
+        found = {character for character in missing if ord(character) in codes}
+        if found:
+            families.append(font.name)
+            missing -= found
+    rcParams["font.family"] = list(dict.fromkeys([PREFERRED_FONTS[0], *families]))
+    return missing
 
 
 def check_figure(path: Path, *other_forms: str) -> None:
@@ -59,12 +80,8 @@ def write_figure(figure: "Figure", path: Path, dpi: int, **options: Any) -> None
         figure.savefig(file, format=form_of(path), dpi=dpi, **options)
 
 
-def drawable(symbol: str) -> str:
-    """The symbol, or its code point where no installed font can draw it; space as an open box."""
-    from matplotlib import rcParams
-
+def drawable(symbol: str, missing: set[str], space: str = "\N{OPEN BOX}") -> str:
+    """The symbol, with code points for characters that no font has; a space alone as a box."""
     if symbol == " ":
-        return "\N{OPEN BOX}"
-    if len(rcParams["font.family"]) > 1 or all(ord(letter) < 0x2E80 for letter in symbol):
-        return symbol
-    return " ".join(f"U+{ord(letter):04X}" for letter in symbol)
+        return space
+    return "".join(c if c not in missing else f"U+{ord(c):04X} " for c in symbol).rstrip()

@@ -85,7 +85,7 @@ class Alignment:
 
 
 def word_errors(reference: str, hypothesis: str, language: str = "en") -> EditCounts:
-    """Errors in words, which spaces part; a Mandarin text counts in characters."""
+    """Errors in words, which spaces part; a text without them, as in Mandarin, in characters."""
     return count_edits(units(reference, language), units(hypothesis, language))
 
 

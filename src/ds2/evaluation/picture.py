@@ -1,12 +1,13 @@
 """A recording as the model sees it: waveform, spectrogram and character posteriors over time."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ
-from ds2.evaluation.figure import drawable, import_figure
+from ds2.evaluation.figure import choose_fonts, drawable, import_figure
 from ds2.text.alphabet import Alphabet
 from ds2.transcripts.transcript import Transcript
 
@@ -25,28 +26,38 @@ def draw_recognition(
     transcript: Transcript,
     alphabet: Alphabet,
     title: str,
-) -> "Figure":
+) -> "tuple[Figure, set[str]]":
     """Draw one recognised recording; `write_figure` writes it.
+
+    The second result is the characters that no installed font has: their code points are drawn.
 
     waveform: (N,) float32, 16 kHz.
     features: (T, F), the model's input.
     log_probs: (T', V), the model's output.
     """
     figure_class = import_figure()
+    names = ["blank", *alphabet.symbols]
+    rows = _rows_to_draw(log_probs)
+    missing = choose_fonts("".join([title, transcript.text, *(names[row] for row in rows)]))
     duration_s = max(len(waveform) / SAMPLE_RATE_HZ, 1e-3)
     width = float(np.clip(2.2 * duration_s, 9, 60))
     figure = figure_class(figsize=(width, 9), layout="constrained")
     axes = figure.subplots(3, 1, sharex=True, height_ratios=[1, 2, 3])
-    _draw_waveform(axes[0], waveform, transcript)
+    _draw_waveform(axes[0], waveform, transcript, missing)
     _draw_spectrogram(axes[1], features, duration_s)
-    _draw_posteriors(axes[2], log_probs, alphabet, duration_s)
-    axes[0].set_title(title, loc="left", fontsize=10)
+    shown = [drawable(names[row], missing) for row in rows]
+    _draw_posteriors(axes[2], np.exp(log_probs[:, rows]), shown, duration_s)
+    axes[0].set_title(
+        "".join(drawable(c, missing, space=" ") for c in title), loc="left", fontsize=10
+    )
     axes[2].set_xlabel("time (s)")
     axes[2].set_xlim(0, duration_s)
-    return figure
+    return figure, missing
 
 
-def _draw_waveform(axes: "Axes", waveform: NDArray[np.float32], transcript: Transcript) -> None:
+def _draw_waveform(
+    axes: "Axes", waveform: NDArray[np.float32], transcript: Transcript, missing: set[str]
+) -> None:
     times_s, low, high = _envelope(waveform)
     axes.fill_between(times_s, low, high, color="0.4", linewidth=0)
     top = max(float(np.max(np.abs(waveform), initial=0)), 1e-3)
@@ -55,7 +66,7 @@ def _draw_waveform(axes: "Axes", waveform: NDArray[np.float32], transcript: Tran
     for word in transcript.words:
         axes.axvspan(word.start_s, word.end_s, color="C0", alpha=0.15, linewidth=0)
         middle = (word.start_s + word.end_s) / 2
-        label = drawable(word.text)
+        label = drawable(word.text, missing)
         axes.text(middle, 1.25 * top, label, ha="center", fontsize=9, rotation=0, clip_on=True)
 
 
@@ -86,15 +97,13 @@ def _draw_spectrogram(axes: "Axes", features: NDArray[np.float32], duration_s: f
 
 
 def _draw_posteriors(
-    axes: "Axes", log_probs: NDArray[np.float32], alphabet: Alphabet, duration_s: float
+    axes: "Axes", probabilities: NDArray[np.float32], names: Sequence[str], duration_s: float
 ) -> None:
-    probabilities = np.exp(log_probs)
-    rows = _rows_to_draw(probabilities)
-    names = ["blank", *(drawable(symbol) for symbol in alphabet.symbols)]
-    if len(log_probs):
-        extent = (0, duration_s, len(rows) - 0.5, -0.5)
+    """probabilities: (T', L) of the labels that are drawn; names: of these, L."""
+    if len(probabilities):
+        extent = (0, duration_s, len(names) - 0.5, -0.5)
         axes.imshow(
-            probabilities[:, rows].T,
+            probabilities.T,
             aspect="auto",
             extent=extent,
             vmin=0,
@@ -102,14 +111,15 @@ def _draw_posteriors(
             cmap="Blues",
             interpolation="nearest",
         )
-    axes.set_yticks(range(len(rows)), [names[row] for row in rows], fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_ylabel("posterior")
 
 
-def _rows_to_draw(probabilities: NDArray[np.float32]) -> list[int]:
+def _rows_to_draw(log_probs: NDArray[np.float32]) -> list[int]:
     """The labels that matter anywhere, in the order in which they first peak; blank on top."""
-    if not len(probabilities):
+    if not len(log_probs):
         return [0]
+    probabilities = np.exp(log_probs)
     peaks = probabilities.max(axis=0)
     rows = [int(row) for row in np.argsort(-peaks)[: MAX_ROWS + 1] if row and peaks[row] > 0.05]
     first_peak = np.argmax(probabilities > 0.5 * peaks, axis=0)

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2.errors import InputError
-from ds2.manifest.utterance import Lines, Utterance, found_audio, numbered_lines, required_string
+from ds2.manifest.utterance import (
+    IMPORT,
+    Lines,
+    Utterance,
+    found_audio,
+    numbered_lines,
+    required_string,
+)
 
 KNOWN_COLUMNS = ("wav_filename", "transcript", "speaker", "language")
 
@@ -28,7 +35,7 @@ def csv_utterances(path: Path, lines: Lines) -> Iterator[Utterance | InputError]
     rows = csv.reader(texts(), strict=True)
     try:
         columns = next(rows)
-        _check_columns(columns, f"{path}:{taken[-1]}")
+        _check_columns(columns, path, taken[-1])
         for row in rows:
             try:
                 yield _csv_utterance(columns, row, path, taken[-1])
@@ -57,11 +64,14 @@ def _csv_utterance(columns: list[str], row: list[str], path: Path, line: int) ->
     )
 
 
-def _check_columns(columns: list[str], where: str) -> None:
+def _check_columns(columns: list[str], path: Path, line: int) -> None:
+    where = f"{path}:{line}"
     for column in ("wav_filename", "transcript"):
         if column not in columns:
             known = ", ".join(columns)
-            raise InputError(f"{where}: has no column {column} (there is {known})")
+            raise InputError(
+                f"{where}: has no column {column} (there is {known}): {IMPORT.format(path.name)}"
+            )
 
 
 def kaldi_utterances(directory: Path) -> Iterator[Utterance | InputError]:

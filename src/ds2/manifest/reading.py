@@ -12,6 +12,7 @@ from ds2.files import atomic_write
 from ds2.manifest.foreign import csv_utterances, kaldi_utterances
 from ds2.manifest.lhotse import cut_utterances, pair_in, pair_of, pair_utterances
 from ds2.manifest.utterance import (
+    IMPORT,
     Lines,
     Utterance,
     json_object,
@@ -111,16 +112,19 @@ def _scan_directory(path: Path) -> Iterator[Utterance | InputError]:
     else:
         raise InputError(
             f"{path}: is a directory without manifest.jsonl, wav.scp (Kaldi) or the pair "
-            "recordings.jsonl.gz and supervisions.jsonl.gz (lhotse): name the manifest itself"
+            "recordings.jsonl.gz and supervisions.jsonl.gz (lhotse): name the manifest itself, or "
+            f"make one of recordings and texts with `ds2 corpus import {path}`"
         )
 
 
 def _scan_json(path: Path, first: str, lines: Lines) -> Iterator[Utterance | InputError]:
     """JSON lines, of the form that the first line has."""
+    fields = {}
     try:
         fields = json_object(first, "")
-    except InputError:
-        fields = {}
+    except InputError as error:
+        if ".jsonl" not in path.suffixes and first.lstrip()[:1] != "{":  # of another kind
+            raise InputError(f"{path}:1{error}: {IMPORT.format(path.name)}") from None
     if "audio_filepath" in fields:
         yield from _json_utterances(path, lines)
     elif "recording" in fields or "tracks" in fields or "type" in fields:
@@ -128,10 +132,11 @@ def _scan_json(path: Path, first: str, lines: Lines) -> Iterator[Utterance | Inp
     elif "sources" in fields or "recording_id" in fields:
         yield from pair_utterances(*pair_of(path))
     else:
-        yield from _json_utterances(path, lines)
+        yield from _json_utterances(path, lines, f": {IMPORT.format(path.name)}")
 
 
-def _json_utterances(path: Path, lines: Lines) -> Iterator[Utterance | InputError]:
+def _json_utterances(path: Path, lines: Lines, hint: str = "") -> Iterator[Utterance | InputError]:
+    """hint: what is added to the message if the first line is wrong."""
     directory = path.parent.absolute()
     for number, line in lines:
         where = f"{path}:{number}"
@@ -149,7 +154,8 @@ def _json_utterances(path: Path, lines: Lines) -> Iterator[Utterance | InputErro
                 line=number,
             )
         except InputError as error:
-            yield error
+            yield InputError(f"{error}{hint}")
+        hint = ""
 
 
 def fields_of(utterance: Utterance, directory: Path) -> dict[str, Any]:

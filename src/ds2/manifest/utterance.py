@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 from ds2.errors import InputError
 from ds2.files import open_unpacked
 
+IMPORT = "tables of other kinds become manifests by `ds2 corpus import DIR --texts {}`"
+"""What leads on from a file that is no manifest; to be formatted with its name."""
+
 Lines: TypeAlias = Iterator[tuple[int, str]]
 """Lines of a file with their numbers, from 1."""
 
@@ -50,20 +53,20 @@ def numbered_lines(path: Path) -> Lines:
     """
     with open_unpacked(path) as file:
         for number, data in enumerate(file, 1):
-            line = _decoded(data, f"{path}:{number}").rstrip("\r\n")
+            line = _decoded(data, path, number).rstrip("\r\n")
             if number == 1:
                 line = line.removeprefix("\ufeff")
             if line.strip():
                 yield number, line
 
 
-def _decoded(data: bytes, where: str) -> str:
+def _decoded(data: bytes, path: Path, number: int) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{where}: byte {error.start + 1} (0x{data[error.start]:02x}) is not UTF-8: "
-            "save the file as UTF-8"
+            f"{path}:{number}: byte {error.start + 1} (0x{data[error.start]:02x}) is not UTF-8: "
+            f"save the file as UTF-8 ({IMPORT.format(path.name)}, in any encoding)"
         ) from None
 
 

@@ -27,7 +27,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class ModelFacts:
     """What a model is of."""
 
     unit: Unit
-    language: Literal["en", "zh"] | None = None  # whose normaliser its text went through
+    language: str | None = None  # whose normaliser its text went through
     origin: Mapping[str, Any] = field(default_factory=dict)  # how it was made, for people
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,9 @@ from ds2.ngram.columns import DEFAULT_MEMORY, Workspace
 from ds2.ngram.corpus import HeldOut, Report, Unit, new_numbering, read_lines, read_sentences
 from ds2.ngram.counts import NgramCounter
 from ds2.ngram.estimate import EstimateConfig, estimate
+from ds2.ngram.levels import NgramLevel
 from ds2.ngram.writing import save_model
-from ds2.text.normalise import normalise
+from ds2.text.normalise import folded_letters, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Built:
     num_sentences: int
     num_blank: int  # sentences without words among these
     num_held_out: int  # lines that were left out
+    num_folded: int  # lines with letters that English writes as a to z
     num_words: int
     counts: tuple[int, ...]  # n-grams of each order
     counts_unpruned: tuple[int, ...]
@@ -39,7 +41,7 @@ def build_model(
     config: EstimateConfig,
     *,
     unit: Unit,
-    language: Literal["en", "zh"] | None = None,
+    language: str | None = None,
     held_out: Sequence[str | Path] = (),
     skip_blank: bool = False,
     exact: bool = False,
@@ -61,8 +63,8 @@ def build_model(
     Raises InputError for text that cannot be read, or is too little to estimate a model from.
     """
     report = report or _stay_silent
-    normaliser = None if language is None else partial(normalise, language=language)
-    away = HeldOut(read_lines(held_out, normaliser)) if held_out else None
+    normaliser = None if language is None else _Normaliser(language)
+    away = _held_out(held_out, language)
     numbering = new_numbering(unit)
     sentences = read_sentences(
         sources,
@@ -81,21 +83,54 @@ def build_model(
         vocabulary = numbering.words()
         counted = counter.finish(len(vocabulary), report)
         levels, discounts = estimate(counted, config, workspace, report)
-        built = Built(
-            counter.num_sentences,
-            counter.num_blank,
-            away.num_met if away is not None else 0,
-            counter.num_words,
-            tuple(level.num_kept(workspace) for level in levels),
-            tuple(map(len, levels)),
-            tuple(discounts),
-        )
+        built = _sum_up(counter, away, normaliser, levels, discounts, workspace)
         report("writing", None)
         facts = ModelFacts(unit, language, _origin_of(built, config))
         save_model(output, levels, vocabulary, facts, workspace, exact=exact)
         if arpa is not None:
             write_arpa(arpa, levels, vocabulary, workspace)
     return built
+
+
+class _Normaliser:
+    """Normalises lines, and counts those that lose letters by it."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self.num_folded = 0
+
+    def __call__(self, line: str) -> str:
+        self.num_folded += self._language == "en" and bool(folded_letters(line))
+        return normalise(line, self._language)
+
+
+def _held_out(sources: Sequence[str | Path], language: str | None) -> HeldOut | None:
+    """The sentences to leave out, normalised as the texts are."""
+    if not sources:
+        return None
+    return HeldOut(
+        read_lines(sources, None if language is None else partial(normalise, language=language))
+    )
+
+
+def _sum_up(
+    counter: NgramCounter,
+    away: HeldOut | None,
+    normaliser: _Normaliser | None,
+    levels: Sequence[NgramLevel],
+    discounts: Sequence[npt.NDArray[np.float64]],
+    workspace: Workspace,
+) -> Built:
+    return Built(
+        counter.num_sentences,
+        counter.num_blank,
+        away.num_met if away is not None else 0,
+        normaliser.num_folded if normaliser is not None else 0,
+        counter.num_words,
+        tuple(level.num_kept(workspace) for level in levels),
+        tuple(map(len, levels)),
+        tuple(discounts),
+    )
 
 
 def _origin_of(built: Built, config: EstimateConfig) -> dict[str, Any]:

@@ -207,8 +207,9 @@ def _discounts(
         return discounts
     if config.discount_fallback is None:
         raise InputError(
-            f"the text is too small or too repetitive to smooth {k}-grams ({reason}): give more "
-            "text, take out repeated lines, lower --order, or set --discount-fallback"
+            f"the text is too small or too repetitive to smooth {k}-grams ({reason}): add "
+            "--discount-fallback, which takes usual discounts there, or give more text, take out "
+            "repeated lines, or lower --order"
         )
     return np.array([0.0, *config.discount_fallback])
 

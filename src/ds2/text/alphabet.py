@@ -1,15 +1,23 @@
 """Alphabets: text to labels and back; label 0 is the blank."""
 
+import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from ds2.errors import InputError
+from ds2.text.language import check_language
+from ds2.text.spacing import is_spaced
 
 LATIN = tuple("abcdefghijklmnopqrstuvwxyz' ")
 """What English is written in, and what Mandarin switches to for a foreign word."""
+
+BESIDE_LETTERS = "'·״\u200c\u200d"
+"""What words are spelt with besides letters: Catalan's dot, Hebrew's mark, joiners of scripts."""
 
 
 class UnspellableError(InputError):
@@ -24,14 +32,15 @@ class Alphabet:
     """
 
     kind: Literal["characters", "bigrams"]
-    language: Literal["en", "zh"]
+    language: str  # its code: "en", "zh", "de"
     symbols: tuple[str, ...]  # without the blank
 
     def __post_init__(self) -> None:
         if self.kind not in ("characters", "bigrams"):
             raise ValueError(f'kind: "{self.kind}": it must be "characters" or "bigrams"')
-        if self.language not in ("en", "zh"):
-            raise ValueError(f'language: "{self.language}": it must be "en" or "zh"')
+        check_language(self.language)
+        if self.kind == "bigrams" and self.language != "en":
+            raise ValueError(f'kind: "bigrams" are for English, not for "{self.language}"')
         longest = 2 if self.kind == "bigrams" else 1
         for symbol, count in Counter(self.symbols).items():
             if not 1 <= len(symbol) <= longest:
@@ -46,7 +55,7 @@ class Alphabet:
     @property
     def word_unit(self) -> Literal["word", "character"]:
         """What an error rate and a language model count: Mandarin is not written in words."""
-        return "word" if self.language == "en" else "character"
+        return "word" if is_spaced(self.language) else "character"
 
     def encode(self, text: str) -> list[int]:
         """The labels of the text; raises UnspellableError that names what has none."""
@@ -54,8 +63,9 @@ class Alphabet:
         try:
             return [self._labels[unit] for unit in units]
         except KeyError:
-            named = " ".join(sorted(map(_visible, self.unspellable(text))))
-            raise UnspellableError(f"the alphabet cannot spell {named}") from None
+            raise UnspellableError(
+                f"the alphabet cannot spell {visible(self.unspellable(text))}"
+            ) from None
 
     def decode(self, labels: Iterable[int]) -> str:
         """The text of labels, none of which is the blank; the inverse of `encode`."""
@@ -91,10 +101,28 @@ class Alphabet:
         symbols = data["symbols"]
         if not isinstance(symbols, list | tuple) or not all(isinstance(s, str) for s in symbols):
             raise InputError("alphabet: symbols: it must be a list of strings")
+        if not isinstance(data["language"], str):
+            raise InputError("alphabet: language: it must be a code such as en, zh or de")
         try:
             return cls(data["kind"], data["language"], tuple(symbols))
         except ValueError as error:
             raise InputError(f"alphabet: {error}") from None
+
+    @classmethod
+    def load(cls, path: Path) -> "Alphabet":
+        """The alphabet of a JSON file: of its own, or a bundle.json. Raises InputError."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file: `ds2 corpus alphabet` makes one") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: is no JSON file: {error}") from None
+        if isinstance(data, dict):
+            data = data.get("alphabet", data)
+        try:
+            return cls.from_dict(data)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
 
 def english_characters() -> Alphabet:
@@ -125,6 +153,39 @@ def mandarin_characters(texts: Iterable[str], min_count: int = 1) -> Alphabet:
     return Alphabet("characters", "zh", tuple(dict.fromkeys([*LATIN, *frequent])))
 
 
+def letters_of(texts: Iterable[str], language: str, min_count: int = 1) -> Alphabet:
+    """The alphabet of any other language: what its texts are spelt in, in code point order.
+
+    That is every letter, mark and joiner, and the apostrophe, that stands in the texts at least
+    `min_count` times. Digits and signs are said in words that nobody knows here: they get no
+    label, and so a text that holds one is refused by name. A space is there, first, where the
+    language has words or the texts have spaces.
+    The texts must be normalised.
+    """
+    counts = Counter(character for text in texts for character in text)
+    letters = sorted(
+        character
+        for character, count in counts.items()
+        if count >= min_count and (is_letter(character) or character in BESIDE_LETTERS)
+    )
+    space = [" "] if is_spaced(language) or counts[" "] else []
+    return Alphabet("characters", language, (*space, *letters))
+
+
+def alphabet_of(texts: Iterable[str], language: str, min_count: int = 1) -> Alphabet:
+    """The characters that normalised texts of a language are spelt in; the English are known."""
+    if language == "en":
+        return english_characters()
+    if language == "zh":
+        return mandarin_characters(texts, min_count)
+    return letters_of(texts, language, min_count)
+
+
+def is_letter(character: str) -> bool:
+    """Whether it is a letter, or a mark that belongs to one."""
+    return unicodedata.category(character)[0] in "LM"
+
+
 def _pairs(text: str) -> list[str]:
     """ "the cat sat" -> th, e, space, ca, t, space, sa, t."""
     units: list[str] = []
@@ -135,8 +196,13 @@ def _pairs(text: str) -> list[str]:
     return units
 
 
+def visible(units: Iterable[str]) -> str:
+    """Units in a row, sorted; those that would not show on a terminal as their code points."""
+    return " ".join(sorted(map(_visible, units)))
+
+
 def _visible(unit: str) -> str:
     """The unit itself, or its code points if it would not show on a terminal."""
-    if unit.isprintable() and unit != " ":
+    if unit.isprintable() and unit != " " and not unicodedata.combining(unit[0]):
         return unit
     return "".join(f"U+{ord(character):04X}" for character in unit)

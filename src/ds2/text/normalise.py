@@ -6,13 +6,16 @@ reading, is kept, so that `ds2 check` reports it and training refuses it.
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ds2.errors import InputError
+from ds2.text.alphabet import is_letter
+from ds2.text.language import check_language
 from ds2.text.spacing import join_words
 from ds2.text.spoken_english import spoken_english
 from ds2.text.spoken_mandarin import spoken_mandarin
+from ds2.text.unicode_rules import JOINERS, without_stray_joiners, written_alike
 
 APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼʹ′`´＇", "'"))
 
@@ -23,21 +26,52 @@ MEANINGFUL = set("[]{}#%&@*_\\")
 """Punctuation, to Unicode, that is no pause: marks of annotators, masked or spoken signs."""
 
 
+SIGNS = "§‰‱٪؉"
+"""More such punctuation, in languages whose signs have no reading here."""
+
+BETWEEN_LETTERS = "·״" + JOINERS
+"""What is punctuation or noise but inside words, as in Catalan's col·lega."""
+
+
 def normalise(text: str, language: str) -> str:
     """A transcript as people write it, in the style of the language's alphabet.
 
     English ("en") is lower-case words of a to z, with apostrophes; accents are folded and
     numbers, money, times and signs spelt out. Mandarin ("zh") is simplified characters; numbers
-    are read out, and only Latin words have spaces between them. Text that is in the style
-    already stays as it is. Raises InputError for any other language.
+    are read out, and only Latin words have spaces between them. Any other language is in small
+    letters, composed (NFC), without punctuation; its accents stay, and so do digits and signs,
+    which have no reading here. Text that is in the style already stays as it is.
+    Raises InputError for what is no language's code.
     """
     if language == "en":
         styled = spoken_english(_folded(text))
-        return " ".join(_without_punctuation(styled).split())
+        return " ".join(_without_punctuation(styled, _is_plain_latin).split())
     if language == "zh":
         styled = spoken_mandarin(_simplified(_folded(text))).replace("〇", "零")
-        return _simplified(join_words(_without_punctuation(styled).split(), language))
-    raise InputError(f'language "{language}": it must be "en" or "zh"')
+        words = _without_punctuation(styled, _is_plain_latin).split()
+        return _simplified(join_words(words, language))
+    styled = written_alike(text.translate(APOSTROPHES), check_language(language))
+    while (simpler := _in_letters(styled, language)) != styled:
+        styled = simpler  # where spaces go, what they parted meets
+    return styled
+
+
+def _in_letters(text: str, language: str) -> str:
+    text = _without_punctuation(text, is_letter, BETWEEN_LETTERS, SIGNS)
+    text = join_words(without_stray_joiners(text).split(), language)
+    return unicodedata.normalize("NFC", text)
+
+
+def folded_letters(text: str) -> set[str]:
+    """The letters of the text that the English style writes as others: é as e, ß as ss."""
+    if text.isascii():
+        return set()
+    lower = unicodedata.normalize("NFC", text).lower()
+    return {
+        character
+        for character in lower
+        if not character.isascii() and is_letter(character) and _folded(character).isascii()
+    }
 
 
 def _simplified(text: str) -> str:
@@ -78,28 +112,43 @@ def _folded(text: str) -> str:
     return "".join(folded)
 
 
-def _without_punctuation(text: str) -> str:
+def _without_punctuation(
+    text: str, is_letter: Callable[[str], bool], joining: str = "", meaningful: str = ""
+) -> str:
     """Pauses become spaces; apostrophes that belong to a word stay, quotation marks go.
 
     An apostrophe belongs to a word where it joins letters (don't) and where it ends a word (two
     weeks' pay, nothin'). At the end of a word it is a quotation mark if one was opened before it.
+
+    joining: other characters that stay where they join letters; meaningful: that always stay.
     """
-    plain = "".join(map(_plain, text))
+    plain = "".join(c if c in joining or c in meaningful else _plain(c) for c in text)
     is_open = False  # a quotation
 
     def replace(mark: re.Match[str]) -> str:
         nonlocal is_open
         before = plain[max(0, mark.start() - 1) : mark.start()]
         after = plain[mark.end() : mark.end() + 1]
-        if re.match("[a-z]", after):
+        has_before, has_after = (bool(each) and is_letter(each) for each in (before, after))
+        if has_before and has_after:
+            return mark[0]
+        if mark[0] in JOINERS:
+            return ""
+        if mark[0] != "'":
+            return " "
+        if has_after:
             is_open = True
-        elif re.match("[a-z]", before) and is_open:
+        elif has_before and is_open:
             is_open = False
         else:
-            return "'" if re.match("[a-z]", before) else " "
+            return "'" if has_before else " "
         return " "
 
-    return re.sub(r"(?<![a-z])'|'(?![a-z])", replace, plain)
+    return re.sub(f"['{joining}]", replace, plain)
+
+
+def _is_plain_latin(character: str) -> bool:
+    return "a" <= character <= "z"
 
 
 @cache

@@ -1,12 +1,17 @@
-"""Where a text has spaces: between words; in Mandarin, between Latin words alone."""
+"""Where a text has spaces: between words; in Mandarin, between Latin words alone.
+
+What is said of Mandarin here goes for every language that is written without spaces.
+"""
 
 import re
 from collections.abc import Iterable
 
+from ds2.text.language import UNSPACED
+
 
 def is_spaced(language: str) -> bool:
     """Whether spaces part all words of the language. In Mandarin they part Latin words alone."""
-    return language != "zh"
+    return language not in UNSPACED
 
 
 def needs_space(before: str, after: str, language: str) -> bool:

@@ -17,18 +17,22 @@ CURRENCIES = {
     "¥": ("yen", "yen", "sen", "sen"),
 }
 
+MONEY = "dollars?|bucks?|cents?|euros?|pounds?|quid|yen"
+"""What may stand behind an amount that has a sign as well: the two are one, read once."""
+
 SCALES = {"k": "thousand", "m": "million", "bn": "billion", "b": "billion"}
 
 SIGNS = (
-    ("%", "percent"),
+    (r"%(?:\s*per ?cent\b)?", "percent"),
     ("&", "and"),
     ("@", "at"),
-    ("+", "plus"),
+    (r"\+", "plus"),
     ("=", "equals"),
-    ("°c", "degrees celsius"),
-    ("°f", "degrees fahrenheit"),
-    ("°", "degrees"),
+    (r"°c(?:\s*degrees?\b)?(?:\s*celsius\b)?", "degrees celsius"),
+    (r"°f(?:\s*degrees?\b)?(?:\s*fahrenheit\b)?", "degrees fahrenheit"),
+    (r"°(?:\s*degrees?\b)?", "degrees"),
 )
+"""Signs, with the words that may stand behind them and mean the same, and their reading."""
 
 
 def spoken_english(text: str) -> str:
@@ -41,7 +45,7 @@ def spoken_english(text: str) -> str:
         for pattern, reading in _READINGS:
             text = pattern.sub(reading, text)
     for sign, words in SIGNS:
-        text = text.replace(sign, f" {words} ")
+        text = re.sub(sign, f" {words} ", text)
     return text
 
 
@@ -95,8 +99,11 @@ def _read_money(match: re.Match[str]) -> str:
     """$3.50 -> three dollars and fifty cents; $3.5m -> three point five million dollars."""
     one, many, coin, coins = CURRENCIES[match["sign"] or match["sign_after"]]
     number = match["number"] or match["number_before"]
-    if match["scale"]:
-        return f" {_number(number)} {SCALES.get(match['scale'], match['scale'])} {many} "
+    scale = SCALES.get(match["scale"], match["scale"])
+    if match["word"]:  # it is read, and the sign is not
+        return f" {_number(number)} {scale or ''} {match['word']} "
+    if scale:
+        return f" {_number(number)} {scale} {many} "
     whole, _, hundredths = number.partition(".")
     if len(hundredths) != 2:
         return f" {_number(number)} {one if number == '1' else many} "
@@ -150,14 +157,15 @@ _READINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     for pattern, reading in (
         (
             r"(?<![0-9:.])([01]?[0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9]))?(?![0-9:])"
-            r"(?:\s*(?P<half>[ap])(?:m\b|\.m\b\.?))?",
+            r"(?:\s*(?P<half>[ap])(?:m\b|\.m\b\.?)|\s*o'clock\b)?",
             _read_time,
         ),
         (r"(?<=[0-9])\s*([ap])(?:m\b|\.m\b\.?)", r" \1 m "),  # 5pm
         (
             rf"(?:(?P<sign>[$€£¥])\s*(?P<number>{NUMBER})"
             rf"|(?<![0-9.,])(?P<number_before>{NUMBER})\s*(?P<sign_after>[€£¥]))"
-            r"(?:\s*(?P<scale>thousand|million|billion|trillion|k|m|bn|b)\b)?",
+            r"(?:\s*(?P<scale>thousand|million|billion|trillion|k|m|bn|b)\b)?"
+            rf"(?:\s*(?P<word>{MONEY})\b)?",
             _read_money,
         ),
         (r"(?<![0-9-])(?:[0-9]{1,3}-)?(?:[0-9]{3}-)?[0-9]{3}-[0-9]{4}(?![0-9-])", _read_phone),
@@ -165,8 +173,8 @@ _READINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (r"(?<![0-9.,])((?:1[1-9]|20)[0-9]0|[2-9]0)'?s\b", _read_decade),
         (rf"(?<![0-9.,])({WHOLE})(?:st|nd|rd|th)\b", _read_ordinal),
         (r"(?<=[0-9])\s*–\s*(?=[0-9])", " to "),  # an en dash parts the ends of a range
-        (r"(?<![0-9a-z])-(?=[0-9.])", " minus "),
-        (r"#\s?(?=[0-9])", " number "),
+        (r"(?:\bminus\s*)?(?<![0-9a-z])-(?=[0-9.])", " minus "),
+        (r"(?:\bnumber\s*)?#\s?(?=[0-9])", " number "),
         (r"(?<![0-9])\.(?=[0-9])", " point "),
         (rf"(?:{WHOLE})(?:\.[0-9]+)*", _read_number),
     )

@@ -18,6 +18,9 @@ LONGEST = 16
 
 CURRENCIES = {"$": "美元", "€": "欧元", "£": "英镑", "¥": "元"}
 
+MONEY = "美元|美金|美刀|欧元|英镑|镑|日元|人民币|块钱|块|圆|元"
+"""What may stand behind an amount whose sign stands before it: the two are one, read once."""
+
 MEASURES = (
     "个只条张本位名次种件家台部辆块元米人岁天年周倍座所支队场句颗棵杯瓶套双封篇首小分点把头匹"
 )
@@ -93,9 +96,10 @@ def _quantity(number: str) -> str:
 
 
 def _read_money(match: re.Match[str]) -> str:
-    """$20万 -> 二十万美元."""
-    sign, number, scale = match.groups()
-    return f"{_quantity(number)}{scale}{CURRENCIES[sign]}"
+    """$20万 -> 二十万美元; ¥45元 -> 四十五元."""
+    sign, number, scale, word = match.groups()
+    currency = CURRENCIES[sign] if word in (None, "元") else word
+    return f"{_quantity(number)}{scale}{currency}"
 
 
 def _read_percent(match: re.Match[str]) -> str:
@@ -125,18 +129,21 @@ _READINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (r"(?<![0-9])([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})(?![0-9./-])", _read_date),
         (rf"{ALONE}(?:[0-9]{{4}}|0[0-9])(?=年)", _read_year),
         (
-            r"(?<![0-9:.])([01]?[0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9]))?(?![0-9:])",
+            r"(?<![0-9:.])([01]?[0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9]))?(?![0-9:])"
+            r"(?:[点秒]|分(?!钟))?",
             _read_time,
         ),
-        (rf"([$€£¥])\s*({NUMBER})([百千万亿]*)", _read_money),
-        (rf"(?:(?<![0-9a-z])(-))?({NUMBER})\s*([%‰])", _read_percent),
+        (rf"([$€£¥])\s*({NUMBER})([百千万亿]*)\s*({MONEY})?", _read_money),
+        (r"(?<=零下)\s*-(?=[0-9])|(?<=负)\s*-(?=[0-9])", ""),
+        (rf"(?:[百千]分之)?\s*(?:(?<![0-9a-z])(-))?({NUMBER})\s*([%‰])", _read_percent),
         (r"(?<![0-9/.])(?:([0-9]{1,9}) +)?([0-9]{1,9})/([0-9]{1,9})(?![0-9/])", _read_fraction),
         (r"(?<=[0-9])\s*[~–—]+\s*(?=[0-9])", "到"),
         (rf"(?<=[0-9])-(?=[0-9]{{1,4}}[{MEASURES}月日号])", "到"),
         (r"(?<=[0-9]):(?=[0-9])", "比"),
         (r"(?<![0-9a-z])-(?=[0-9])", "负"),
-        (r"(?<=[0-9])\s*(?:℃|°c)", "摄氏度"),
-        (r"(?<=[0-9])\s*°", "度"),
+        (rf"(?<=摄氏)\s*([-负]?{NUMBER})\s*(?:℃|°c?)度?", r"\1度"),
+        (r"(?<=[0-9])\s*(?:℃|°c)(?:摄氏度|度)?", "摄氏度"),
+        (r"(?<=[0-9])\s*°度?", "度"),
         (r"(?<=[0-9])\s*\+\s*(?=[0-9])", "加"),
         (r"(?<=[0-9])\s*=\s*(?=[0-9])", "等于"),
         (rf"(?<![0-9.,第])2(?!分之)(?=[{MEASURES}])", "两"),

@@ -13,14 +13,19 @@ import tomli_w
 from ds2.errors import InputError
 from ds2.model.features import FeatureConfig
 from ds2.settings import settings_from, settings_to_dict
+from ds2.text.alphabet import Alphabet
+from ds2.text.language import check_language
 from ds2.training.augment import AugmentationConfig
 from ds2.training.network.config import PRESETS, NetworkConfig
 
 DEFAULT_PRESET = "small"
+ALPHABETS = ("characters", "bigrams")
+"""What `data.alphabet` names that is no file."""
 PATHS = (
     ("data", "train"),
     ("data", "dev"),
     ("data", "noise"),
+    ("data", "alphabet"),
     ("data", "cache_dir"),
     ("training", "init_from"),
 )
@@ -37,9 +42,9 @@ class DataConfig:
         float, ...
     ] = ()  # of each manifest in an epoch, drawn anew; none: all of it
     noise: tuple[Path, ...] = ()  # manifests of recordings to mix in; their text is not used
-    language: Literal["en", "zh"] = "en"
-    alphabet: Literal["characters", "bigrams"] = "characters"  # bigrams: English only
-    min_count: int = 1  # Mandarin: a character must occur so often in train to be spelt
+    language: str = "en"  # its code: en, zh, de, ...; an alphabet's file tells its own
+    alphabet: str = "characters"  # or "bigrams" (English), or a file of `ds2 corpus alphabet`
+    min_count: int = 1  # a character must occur so often in train to be spelt; not for English
     normalise: bool = True  # bring raw transcripts into the alphabet's style
     min_duration_s: float = 0.1
     max_duration_s: float = 20.0  # of training utterances; dev is evaluated whole
@@ -55,6 +60,11 @@ class DataConfig:
         None  # shards: [processes, workers of each] at the start
     )
 
+    @property
+    def alphabet_path(self) -> Path | None:
+        """The alphabet's file, if it has one."""
+        return None if self.alphabet in ALPHABETS else Path(self.alphabet)
+
     def __post_init__(self) -> None:
         for name in ("train", "dev"):
             if not getattr(self, name):
@@ -66,8 +76,9 @@ class DataConfig:
             )
         if not all(0 < share <= 1 for share in self.train_shares):
             raise ValueError("train_shares: must each be above 0 and at most 1")
-        if self.language == "zh" and self.alphabet == "bigrams":
-            raise ValueError("alphabet: bigrams are for English, not for zh")
+        check_language(self.language)
+        if self.language != "en" and self.alphabet == "bigrams":
+            raise ValueError(f"alphabet: bigrams are for English, not for {self.language}")
         for name in ("min_count", "max_batch_size", "shuffle_shards"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
@@ -181,6 +192,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     _anchor_paths(data, path.parent.resolve())
     for override in overrides:
         _apply_override(data, override)
+    _take_language(data, str(path))
     return config_from_dict(data, str(path))
 
 
@@ -190,6 +202,19 @@ def override_config(config: RunConfig, overrides: Sequence[str], where: str) -> 
     for override in overrides:
         _apply_override(data, override)
     return config_from_dict(data, where)
+
+
+def _take_language(data: dict[str, Any], where: str) -> None:
+    """Where an alphabet's file is named and no language, the language is the file's."""
+    section = data.get("data")
+    if not isinstance(section, dict) or "language" in section:
+        return
+    name = section.get("alphabet")
+    if isinstance(name, str) and name not in ALPHABETS:
+        try:
+            section["language"] = Alphabet.load(Path(name)).language
+        except InputError as error:
+            raise InputError(f"{where}: data.alphabet: {error}") from None
 
 
 def config_from_dict(data: Mapping[str, Any], where: str) -> RunConfig:
@@ -245,6 +270,10 @@ def _anchor_paths(data: Mapping[str, Any], directory: Path) -> None:
         if not isinstance(table, dict):
             continue  # absent, or for the settings to refuse
         value = table.get(key)
+        if key == "alphabet":
+            if isinstance(value, str) and value not in ALPHABETS:
+                table[key] = _anchored(value, directory)
+            continue
         if isinstance(value, str) and section == "data" and key != "cache_dir":
             value = [value]  # one manifest is a list of one
         if isinstance(value, str):

@@ -27,6 +27,10 @@ PARITY_FRAMES = (97, 60, 24)
 """Lengths of the random utterances that parity is measured on; ragged, side by side."""
 
 
+CHECKPOINTS = {"best": BEST, "last": LAST, "averaged": AVERAGED}
+"""The files of a run's checkpoints, by their names."""
+
+
 class ParityError(Exception):
     """The exported graph is not the network: a fault of ds2, not of its input."""
 
@@ -35,20 +39,21 @@ def export(
     source: Path,
     target: Path,
     *,
-    checkpoint_name: str = "best",
+    checkpoint_name: str | None = None,
     precision: Precision = "float32",
     licence: str = "unknown",
 ) -> Bundle:
     """Write the network of a run or checkpoint as the bundle `target`.
 
-    checkpoint_name: "best", "last" or "averaged", where `source` is a run directory.
+    checkpoint_name: "best", "last" or "averaged", where `source` is a run directory; None: that
+        of `checkpoint_to_export`.
     Raises InputError, and ParityError if the graph differs from the network.
     """
     check_place(target)  # before the work
     path = source
     if source.is_dir():
-        names = {"best": BEST, "last": LAST, "averaged": AVERAGED}
-        path = source / "checkpoints" / names[checkpoint_name]
+        checkpoint_name = checkpoint_name or checkpoint_to_export(source)
+        path = source / "checkpoints" / CHECKPOINTS[checkpoint_name]
         if not path.is_file():
             raise InputError(f"{source}: holds no {checkpoint_name} checkpoint ({path.name})")
     network, checkpoint = load_network(path)
@@ -68,6 +73,17 @@ def export(
     bundle = describe(target, network, checkpoint, precision, licence)
     assert_parity(bundle, network, rounded(weights, precision), graph)
     return write_bundle(bundle, graph)
+
+
+def checkpoint_to_export(run_dir: Path) -> str:
+    """ "best", or "last" for a run that was not evaluated yet.
+
+    Raises InputError if there is no checkpoint.
+    """
+    for name in ("best", "last"):
+        if (run_dir / "checkpoints" / CHECKPOINTS[name]).is_file():
+            return name
+    raise InputError(f"{run_dir}: holds no checkpoint: train it, or name another directory")
 
 
 def describe(

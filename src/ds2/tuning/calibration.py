@@ -118,10 +118,8 @@ def normalised_cross_entropy(confidences: Floats, is_right: Bools) -> float:
     share = float(is_right.mean()) if len(is_right) else 0.0
     if share in (0.0, 1.0):
         return math.nan
-    clipped = np.clip(confidences, CLIP, 1 - CLIP)
-    given = -float(np.where(is_right, np.log(clipped), np.log1p(-clipped)).mean())
     entropy = -(share * math.log(share) + (1 - share) * math.log(1 - share))
-    return 1 - given / entropy
+    return 1 - _loss(confidences, is_right) / entropy
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,7 @@ class Judgement:
     bins: list[Bin]
     error: float  # expected calibration error
     cross_entropy: float  # normalised
+    loss: float  # mean negative log-likelihood of what was right, in nats; 0 without words
 
 
 def judge(confidences: Floats, is_right: Bools) -> Judgement:
@@ -140,7 +139,15 @@ def judge(confidences: Floats, is_right: Bools) -> Judgement:
         bins,
         expected_calibration_error(bins),
         normalised_cross_entropy(confidences, is_right),
+        _loss(confidences, is_right),
     )
+
+
+def _loss(confidences: Floats, is_right: Bools) -> float:
+    if not len(confidences):
+        return 0.0
+    clipped = np.clip(confidences, CLIP, 1 - CLIP)
+    return -float(np.where(is_right, np.log(clipped), np.log1p(-clipped)).mean())
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,16 @@ class Calibration:
     platt: Platt
     before: Judgement  # of the posteriors themselves
     after: Judgement  # each utterance by a line that was fitted on others
+
+    @property
+    def helps(self) -> bool:
+        """Whether lines fitted on other utterances say better what is right than none."""
+        return self.after.loss < self.before.loss
+
+    @property
+    def kept(self) -> Platt:
+        """The line, or the one that changes nothing where it does not help."""
+        return self.platt if self.helps else Platt()
 
 
 def calibrate(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ds2.evaluation.figure import import_figure
+from ds2.evaluation.figure import choose_fonts, import_figure
 from ds2.tuning.calibration import Judgement
 from ds2.tuning.dev_set import DevSet
 from ds2.tuning.tune import Tuned
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def draw_tuning(dev: DevSet, tuned: Tuned, title: str) -> "Figure":
     """Draw what was found; `write_figure` writes it."""
     figure = import_figure()(figsize=(15, 5), layout="constrained")
+    choose_fonts(title)
     surface, beams, confidence = figure.subplots(1, 3)
     name = "WER" if dev.alphabet.word_unit == "word" else "CER"
     _draw_surface(figure, surface, tuned, name)

@@ -51,7 +51,7 @@ def tune(
     calibration = calibrate(chosen.posteriors, chosen.is_right)
     settings = replace(
         chosen.trial.settings,
-        confidence_slope=round(calibration.platt.slope, 4),
-        confidence_offset=round(calibration.platt.offset, 4),
+        confidence_slope=round(calibration.kept.slope, 4),
+        confidence_offset=round(calibration.kept.offset, 4),
     )
     return Tuned(settings, greedy, found, tuple(tried), chosen, calibration)

@@ -5,7 +5,9 @@ import importlib
 from collections.abc import Callable
 
 ACTIONS: tuple[str, ...] = (
+    "importing",
     "prepare",
+    "alphabet",
     "align",
     "segment",
     "filter",

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import console, make_directory
+from ds2.cli.terminal import console, make_directory, note
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--by",
         action="append",
         metavar="FIELD",
-        help="what must not stand in two splits: speaker, recording, or any field of the "
+        help="what must not stand in two splits: speaker, text, recording, or any field of the "
         "manifests; may be repeated (speaker)",
     )
     parser.add_argument(
@@ -74,6 +74,7 @@ def act(args: argparse.Namespace) -> None:
                 args.output / f"{name}.jsonl", [i.utterance for i in splits.utterances[name]]
             )
     _print_table(splits, rules, args.output)
+    _warn_of_few_speakers(splits, rules)
 
 
 def _rules(args: argparse.Namespace) -> "SplitRules":
@@ -112,6 +113,18 @@ def _kept(directory: Path) -> "Kept":
     if not kept:
         raise InputError(f"--keep {directory}: has no train.jsonl, dev.jsonl or test.jsonl")
     return kept
+
+
+def _warn_of_few_speakers(splits: "Splits", rules: "SplitRules") -> None:
+    """Say so where a model would learn one voice alone."""
+    speakers = {item.speaker for item in splits.utterances["train"]} - {None}
+    num_all = len({i.speaker for items in splits.utterances.values() for i in items} - {None})
+    if len(speakers) == 1 and num_all > 1 and "speaker" in rules.by:
+        note(
+            f"train has one speaker, {speakers.pop()}, of {num_all}: a model of one voice does "
+            "badly on all others; with so few speakers --by text is better: each stands in all "
+            "splits, and no text in two"
+        )
 
 
 def _print_table(splits: "Splits", rules: "SplitRules", directory: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import print_errors
-from ds2.cli.terminal import console, positive, shows_progress
+from ds2.cli.terminal import console, language, positive, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help=f"listen to so many clips, drawn at random; all, or 0 for none ({HEARD:,})",
     )
     parser.add_argument("-m", "--model", metavar="MODEL", help="take the alphabet from a bundle")
-    parser.add_argument("--language", choices=("en", "zh"), help="of the texts (by utterance)")
+    parser.add_argument(
+        "--language", type=language, metavar="CODE", help="of the texts (by utterance)"
+    )
     parser.add_argument("--jobs", type=positive, metavar="N", help="threads that read (all cores)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON instead")
     parser.set_defaults(act=act)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import print_errors
-from ds2.cli.terminal import console, make_directory, positive, shows_progress
+from ds2.cli.terminal import console, language, make_directory, positive, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument(
         "--format", choices=("flac", "opus", "wav"), default="flac", help="of the clips (flac)"
     )
-    parser.add_argument("--language", choices=("en", "zh"), help="of the texts (by their script)")
+    parser.add_argument(
+        "--language", type=language, metavar="CODE", help="of the texts (by their script)"
+    )
     parser.add_argument(
         "--raw-text", action="store_true", help="say and write the texts as they stand"
     )

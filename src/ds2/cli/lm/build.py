@@ -11,7 +11,7 @@ from ds2.cli.lm.queries import (
     new_table,
     texts_for,
 )
-from ds2.cli.terminal import console, note, progress
+from ds2.cli.terminal import console, language, note, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--order", type=int, default=5, metavar="N", help="longest n-grams (5)")
     parser.add_argument(
         "--language",
-        choices=("en", "zh"),
+        type=language,
         default="en",
-        help="whose normaliser the text goes through (en)",
+        metavar="CODE",
+        help="whose normaliser the text goes through: en, zh, de, ru, ... (en)",
     )
     parser.add_argument(
         "--no-normalise", action="store_true", help="take the text as it is, word by word"
@@ -47,7 +48,7 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "--unit",
         choices=("word", "character"),
-        help="what the model calls a word (word for en, character for zh)",
+        help="what the model calls a word (word; character for zh, ja and others without spaces)",
     )
     parser.add_argument(
         "--held-out",
@@ -56,6 +57,12 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="TEXT",
         help="texts or manifests whose sentences are left out: what the model will be judged on",
     )
+    _add_estimation(parser)
+    parser.set_defaults(act=_build)
+
+
+def _add_estimation(parser: argparse.ArgumentParser) -> None:
+    """How n-grams are counted and smoothed."""
     parser.add_argument(
         "--prune",
         type=int,
@@ -91,7 +98,6 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         action="store_true",
         help="leave out lines without words; otherwise they are sentences of no words",
     )
-    parser.set_defaults(act=_build)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +113,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _build(args: argparse.Namespace) -> None:
     from ds2.ngram.build import build_model
     from ds2.ngram.estimate import DEFAULT_FALLBACK, EstimateConfig
+    from ds2.text.spacing import is_spaced
 
     fallback = args.discount_fallback
     if fallback is not None:
@@ -129,7 +136,7 @@ def _build(args: argparse.Namespace) -> None:
             args.texts,
             args.output,
             config,
-            unit=args.unit or ("word" if args.language == "en" else "character"),
+            unit=args.unit or ("word" if is_spaced(args.language) else "character"),
             language=None if args.no_normalise else args.language,
             held_out=args.held_out,
             skip_blank=args.skip_blank_lines,
@@ -143,6 +150,12 @@ def _build(args: argparse.Namespace) -> None:
         note(
             f"{share:.0f}% of the lines have no words, and each counts as a sentence of no words: "
             "--skip-blank-lines leaves them out"
+        )
+    if built.num_folded > built.num_sentences / 50:
+        share = 100 * built.num_folded / built.num_sentences
+        note(
+            f"{share:.0f}% of the lines have letters that are written as a to z, as English does: "
+            "for another language name it, such as --language de"
         )
     _print_built(args.output, built, args.held_out)
 
@@ -177,7 +190,7 @@ def add_convert(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--unit", choices=("word", "character"), help="what its words are (guessed from them)"
     )
     parser.add_argument(
-        "--language", choices=("en", "zh"), help="whose normaliser its text went through"
+        "--language", type=language, metavar="CODE", help="whose normaliser its text went through"
     )
     parser.set_defaults(act=_convert)
 

@@ -181,6 +181,12 @@ def _print_confidence(out: "Console", tuned: "Tuned") -> None:
         f"expected calibration error {before.error:.1%}, calibrated {after.error:.1%}; "
         f"normalised cross entropy {before.cross_entropy:.3f}, {after.cross_entropy:.3f}",
     )
+    if not tuned.calibration.helps:
+        _say(
+            out,
+            "Calibrated on some utterances, confidences of the others become no better: they are "
+            "left as they are.",
+        )
 
 
 def _bin(judgement: "Judgement", index: int) -> tuple[str, ...]:
@@ -238,6 +244,7 @@ def _figures(dev: "DevSet", tuned: "Tuned") -> dict[str, Any]:
         "confidence": {
             "before": _judgement(calibration.before),
             "after": _judgement(calibration.after),
+            "kept": calibration.helps,
         },
     }
 

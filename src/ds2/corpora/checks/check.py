@@ -1,6 +1,7 @@
 """Whether one can train and test on manifests: everything that is wrong with them, by name."""
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,17 +12,25 @@ from ds2.audio import SAMPLE_RATE_HZ
 from ds2.corpora.checks.corpus import (
     HAN,
     CheckOptions,
+    Corpus,
     Item,
     OnStart,
     Statistics,
     read_corpus,
     statistics_of,
 )
-from ds2.corpora.checks.overlap import Overlap, compare, unseen_characters
+from ds2.corpora.checks.overlap import MAX_NAMED, Overlap, compare, unseen_characters
 from ds2.corpora.checks.problem import Problem
 from ds2.corpora.checks.sound import sound_problems
 from ds2.model.features import FeatureConfig
-from ds2.text.alphabet import Alphabet, english_characters, mandarin_characters
+from ds2.text.alphabet import (
+    Alphabet,
+    english_characters,
+    letters_of,
+    mandarin_characters,
+    visible,
+)
+from ds2.text.normalise import folded_letters
 
 PACE_FACTOR = 4.0  # of the median number of characters a second, either way
 MIN_FOR_PACE = 20  # utterances, below which a median says little
@@ -55,6 +64,8 @@ def check(
     problems = [*corpus.problems]
     for item in corpus.items:
         problems += item_problems(item, alphabets[item.language], options)
+    if options.normalise:
+        problems += folded_problems(corpus)
     problems += pace_problems(corpus.items)
     problems += duplicate_problems(corpus.items)
     overlaps = []
@@ -68,11 +79,19 @@ def check(
 
 
 def alphabets_for(items: Sequence[Item], options: CheckOptions) -> Mapping[str, Alphabet]:
-    """The alphabet of each language; for Mandarin that of all Chinese characters in the texts."""
+    """The alphabet of each language in the texts.
+
+    For Mandarin it is that of all Chinese characters in them, for other languages than English
+    that of all letters.
+    """
     if options.alphabet:
         return {options.alphabet.language: options.alphabet}
-    chinese = (re.findall(HAN, item.text) for item in items if item.language == "zh")
-    return {"en": english_characters(), "zh": mandarin_characters(map("".join, chinese))}
+    texts = defaultdict[str, list[str]](list)
+    for item in items:
+        texts[item.language].append(item.text)
+    alphabets = {language: letters_of(texts[language], language) for language in texts}
+    chinese = ("".join(re.findall(HAN, text)) for text in texts["zh"])
+    return {**alphabets, "en": english_characters(), "zh": mandarin_characters(chinese)}
 
 
 def item_problems(item: Item, alphabet: Alphabet, options: CheckOptions) -> Iterator[Problem]:
@@ -88,8 +107,7 @@ def item_problems(item: Item, alphabet: Alphabet, options: CheckOptions) -> Iter
         yield Problem("style", where, message, gist="is read in another style")
     missing = alphabet.unspellable(item.text)
     if missing:
-        named = " ".join(sorted(missing))
-        gist = f"the alphabet lacks {named}"
+        gist = f"the alphabet lacks {visible(missing)}"
         yield Problem("unspellable", where, f"{gist} (in: {item.text})", gist)
     elif item.duration_s is not None:
         yield from _length_problem(item, alphabet.encode(item.text), options.time_stride)
@@ -108,7 +126,7 @@ def _length_problem(item: Item, labels: Sequence[int], time_stride: int) -> Iter
 
 def pace_problems(items: Sequence[Item]) -> Iterator[Problem]:
     """Texts much too long or too short for their audio, measured by others of the language."""
-    for language in ("en", "zh"):
+    for language in sorted({item.language for item in items}):
         paces = [
             (item, len(item.text) / item.duration_s)
             for item in items
@@ -121,6 +139,27 @@ def pace_problems(items: Sequence[Item]) -> Iterator[Problem]:
             if not usual / PACE_FACTOR <= pace <= usual * PACE_FACTOR:
                 message = f"{pace:.1f} characters a second, where {usual:.1f} are usual"
                 yield Problem("pace", item.utterance.where, f"{message}: {item.text}")
+
+
+def folded_problems(corpus: Corpus) -> Iterator[Problem]:
+    """A note of the letters that English texts lose, by which other languages are known."""
+    counts = Counter[str]()
+    num_texts, first = 0, None
+    for item in corpus.items:
+        folded = folded_letters(item.utterance.text or "") if item.language == "en" else set()
+        if folded:
+            counts.update(folded)
+            num_texts += 1
+            first = first or item
+    if first is not None:
+        commonest = sorted(counts, key=lambda letter: (-counts[letter], letter))
+        shown = " ".join(commonest[:MAX_NAMED])
+        message = (
+            f"{num_texts} of {len(corpus.items)} texts, the first {first.utterance.where}, have "
+            f"letters that are written as a to z: {shown}; if they are not English, say so: "
+            '--language de, or "language": "de" in the manifest'
+        )
+        yield Problem("folded", str(corpus.path), message)
 
 
 def duplicate_problems(items: Sequence[Item]) -> Iterator[Problem]:

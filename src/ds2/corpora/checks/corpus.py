@@ -16,7 +16,9 @@ from ds2.errors import InputError
 from ds2.manifest import read_manifest
 from ds2.manifest.utterance import Utterance
 from ds2.text.alphabet import Alphabet
+from ds2.text.language import language_of_name
 from ds2.text.normalise import normalise
+from ds2.text.spacing import is_spaced
 
 HAN = r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
 """A Chinese character."""
@@ -166,15 +168,18 @@ def duration_s_of(item: Item) -> float:
 
 
 def language_of(utterance: Utterance, options: CheckOptions) -> str:
-    """ "en" or "zh": as the options say, or else the utterance, or else the script of its text."""
+    """Its code: as the options say, or else the utterance, or else the script of its text.
+
+    The script tells Mandarin alone: a text in other letters counts as English.
+    """
     if options.alphabet:
         return options.alphabet.language
     if options.language:
         return options.language
-    name = (utterance.language or "").lower()
-    if name.startswith(("zh", "cmn", "mandarin", "chinese")):
-        return "zh"
-    return "zh" if not name.startswith("en") and re.search(HAN, utterance.text or "") else "en"
+    named = language_of_name(utterance.language or "")
+    if named is not None:
+        return named
+    return "zh" if re.search(HAN, utterance.text or "") else "en"
 
 
 def statistics_of(corpus: Corpus) -> Statistics:
@@ -201,7 +206,7 @@ def statistics_of(corpus: Corpus) -> Statistics:
 
 
 def num_words(item: Item) -> int:
-    """Words of an utterance; in Mandarin every character is one."""
-    if item.language == "zh":
-        return len(re.findall(rf"{HAN}|[a-z']+", item.text))
-    return len(item.text.split())
+    """Words of an utterance; without spaces, as in Mandarin, every character is one."""
+    if is_spaced(item.language):
+        return len(item.text.split())
+    return len(re.findall(r"[a-z']+|[^\sa-z']", item.text))

@@ -75,10 +75,10 @@ def _texts_note(corpus: Corpus, other: Corpus, num_same_text: int) -> Iterator[P
 
 
 def unseen_characters(corpus: Corpus, others: Sequence[Corpus]) -> Iterator[Problem]:
-    """A note of the Mandarin characters that none of the others could teach."""
+    """A note of the characters that none of the others could teach; English has but a few."""
     known = {character for other in others for item in other.items for character in item.text}
     counts = Counter(
-        character for item in corpus.items if item.language == "zh" for character in item.text
+        character for item in corpus.items if item.language != "en" for character in item.text
     )
     unseen = [character for character, _ in counts.most_common() if character not in known]
     if unseen:

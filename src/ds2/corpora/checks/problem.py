@@ -22,6 +22,7 @@ NOTES = {
     "sample rate": "recordings that are not at 16 kHz",
     "bandwidth": "recordings without high frequencies",
     "style": "texts that are not in the alphabet's style (training normalises them)",
+    "folded": "letters that English does not have",
     "pace": "texts of an unlikely length",
     "repeated": "sentences that a speaker says again",
     "shared text": "texts of another manifest",

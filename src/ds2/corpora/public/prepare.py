@@ -28,6 +28,9 @@ OTHER_NAMES = {
     "lj-speech": "ljspeech",
 }
 
+OWN = "for recordings of your own there is `ds2 corpus import`"
+"""What leads on from a public corpus that is none."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -58,13 +61,13 @@ def corpus_named(name: str) -> Corpus:
     except InputError:
         raise InputError(
             f"{name}: no such corpus{did_you_mean(wanted, names)}; without lhotse there are "
-            f"{', '.join(names)} ({install_command('corpora')} brings the others)"
+            f"{', '.join(names)} ({install_command('corpora')} brings the others); {OWN}"
         ) from None
     if wanted in of_lhotse:
         return lhotse_corpus(of_lhotse[wanted])
     raise InputError(
         f"{name}: no such corpus{did_you_mean(wanted, [*names, *of_lhotse])}; "
-        "ds2 corpus prepare --list names all"
+        f"ds2 corpus prepare --list names all; {OWN}"
     )
 
 
@@ -265,7 +268,7 @@ def _not_there(request: Request) -> InputError:
         hint = f"the directory is empty: {how}"
     else:
         places = [split.place or "*.wav" for split in corpus.splits[:3]]
-        hint = f"looked for {', '.join(dict.fromkeys(places))}"
+        hint = f"looked for {', '.join(dict.fromkeys(places))}; {OWN}"
     return InputError(f"{directory}: holds no copy of {corpus.name}: {hint}")
 
 

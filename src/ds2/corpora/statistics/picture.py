@@ -15,7 +15,7 @@ from ds2.corpora.statistics.stats import (
     per_second,
     sounds_of,
 )
-from ds2.evaluation.figure import drawable, import_figure
+from ds2.evaluation.figure import choose_fonts, drawable, import_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,8 +155,9 @@ def _draw_ranks(axes: "Axes", title: str, unit: str, series: list[list[float]]) 
 def _draw_names(axes: "Axes", shown: Sequence[Part], num_parts: int) -> None:
     """Which colour is which part."""
     axes.set_axis_off()
+    missing = choose_fonts("".join(part.name for part in shown))
     for index, part in enumerate(shown):
-        name = "".join(map(drawable, part.name)) if not part.name.isascii() else part.name
+        name = "".join(drawable(character, missing, space=" ") for character in part.name)
         name = name if len(name) <= 36 else f"...{name[-33:]}"
         axes.text(0.06, 0.9 - 0.13 * index, name.replace("$", r"\$"), va="center")
         axes.plot([0, 0.04], [0.9 - 0.13 * index] * 2, color=f"C{index}", linewidth=3)

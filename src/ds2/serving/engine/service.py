@@ -23,6 +23,7 @@ from ds2.serving.engine.dispatch import Dispatcher, Line, Report
 from ds2.serving.engine.metrics import Metrics
 from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.session import Session, StreamOptions
+from ds2.text.language import language_of_name
 from ds2.transcripts.events import Event, Final
 from ds2.transcripts.transcript import Transcript, together
 
@@ -194,7 +195,7 @@ class Service:
             return self.models[options.model]
         if not options.language:
             return next(iter(self.models.values()))
-        language = options.language.lower().replace("_", "-").split("-")[0]
+        language = language_of_name(options.language)
         for card in self.models.values():
             if card.language == language:
                 return card

@@ -1,6 +1,7 @@
 """From manifests to what is trained on: texts spelt as labels, and what cannot be, listed."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -10,11 +11,22 @@ from ds2.errors import InputError
 from ds2.manifest import Utterance, read_manifest
 from ds2.model.features import FeatureConfig
 from ds2.shards.reading import Place, Shards, is_shards, read_shards
-from ds2.text.alphabet import Alphabet, english_bigrams, english_characters, mandarin_characters
-from ds2.text.normalise import normalise
+from ds2.text.alphabet import (
+    Alphabet,
+    UnspellableError,
+    alphabet_of,
+    english_bigrams,
+    visible,
+)
+from ds2.text.language import language_of_name
+from ds2.text.normalise import folded_letters, normalise
 from ds2.training.config import DataConfig, RunConfig
 from ds2.training.network.config import NetworkConfig
 from ds2.training.network.loss import frames_needed
+
+MOST_FOLDED = 0.02
+"""The share of English texts with a foreign letter (café), from which on they may not be English.
+"""
 
 
 @dataclass(frozen=True)
@@ -95,17 +107,57 @@ def read_utterances(
 
 
 def build_alphabet(config: DataConfig, utterances: Sequence[Utterance]) -> Alphabet:
-    """The alphabet of a run; a Mandarin one holds the characters of the training texts."""
-    if config.language == "zh":
-        texts = (styled_text(utterance, config) for utterance in utterances)
-        return mandarin_characters(texts, config.min_count)
-    return english_bigrams() if config.alphabet == "bigrams" else english_characters()
+    """The alphabet of a run: the file's, English, or the characters of the training texts.
+
+    Raises InputError for a file that is no alphabet, or one of another language.
+    """
+    if config.alphabet_path is not None:
+        return _alphabet_of_file(config.alphabet_path, config.language)
+    if config.alphabet == "bigrams":
+        return english_bigrams()
+    texts = (styled_text(utterance, config) for utterance in utterances)
+    return alphabet_of(texts, config.language, config.min_count)
+
+
+def _alphabet_of_file(path: Path, language: str) -> Alphabet:
+    try:
+        alphabet = Alphabet.load(path)
+    except InputError as error:
+        raise InputError(f"data.alphabet: {error}") from None
+    if alphabet.language != language:
+        raise InputError(
+            f"data.alphabet: {path}: is of language {alphabet.language}, and data.language is "
+            f"{language}: leave data.language out, or make another alphabet"
+        )
+    return alphabet
 
 
 def styled_text(utterance: Utterance, config: DataConfig) -> str:
     """The utterance's text as it is trained on; "" if it has none."""
     text = utterance.text or ""
     return normalise(text, config.language) if config.normalise else text
+
+
+def language_notes(utterances: Sequence[Utterance], config: DataConfig) -> Iterator[str]:
+    """What speaks against `data.language`: lines for people."""
+    ours = config.language
+    named = Counter(language_of_name(utterance.language or "") for utterance in utterances)
+    for other, count in named.most_common():
+        # Mandarin's alphabet is also for English words among Chinese ones.
+        if other not in (None, ours) and (ours, other) != ("zh", "en"):
+            yield (
+                f"{count} of {len(utterances)} utterances are in {other} by their manifests, but "
+                f'data.language is "{ours}"'
+            )
+    if ours != "en" or not config.normalise:
+        return
+    folded = [letters for each in utterances if (letters := folded_letters(each.text or ""))]
+    if len(folded) > MOST_FOLDED * len(utterances):
+        shown = visible(set[str]().union(*folded))
+        yield (
+            f"{len(folded)} of {len(utterances)} texts have letters that are written as a to z, as "
+            f'English does: {shown}; for another language set data.language, such as "de"'
+        )
 
 
 def select_for_training(
@@ -187,11 +239,10 @@ def _trainable(
     text = styled_text(utterance, config.data)
     if not text:
         raise InputError(f"{utterance.where}: has no text")
-    unspellable = alphabet.unspellable(text)
-    if unspellable:
-        characters = " ".join(sorted(unspellable))
-        raise InputError(f"{utterance.where}: the alphabet cannot spell {characters}")
-    labels = tuple(alphabet.encode(text))
+    try:
+        labels = tuple(alphabet.encode(text))
+    except UnspellableError as error:
+        raise InputError(f"{utterance.where}: {error} (in: {text})") from None
     available = output_frames(round(duration_s * 16_000), config.features, config.network)
     if frames_needed(labels) > available:
         raise InputError(

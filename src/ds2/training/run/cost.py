@@ -5,6 +5,7 @@ import sys
 import torch
 
 from ds2.training.config import RunConfig
+from ds2.training.data.examples import language_notes
 from ds2.training.run.distributed import Workers
 from ds2.training.run.parts import Data, Model
 from ds2.training.run.progress import Display, clock
@@ -48,6 +49,10 @@ def introduce(
     if model.progress.step:
         heard_h = model.progress.audio_s / 3600
         display.say(f"going on from step {model.progress.step}, {heard_h:.2f} h heard")
+        return
+    utterances = [example.utterance for example in selection.examples]
+    for note in language_notes(utterances, config.data):
+        display.warn(note)
 
 
 def hours_to_hear(config: RunConfig, data: Data) -> str:

@@ -8,10 +8,8 @@ from typing import Any
 from starlette.responses import PlainTextResponse, Response
 
 from ds2.text.alphabet import Alphabet
+from ds2.text.language import NAMES
 from ds2.transcripts.transcript import WRITERS, LineShape, Segment, Transcript, Word
-
-LANGUAGE_NAMES = {"en": "english", "zh": "chinese"}
-"""What `verbose_json` calls languages: by Whisper's names, not by their codes."""
 
 LEAST_CONFIDENCE = 1e-9  # its logarithm can be written as JSON, that of 0 cannot
 
@@ -30,7 +28,8 @@ def verbose_json_body(
     """The format `verbose_json`: everything that was asked for, each key that clients read."""
     body: dict[str, Any] = {
         "task": "transcribe",
-        "language": LANGUAGE_NAMES.get(transcript.language, transcript.language),
+        # by Whisper's names, not by their codes
+        "language": NAMES.get(transcript.language, transcript.language),
         "duration": round(transcript.duration_s, 3),
         "text": transcript.text,
     }

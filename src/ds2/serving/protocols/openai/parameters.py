@@ -12,13 +12,13 @@ from ds2.recognition.endpoint import EndpointRules
 from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.service import ModelCard, Service
 from ds2.text.alphabet import Alphabet
+from ds2.text.language import language_of_name
 
 MAX_PHRASES = 1000
 """Keywords of a request; what comes from a prompt beyond it is left out."""
 LONGEST_HINT = 24
 """Characters of a piece of a prompt: what is longer is a sentence, not a name to listen for."""
 
-_LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cmn": "zh"}
 _OPENAI_MODELS = re.compile(r"(gpt|whisper)-[\w.-]+")
 _BREAKS = re.compile(r"[,;:.!?\n\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f]")
 _WEIGHED = re.compile(r"(.+):(-?\d{1,3}(?:\.\d+)?)")
@@ -49,8 +49,10 @@ def find_model(service: Service, name: str | None, languages: Sequence[str]) -> 
 
 def _language_code(language: str | None) -> str | None:
     """ "en" of "en", "en-US" and "English"; None for what leaves the choice to the server."""
-    code = re.split("[-_]", (language or "").strip().lower())[0]
-    return _LANGUAGES.get(code, code) if code not in ("", "auto") else None
+    name = (language or "").strip()
+    if name.lower() in ("", "auto"):
+        return None
+    return language_of_name(name) or name  # which no model speaks
 
 
 def hot_phrases(

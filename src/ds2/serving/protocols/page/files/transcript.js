@@ -2,6 +2,8 @@
 
 const PAUSE_S = 0.8; // a silence so long ends a segment
 const LONGEST_SEGMENT_S = 10; // nobody reads longer subtitles
+/** Languages whose words have no spaces between them. */
+const UNSPACED = new Set(["bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"]);
 
 /** Words in time order: { text, start, end, confidence, language }, times in seconds. */
 export class Transcript {
@@ -40,7 +42,7 @@ export function joined(words) {
 /** What stands before a word: Mandarin characters stand side by side, all else is parted. */
 export function separator(before, word) {
   if (!before) return "";
-  const isTight = word.language === "zh" && !(isLatin(before.text) && isLatin(word.text));
+  const isTight = UNSPACED.has(word.language) && !(isLatin(before.text) && isLatin(word.text));
   return isTight ? "" : " ";
 }
 
@@ -50,7 +52,7 @@ function isLatin(text) {
 
 /** Words of text whose words nobody timed: spread evenly, and nothing is certain of them. */
 export function guessedWords(text, language, start, end) {
-  const pieces = language === "zh" ? text.match(/[\x21-\x7f]+|[^\x00-\x7f]/gu) : text.match(/\S+/g);
+  const pieces = UNSPACED.has(language) ? text.match(/[\x21-\x7f]+|[^\x00-\x7f]/gu) : text.match(/\S+/g);
   const each = (end - start) / (pieces?.length ?? 1);
   return (pieces ?? []).map((piece, index) => ({
     text: piece,

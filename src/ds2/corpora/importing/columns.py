@@ -1,0 +1,178 @@
+"""Which column of a table is what: by the names that people give, or by what stands in it."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from ds2.corpora.importing.tables import Row, Table
+from ds2.errors import InputError
+
+Role: TypeAlias = Literal["audio", "text", "speaker", "language", "offset", "end", "duration"]
+
+NAMES: Mapping[Role, tuple[str, ...]] = {
+    "audio": (
+        *("audio_filepath", "wav_filename", "audio_path", "audio_file", "audio_filename"),
+        *("file_name", "file_path", "filename", "filepath", "file", "path", "audio", "wav"),
+        *("wav_path", "wav_file", "recording", "clip", "clip_path", "sound", "utterance_id"),
+        *("utt_id", "utt", "id", "name"),
+        *("datei", "dateiname", "fichier", "archivo", "файл", "文件", "文件名", "音频"),
+    ),
+    "text": (
+        *("transcript", "transcription", "sentence", "text", "normalized_text", "words", "prompt"),
+        *("utterance", "label", "reference", "caption", "content", "spoken", "target", "txt"),
+        *("satz", "phrase", "frase", "testo", "текст", "предложение", "文本", "句子", "转写"),
+    ),
+    "speaker": (
+        *("speaker", "speaker_id", "speaker_name", "client_id", "spk", "spk_id", "reader"),
+        *("reader_id", "user_id", "user", "voice", "narrator", "participant", "person"),
+        *("sprecher", "locuteur", "hablante", "parlante", "диктор", "спикер", "说话人"),
+    ),
+    "language": ("language", "lang", "locale"),
+    "offset": ("offset", "start", "start_time", "start_s", "begin", "begin_time"),
+    "end": ("end", "end_time", "end_s", "stop"),
+    "duration": ("duration", "duration_s", "length_s"),
+}
+"""How columns of each kind are called, the surest first; case and spaces do not matter."""
+
+ROWS_LOOKED_AT = 200
+LONG_ENOUGH = 0.5
+"""Of the longest column's mean length: what a column of the same texts, written otherwise, has."""
+
+IsRecording: TypeAlias = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table whose columns are known."""
+
+    table: Table
+    names: tuple[str, ...]  # of all columns
+    rows: tuple[Row, ...]  # without a header
+    roles: Mapping[Role, int]  # the column of each; audio and text are always there
+    is_named: Mapping[Role, bool]  # whether its name told, not what stands in it
+    has_header: bool
+
+    def lines(self) -> list[str]:
+        """What was taken for what, for people."""
+        told = []
+        for role, index in self.roles.items():
+            why = "" if self.is_named[role] else ", by what stands in it"
+            what = "recording" if role == "audio" else role
+            told.append(f'{what}: column "{self.names[index]}"{why}')
+        others = [f'"{n}"' for i, n in enumerate(self.names) if i not in self.roles.values()]
+        if others:
+            told.append(f"kept beside: {', '.join(others)}")
+        return told
+
+
+def lay_out(table: Table, given: Sequence[str], is_recording: IsRecording) -> Layout:
+    """Find out what the columns are.
+
+    given: names for them, of --columns, in the place of a header's; empty: none.
+    Raises InputError if no column names recordings, or none holds texts.
+    """
+    names, rows, has_header = table.header, table.rows, table.header is not None
+    if names is None:
+        names, rows, has_header = _without_header(table, is_recording)
+    if given:
+        if len(given) != len(names):
+            raise InputError(
+                f"--columns {','.join(given)}: {len(given)} names, and {table.path} has "
+                f"{len(names)} columns: {', '.join(names)}"
+            )
+        names = tuple(given)
+    sample = [row for row in rows if len(row.cells) == len(names)][:ROWS_LOOKED_AT]
+    named = _named(names)
+    audio, knows_audio = _audio(names, named, sample, is_recording, table)
+    roles: dict[Role, int] = {"audio": audio}
+    text = next((i for i in named["text"] if i != audio), None)
+    knows_text = text is not None
+    roles["text"] = _longest(sample, audio, table) if text is None else text
+    for role in ("speaker", "language", "offset", "end", "duration"):
+        index = next((i for i in named[role] if i not in roles.values()), None)
+        if index is not None:
+            roles[role] = index
+    is_named = dict.fromkeys(roles, True) | {"audio": knows_audio, "text": knows_text}
+    return Layout(table, names, rows, roles, is_named, has_header)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_")
+
+
+def _named(names: Sequence[str]) -> dict[Role, list[int]]:
+    """The columns of each role whose names say so, the surest first."""
+    plain = [_plain(name) for name in names]
+    return {
+        role: [plain.index(known) for known in known_names if known in plain]
+        for role, known_names in NAMES.items()
+    }
+
+
+def _without_header(
+    table: Table, is_recording: IsRecording
+) -> tuple[tuple[str, ...], tuple[Row, ...], bool]:
+    """The names of the columns, the rows under them, and whether the first row is a header.
+
+    It is one if it names columns as people do and no recording, or if only other rows name
+    recordings.
+    """
+    first, rest = table.rows[0], table.rows[1:]
+    has_recording = any(map(is_recording, first.cells))
+    named = _named(first.cells)
+    others_have = any(is_recording(c) for row in rest[:ROWS_LOOKED_AT] for c in row.cells)
+    if not has_recording and (named["audio"] or named["text"] or others_have):
+        names = tuple(cell.strip() for cell in first.cells)
+        return names, rest, True
+    width = max(len(row.cells) for row in table.rows)
+    return tuple(f"column_{index}" for index in range(1, width + 1)), table.rows, False
+
+
+def _audio(
+    names: Sequence[str],
+    named: Mapping[Role, Sequence[int]],
+    sample: Sequence[Row],
+    is_recording: IsRecording,
+    table: Table,
+) -> tuple[int, bool]:
+    """The column that names recordings, and whether its own name says so. Raises InputError."""
+    order = [*named["audio"], *(i for i in range(len(names)) if i not in named["audio"])]
+    found = {i: sum(is_recording(row.cells[i]) for row in sample) for i in order}
+    best = max(order, key=lambda i: (found[i], -order.index(i)), default=None)
+    if best is None or not found[best]:
+        guess = names[named["audio"][0]] if named["audio"] else None
+        example = next((r.cells[named["audio"][0]] for r in sample), "") if guess else ""
+        told = f', not even "{guess}" ({example})' if guess else ""
+        raise InputError(
+            f"{table.path}: no column names recordings of the directory{told}: there is "
+            f"{', '.join(names)}; name the directory that holds them"
+        )
+    return best, best in named["audio"]
+
+
+def _longest(sample: Sequence[Row], audio: int, table: Table) -> int:
+    """The column with the longest texts; of such as long, the last. Raises InputError."""
+    width = len(sample[0].cells)
+    means = {
+        i: sum(len(row.cells[i]) for row in sample) / len(sample)
+        for i in range(width)
+        if i != audio
+    }
+    if not means or not max(means.values()):
+        raise InputError(f"{table.path}: has no column with texts beside that of the recordings")
+    return max(i for i, mean in means.items() if mean >= LONG_ENOUGH * max(means.values()))
+
+
+def regular(layout: Layout) -> tuple[Layout, list[tuple[Row, str]]]:
+    """The layout with the rows that have a cell for each column, and what is wrong with others."""
+    width = len(layout.names)
+    good, bad = [], []
+    for row in layout.rows:
+        if row.error:
+            bad.append((row, row.error))
+        elif len(row.cells) != width:
+            bad.append((row, f"has {len(row.cells)} cells, where there are {width} columns"))
+        else:
+            good.append(row)
+    return replace(layout, rows=tuple(good)), bad

@@ -1,0 +1,171 @@
+"""Tables of what is said in which recording: CSV, JSON, lines of a name and a text."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ds2.corpora.importing.encodings import Decoded
+from ds2.errors import InputError
+
+DELIMITERS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+"""What parts cells, and what people call it; one that is rare in texts comes first."""
+
+LINES_LOOKED_AT = 200
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table, or what is wrong with it."""
+
+    line: int  # of the file, from 1; of a JSON array, the entry's number
+    cells: tuple[str, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it stands in a file."""
+
+    path: Path
+    kind: str  # for people: "CSV with semicolons"
+    encoding: Decoded
+    header: tuple[str, ...] | None  # None: its columns have no names
+    rows: tuple[Row, ...]
+
+
+def parse_table(path: Path, decoded: Decoded) -> Table:
+    """The table that a file's text is, its first row included; `header` names JSON's keys alone.
+
+    Raises InputError for a text that is no table.
+    """
+    text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
+    start = text.lstrip()[:1]
+    if not start:
+        raise InputError(f"{path}: is empty")
+    if start in "[{":
+        kind, header, rows = _json_rows(text, path)
+        return Table(path, kind, decoded, header, tuple(rows))
+    delimiter = _delimiter(text)
+    if delimiter is None:
+        found = [
+            Row(number, tuple(line.split(maxsplit=1)))
+            for number, line in enumerate(text.split("\n"), 1)
+            if line.strip()
+        ]
+        return Table(path, "lines of a name and a text", decoded, None, tuple(found))
+    rows = _cell_rows(text, delimiter)
+    return Table(path, _kind(delimiter), decoded, None, tuple(rows))
+
+
+def _kind(delimiter: str) -> str:
+    return "TSV" if delimiter == "\t" else f"CSV with {DELIMITERS[delimiter]}"
+
+
+def _delimiter(text: str) -> str | None:
+    """What parts the cells of a line; None where nothing does.
+
+    The one that stands equally often in most lines. A comma in a text is mostly one of several.
+    """
+    lines = [line for line in text.split("\n")[:LINES_LOOKED_AT] if line.strip()]
+    for delimiter in DELIMITERS:
+        counts = Counter(len(cells) - 1 for cells in csv.reader(lines, delimiter=delimiter))
+        usual, times = counts.most_common(1)[0]
+        first = next(iter(csv.reader(lines[:1], delimiter=delimiter)))
+        if usual and (times > 0.6 * counts.total() or len(first) - 1 == usual):
+            return delimiter
+    if all(line.count(",") for line in lines):
+        return ","
+    return None
+
+
+def _cell_rows(text: str, delimiter: str) -> list[Row]:
+    """The rows, with quotes as CSV has them, or as text where that gives more of one length.
+
+    LJSpeech's and Common Voice's tables have quotation marks in texts, and do not mean them.
+    """
+    quoted = list(_quoted_rows(text, delimiter))
+    plain = [
+        Row(number, tuple(line.split(delimiter)))
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.strip()
+    ]
+    if '"' not in text:
+        return plain
+    return max((quoted, plain), key=_num_regular)
+
+
+def _num_regular(rows: Sequence[Row]) -> int:
+    """How many rows are as long as the first, less those that cannot be read."""
+    width = len(rows[0].cells) if rows else 0
+    return sum(len(row.cells) == width and not row.error for row in rows)
+
+
+def _quoted_rows(text: str, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(line, (), f"is not CSV: {error}")
+            continue
+        if any(cell.strip() for cell in cells):
+            yield Row(line, tuple(cells))
+
+
+def _json_rows(text: str, path: Path) -> tuple[str, tuple[str, ...], list[Row]]:
+    """What it is, the keys, and the entries of a JSON file. Raises InputError."""
+    try:
+        data = json.loads(text)
+        kind, numbers = "a JSON array", None
+    except (ValueError, RecursionError) as error:
+        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+        if len(lines) < 2 or not lines[0][1].rstrip().endswith("}"):
+            raise InputError(f"{path}: is not JSON: {str(error).lower()}") from None
+        numbers = [number for number, _ in lines]
+        data = [_json_value(line) for _, line in lines]
+        kind = "JSON lines"
+    if isinstance(data, dict):
+        data, kind = _entries(data)
+    if not isinstance(data, list) or not any(isinstance(entry, dict) for entry in data):
+        raise InputError(f"{path}: must be a JSON array of objects, one for each recording")
+    header = tuple(dict.fromkeys(key for entry in data if isinstance(entry, dict) for key in entry))
+    rows = []
+    for number, entry in zip(numbers or range(1, len(data) + 1), data, strict=True):
+        if isinstance(entry, dict):
+            rows.append(Row(number, tuple(_shown(entry.get(key)) for key in header)))
+        else:
+            rows.append(Row(number, (), "is no JSON object"))
+    return kind, header, rows
+
+
+def _json_value(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _entries(data: dict[str, Any]) -> tuple[Any, str]:
+    """The entries of an object: of the one list in it, or a text for each name."""
+    if len(data) > 1 or all(isinstance(value, str) for value in data.values()):
+        if all(isinstance(value, str) for value in data.values()):
+            entries = [{"file": name, "text": text} for name, text in data.items()]
+            return entries, "a JSON object of texts by name"
+        if all(isinstance(value, dict) for value in data.values()):
+            return [{"file": name, **value} for name, value in data.items()], "a JSON object"
+    lists = [value for value in data.values() if isinstance(value, list)]
+    return (lists[0] if len(lists) == 1 else data), "a JSON array"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,136 @@
+"""Languages: their codes, their names, and which of them are written without spaces."""
+
+import re
+
+from ds2.errors import InputError
+
+UNSPACED = frozenset(["bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"])
+"""Languages whose words have no spaces between them: their unit is the character."""
+
+NAMES = {
+    "af": "afrikaans",
+    "am": "amharic",
+    "ar": "arabic",
+    "as": "assamese",
+    "az": "azerbaijani",
+    "be": "belarusian",
+    "bg": "bulgarian",
+    "bn": "bengali",
+    "bo": "tibetan",
+    "br": "breton",
+    "bs": "bosnian",
+    "ca": "catalan",
+    "cs": "czech",
+    "cy": "welsh",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "eo": "esperanto",
+    "es": "spanish",
+    "et": "estonian",
+    "eu": "basque",
+    "fa": "persian",
+    "fi": "finnish",
+    "fr": "french",
+    "ga": "irish",
+    "gl": "galician",
+    "gu": "gujarati",
+    "ha": "hausa",
+    "he": "hebrew",
+    "hi": "hindi",
+    "hr": "croatian",
+    "hu": "hungarian",
+    "hy": "armenian",
+    "id": "indonesian",
+    "ig": "igbo",
+    "is": "icelandic",
+    "it": "italian",
+    "ja": "japanese",
+    "ka": "georgian",
+    "kk": "kazakh",
+    "km": "khmer",
+    "kn": "kannada",
+    "ko": "korean",
+    "ky": "kyrgyz",
+    "la": "latin",
+    "lb": "luxembourgish",
+    "lo": "lao",
+    "lt": "lithuanian",
+    "lv": "latvian",
+    "mi": "maori",
+    "mk": "macedonian",
+    "ml": "malayalam",
+    "mn": "mongolian",
+    "mr": "marathi",
+    "ms": "malay",
+    "mt": "maltese",
+    "my": "burmese",
+    "ne": "nepali",
+    "nl": "dutch",
+    "no": "norwegian",
+    "oc": "occitan",
+    "or": "odia",
+    "pa": "punjabi",
+    "pl": "polish",
+    "ps": "pashto",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "rw": "kinyarwanda",
+    "si": "sinhala",
+    "sk": "slovak",
+    "sl": "slovenian",
+    "so": "somali",
+    "sq": "albanian",
+    "sr": "serbian",
+    "sv": "swedish",
+    "sw": "swahili",
+    "ta": "tamil",
+    "te": "telugu",
+    "tg": "tajik",
+    "th": "thai",
+    "tl": "tagalog",
+    "tr": "turkish",
+    "tt": "tatar",
+    "uk": "ukrainian",
+    "ur": "urdu",
+    "uz": "uzbek",
+    "vi": "vietnamese",
+    "yo": "yoruba",
+    "yue": "cantonese",
+    "zh": "chinese",
+    "zu": "zulu",
+}
+"""English names of languages by their codes. Other codes are languages, too."""
+
+_CODES = {name: code for code, name in NAMES.items()} | {
+    "cmn": "zh",
+    "mandarin": "zh",
+    "farsi": "fa",
+    "jp": "ja",
+    "castilian": "es",
+    "flemish": "nl",
+    "filipino": "tl",
+}
+
+_NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # unknown, several, none: codes, too
+
+
+def language_of_name(name: str) -> str | None:
+    """The code that a name means: "de" of "de", "de-DE", "de_AT.UTF-8" and "German".
+
+    None for what names no language.
+    """
+    first = re.split(r"[-_.\s]", name.strip().lower())[0]
+    code = _CODES.get(first, first)
+    return code if re.fullmatch("[a-z]{2,3}", code) and code not in _NO_LANGUAGE else None
+
+
+def check_language(code: str) -> str:
+    """The code itself. Raises InputError unless it is one of two or three small letters."""
+    if re.fullmatch("[a-z]{2,3}", code):
+        return code
+    meant = language_of_name(code)
+    hint = f", such as {meant}" if meant else ", such as en, zh, de or ru"
+    raise InputError(f'language "{code}": it must be a code of two or three small letters{hint}')

@@ -25,7 +25,7 @@ from pathlib import Path
 from accuracy_runs import Answers, Running, System, TestSet, running, test_set
 from accuracy_systems import SYSTEMS
 from accuracy_table import Result, Timing, as_json, evaluated, load_told, markdown
-from ds2.cli.terminal import positive, tracked
+from ds2.cli.screen.terminal import positive, tracked
 from ds2.errors import InputError
 from ds2.files import atomic_write
 from ds2.manifest import Utterance

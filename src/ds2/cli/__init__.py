@@ -11,7 +11,7 @@ from ds2 import __version__
 from ds2.cli.screen.interruption import acknowledging_interrupts
 from ds2.cli.screen.parser import Parser
 from ds2.cli.screen.streams import open_streams
-from ds2.cli.terminal import set_verbosity
+from ds2.cli.screen.terminal import set_verbosity
 from ds2.errors import InputError
 
 VERBS = (

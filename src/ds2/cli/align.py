@@ -17,7 +17,7 @@ from ds2.cli.options.output import (
     output_of,
     prepare_output,
 )
-from ds2.cli.terminal import note, positive, tracked
+from ds2.cli.screen.terminal import note, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

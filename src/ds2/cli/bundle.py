@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.options.decoding import score_or_off
-from ds2.cli.terminal import positive
+from ds2.cli.screen.terminal import positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.terminal import console, language, shows_progress
+from ds2.cli.screen.terminal import console, language, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

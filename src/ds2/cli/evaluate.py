@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.model import add_model, mandarin_advice
-from ds2.cli.terminal import console, note, positive, tracked
+from ds2.cli.screen.terminal import console, note, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ds2.cli.terminal import note
+from ds2.cli.screen.terminal import note
 from ds2.errors import InputError
 from ds2.installation import needing
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ds2.cli.lm.queries import megabytes
-from ds2.cli.terminal import console
+from ds2.cli.screen.terminal import console
 
 if TYPE_CHECKING:
     from ds2.ctc.settings import BeamSettings

@@ -143,7 +143,7 @@ def _fetched(url: str, directory: Path, sha256: str | None) -> Path:
     import hashlib
     from urllib.parse import urlsplit
 
-    from ds2.cli.terminal import progress
+    from ds2.cli.screen.terminal import progress
     from ds2.corpora.public.download import Archive, fetch_archive
 
     if not url.startswith(("https://", "http://")):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad
-from ds2.cli.terminal import positive
+from ds2.cli.screen.terminal import positive
 from ds2.errors import InputError
 from ds2.installation import needing
 from ds2.model.places import DEFAULT_MODEL

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ds2.cli.options.model import add_model
-from ds2.cli.terminal import note
+from ds2.cli.screen.terminal import note
 from ds2.errors import InputError
 
 MAX_NAMED = 10

@@ -22,7 +22,7 @@ from ds2.cli.options.output import (
 from ds2.cli.options.remote import add_server, transcribe_remotely
 from ds2.cli.options.whisper import add_language, add_shape, check_language, shape_of
 from ds2.cli.screen.segments import shows_segments, timed_line
-from ds2.cli.terminal import detail, note, positive, tracked
+from ds2.cli.screen.terminal import detail, note, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

@@ -45,21 +45,8 @@ def read_crnn(
     weights = _convolutions(checkpoint)
     width = CHANNELS * _subsampled(_subsampled(num_bins))
     num_layers = checkpoint.count(f"{prefix}weight_hh_l0")
-    rows = checkpoint.array(f"{prefix.format(0)}weight_hh_l0", (None, hidden)).shape[0]
-    for i in range(num_layers):
-        for direction, suffix in (("fwd", ""), ("bwd", "_reverse"))[: 1 + bidirectional]:
-            shapes = {
-                "weight_ih": (rows, width),
-                "weight_hh": (rows, hidden),
-                "bias_ih": (rows,),
-                "bias_hh": (rows,),
-            }
-            for part, shape in shapes.items():
-                name = f"{prefix.format(i)}{part}_l0{suffix}"
-                weights[f"recurrent.{i}.{direction}.{part}"] = checkpoint.array(name, shape)
-        width = hidden * (1 + bidirectional)
-        for part in ("weight", "bias"):
-            weights[f"norm.{i}.{part}"] = checkpoint.array(names.norm.format(i) + part, (width,))
+    weights |= _recurrent(checkpoint, names, prefix, num_layers, width, hidden, bidirectional)
+    width = hidden * (1 + bidirectional)
     num_fully_connected = checkpoint.count("encoder.fc_layers_list.{}.weight")
     for i in range(num_fully_connected):
         layer = f"encoder.fc_layers_list.{i}"
@@ -89,6 +76,35 @@ def read_crnn(
         num_silent=labels.num_silent,
         streaming=streaming and not bidirectional,
     )
+
+
+def _recurrent(
+    checkpoint: Checkpoint,
+    names: CrnnNames,
+    prefix: str,
+    num_layers: int,
+    width: int,
+    hidden: int,
+    bidirectional: bool,
+) -> dict[str, NDArray[np.float32]]:
+    """The recurrent layers, each with the normalisation after it. width: of the first one's input."""
+    weights = {}
+    rows = checkpoint.array(f"{prefix.format(0)}weight_hh_l0", (None, hidden)).shape[0]
+    for i in range(num_layers):
+        for direction, suffix in (("fwd", ""), ("bwd", "_reverse"))[: 1 + bidirectional]:
+            shapes = {
+                "weight_ih": (rows, width),
+                "weight_hh": (rows, hidden),
+                "bias_ih": (rows,),
+                "bias_hh": (rows,),
+            }
+            for part, shape in shapes.items():
+                name = f"{prefix.format(i)}{part}_l0{suffix}"
+                weights[f"recurrent.{i}.{direction}.{part}"] = checkpoint.array(name, shape)
+        width = hidden * (1 + bidirectional)
+        for part in ("weight", "bias"):
+            weights[f"norm.{i}.{part}"] = checkpoint.array(names.norm.format(i) + part, (width,))
+    return weights
 
 
 def _convolutions(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import language, positive
+from ds2.cli.screen.terminal import language, positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import add_workers, print_errors, results_beside, utterances_of, workers_of
 from ds2.cli.options.model import add_model
-from ds2.cli.terminal import console
+from ds2.cli.screen.terminal import console
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

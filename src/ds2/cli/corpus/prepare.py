@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.terminal import console, make_directory, note, positive, progress
+from ds2.cli.screen.terminal import console, make_directory, note, positive, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

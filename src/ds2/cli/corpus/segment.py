@@ -47,7 +47,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def act(args: argparse.Namespace) -> None:
     """Cut all recordings, and say what became of them."""
-    from ds2.cli.terminal import make_directory, tracked
+    from ds2.cli.screen.terminal import make_directory, tracked
     from ds2.corpora.long.align import read_aligned
     from ds2.corpora.long.segment import segment
     from ds2.manifest import write_manifest

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ds2.cli.terminal import make_directory, positive, tracked
+from ds2.cli.screen.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import console, make_directory, note
+from ds2.cli.screen.terminal import console, make_directory, note
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

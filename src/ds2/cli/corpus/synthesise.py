@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import print_errors
-from ds2.cli.terminal import console, language, make_directory, positive, shows_progress
+from ds2.cli.screen.terminal import console, language, make_directory, positive, shows_progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

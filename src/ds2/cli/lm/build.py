@@ -11,7 +11,7 @@ from ds2.cli.lm.queries import (
     new_table,
     texts_for,
 )
-from ds2.cli.terminal import console, language, note, progress
+from ds2.cli.screen.terminal import console, language, note, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ds2.cli.terminal import console
+from ds2.cli.screen.terminal import console
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds2.cli.bundle import add_copy
 from ds2.cli.lm.queries import new_table
-from ds2.cli.terminal import console, positive, progress
+from ds2.cli.screen.terminal import console, positive, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

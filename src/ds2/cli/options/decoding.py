@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import detail, positive
+from ds2.cli.screen.terminal import detail, positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:

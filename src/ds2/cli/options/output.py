@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ds2.cli.terminal import make_directory, say
+from ds2.cli.screen.terminal import make_directory, say
 from ds2.errors import InputError
 
 ALL = "all"

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from ds2.cli.terminal import positive
+from ds2.cli.screen.terminal import positive
 from ds2.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:

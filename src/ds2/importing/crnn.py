@@ -87,7 +87,7 @@ def _recurrent(
     hidden: int,
     bidirectional: bool,
 ) -> dict[str, NDArray[np.float32]]:
-    """The recurrent layers, each with the normalisation after it. width: of the first one's input."""
+    """The recurrent layers and their normalisations. width: of the first layer's input."""
     weights = {}
     rows = checkpoint.array(f"{prefix.format(0)}weight_hh_l0", (None, hidden)).shape[0]
     for i in range(num_layers):

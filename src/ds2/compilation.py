@@ -30,6 +30,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import from_dtype
+from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -296,9 +297,11 @@ def _kind_of(hint: Any) -> tuple[Any, Any]:
     array = get_args(hint)[0] if told else hint
     dtype = next((value for value in told if isinstance(value, np.dtype)), None)
     if dtype is None:
-        if get_origin(array) is not np.ndarray:
+        origin, parts = get_origin(array), get_args(array)
+        if origin is not NDArray and origin is not np.ndarray:
             raise TypeError(f"compiled code cannot take {hint}")
-        dtype = np.dtype(get_args(get_args(array)[1])[0])
+        # NDArray is a type alias with one parameter from numpy 2.5 on, and stands for more before.
+        dtype = np.dtype(parts[0] if origin is NDArray else get_args(parts[1])[0])
     num_axes = next((value for value in told if isinstance(value, int)), 1)
     record = from_dtype(dtype)
     return types.Array(record, num_axes, "C") if num_axes else record, dtype

@@ -16,7 +16,7 @@ from ds2.ctc.hypothesis import Hypothesis
 from ds2.errors import InputError
 from ds2.recognition.segments import words_of
 from ds2.text.alphabet import english_bigrams, letters_of
-from ds2.transcripts.transcript import joined
+from ds2.transcripts.transcript import Transcript
 
 
 def random_log_probs(num_frames: int, num_labels: int, seed: int = 0) -> np.ndarray:
@@ -251,7 +251,7 @@ def test_words_are_parted_by_spaces_alone_where_a_language_has_them() -> None:
     japanese = letters_of(["日本 ok は"], "ja")
     tokens = align(random_log_probs(30, len(japanese)), japanese.encode("日本 ok は")).tokens
     words = words_of(tokens, japanese, 0.03, 9.0)
-    assert joined(words, "ja") == "日本okは"
+    assert Transcript(tuple(words), 9.0, "ja").text == "日本okは"
 
 
 def test_what_cannot_be_aligned_is_named() -> None:

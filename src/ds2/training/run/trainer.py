@@ -4,12 +4,12 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ds2 import __version__
 from ds2.training.config import RunConfig
 from ds2.training.data.dataset import Batch
 from ds2.training.optimisation.averaging import average_weights, renew_statistics
@@ -231,7 +231,7 @@ class Trainer:
             network=self._network.state_dict(),
             optimiser=optimiser_tensors(self._optimisers, self._network),
             facts={
-                "ds2": version("ds2"),
+                "ds2": __version__,
                 "torch": torch.__version__,
                 "num_threads": torch.get_num_threads(),
                 "num_processes": self._workers.world_size,

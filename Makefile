@@ -9,6 +9,7 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
+STAGES := install demo tests  # of make pythons
 PIP := install --quiet --disable-pip-version-check -c constraints.txt
 # What Python, numba and pip keep would else lie in the sources and in the user's cache.
 IN_DEMO := PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/compiled NUMBA_CACHE_DIR=$(CURDIR)/$(DEMO)/numba
@@ -25,7 +26,7 @@ quick: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
 
 pythons:
-	$(PYTHON) tests/pythons.py
+	$(PYTHON) tests/pythons.py --stages $(STAGES)
 
 check: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .

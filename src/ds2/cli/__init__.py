@@ -27,13 +27,15 @@ VERBS = (
     "corpus",
     "train",
     "export",
-    "import_model",
+    "import",
     "lm",
     "bundle",
     "warm-up",
     "completion",
 )
-"""The modules of this package, in the order `ds2 --help` lists them."""
+"""The commands, in the order `ds2 --help` lists them."""
+MODULES = {"import": "import_model", "warm-up": "warm_up"}
+"""The modules of commands whose names no module can have."""
 INTERRUPTED = 130
 """The exit status that shells give to what Ctrl-C ended."""
 
@@ -44,7 +46,7 @@ def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action="version", version=f"ds2 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     for verb in verbs:
-        importlib.import_module(f"ds2.cli.{verb.replace('-', '_')}").add_parser(subparsers)
+        importlib.import_module(f"ds2.cli.{MODULES.get(verb, verb)}").add_parser(subparsers)
     return parser
 
 

@@ -139,7 +139,7 @@ def test_imports_run_in_no_circle() -> None:
 
 def test_one_file_knows_each_foreign_thing() -> None:
     owners = {
-        "av": {"ds2.audio.decoders", "ds2.audio.writing"},
+        "av": {"ds2.audio.ffmpeg", "ds2.audio.writing"},
         "fsspec": {"ds2.shards.storage"},
         "lhotse": {"ds2.corpora.public.lhotse_recipes"},
         "numba": {"ds2.compilation"},

@@ -1,7 +1,7 @@
 """Recordings of any kind in, waveforms at 16 kHz out; and waveforms to files."""
 
 from ds2.audio.arrays import SampleIntake, mono_of
-from ds2.audio.decoders import AudioInfo
+from ds2.audio.info import AudioInfo
 from ds2.audio.reading import (
     EXTENSIONS,
     audio_blocks,
@@ -9,9 +9,11 @@ from ds2.audio.reading import (
     pcm_blocks,
     probe_audio,
     read_audio,
+    sound_tracks,
 )
 from ds2.audio.resampling import SAMPLE_RATE_HZ, Resampler, Waveform
 from ds2.audio.sources import Source
+from ds2.audio.tracks import Track
 from ds2.audio.writing import write_flac, write_wav
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Resampler",
     "SampleIntake",
     "Source",
+    "Track",
     "Waveform",
     "audio_blocks",
     "find_audio",
@@ -28,6 +31,7 @@ __all__ = [
     "pcm_blocks",
     "probe_audio",
     "read_audio",
+    "sound_tracks",
     "write_flac",
     "write_wav",
 ]

@@ -30,23 +30,39 @@ def ogg_end(file: Seekable) -> int:
     """The sample at which the last page of an Ogg file, even half a page, says that it ends.
 
     0 if it does not, or if the recording was cut out of a longer stream: its pages then
-    count from that stream's start. Leaves the file at its beginning.
+    count from that stream's start; or if it holds several streams, which count each in its way.
+    Leaves the file at its beginning.
     """
-    first = [end for end in _page_ends(file.read(2 * OGG_LARGEST_PAGE)) if end > 0]
+    first = _pages(file.read(2 * OGG_LARGEST_PAGE))
     size = file.seek(0, 2)
     file.seek(max(0, size - 2 * OGG_LARGEST_PAGE))
-    last = [end for end in _page_ends(file.read()) if end > 0]
+    last = _pages(file.read())
     file.seek(0)
-    return last[-1] if first and last and first[0] < 30 * 48_000 else 0
+    if len({stream for stream, _ in first + last}) != 1:
+        return 0
+    first_ends, last_ends = ([end for _, end in pages if end > 0] for pages in (first, last))
+    return last_ends[-1] if first_ends and last_ends and first_ends[0] < 30 * 48_000 else 0
 
 
-def _page_ends(data: bytes) -> list[int]:
-    """The granule position of each Ogg page that begins in the data: where its last packet ends."""
+def num_ogg_streams(head: bytes) -> int:
+    """How many streams begin at the start of an Ogg file: a film's picture is one of them."""
+    return sum(
+        head[match.start() + 5] & 2 > 0
+        for match in re.finditer(b"OggS\0", head)
+        if match.start() + 5 < len(head)
+    )
+
+
+def _pages(data: bytes) -> list[tuple[int, int]]:
+    """The stream of each Ogg page that begins in the data, and where its last packet ends."""
     starts = [match.start() for match in re.finditer(b"OggS\0", data)]
     return [
-        int.from_bytes(data[start + 6 : start + 14], "little", signed=True)
+        (
+            int.from_bytes(data[start + 14 : start + 18], "little"),
+            int.from_bytes(data[start + 6 : start + 14], "little", signed=True),
+        )
         for start in starts
-        if start + 14 <= len(data)
+        if start + 18 <= len(data)
     ]
 
 

@@ -10,10 +10,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ds2.audio.decoders import AudioInfo, open_decoder
+from ds2.audio.decoders import open_decoder
+from ds2.audio.info import AudioInfo
 from ds2.audio.pcm import Encoding, check_form, checked, pcm_pieces
 from ds2.audio.resampling import SAMPLE_RATE_HZ, Waveform, regrouped, resampled
 from ds2.audio.sources import Source, name_of
+from ds2.audio.tracks import Track
 from ds2.errors import InputError
 from ds2.files import missing_file
 
@@ -27,15 +29,21 @@ LONGEST_WHOLE_S = 12 * 3600  # 2.8 GB; also stops a small file that unpacks with
 
 
 def read_audio(
-    source: Source, *, offset_s: float = 0.0, duration_s: float | None = None
+    source: Source,
+    *,
+    offset_s: float = 0.0,
+    duration_s: float | None = None,
+    track: int | str | None = None,
 ) -> Waveform:
     """The recording, or its part from `offset_s`, as (N,) float32 in [-1, 1] at 16 kHz.
 
-    Channels are averaged. A part that runs past the end is as long as what is there.
+    Channels are averaged. A part that runs past the end is as long as what is there. The samples
+    of a film are at the film's times: there is silence before its sound begins, and in gaps.
+    track: of several sound tracks, its number, from 1, or its language; None is the default.
     Raises InputError for whatever cannot be read, and for more than 12 hours at once.
     """
     blocks, num_samples = [np.empty(0, np.float32)], 0
-    for block in audio_blocks(source, offset_s=offset_s, duration_s=duration_s):
+    for block in audio_blocks(source, offset_s=offset_s, duration_s=duration_s, track=track):
         blocks.append(block)
         num_samples += len(block)
         if num_samples > LONGEST_WHOLE_S * SAMPLE_RATE_HZ:
@@ -49,6 +57,7 @@ def audio_blocks(
     offset_s: float = 0.0,
     duration_s: float | None = None,
     block_s: float = 30.0,
+    track: int | str | None = None,
 ) -> Iterator[Waveform]:
     """The samples of `read_audio`, exactly, in pieces of `block_s` (the last may be shorter).
 
@@ -60,7 +69,8 @@ def audio_blocks(
         raise InputError(f"{name}: offset {offset_s} s: it must be 0 or more")
     if duration_s is not None and not (np.isfinite(duration_s) and duration_s > 0):
         raise InputError(f"{name}: duration {duration_s} s: it must be more than 0")
-    with open_decoder(source, name) as decoder:
+    with open_decoder(source, name, track) as decoder:
+        decoder.tell_choice()
         rate = decoder.info.sample_rate_hz
         start = round(offset_s * rate)
         stop = None if duration_s is None else start + max(1, round(duration_s * rate))
@@ -68,10 +78,19 @@ def audio_blocks(
         yield from regrouped(resampled(pieces, rate), max(1, round(block_s * SAMPLE_RATE_HZ)))
 
 
-def probe_audio(source: Source) -> AudioInfo:
-    """What the recording's header says, without decoding it. Raises InputError."""
-    with open_decoder(source, name_of(source)) as decoder:
+def probe_audio(source: Source, *, track: int | str | None = None) -> AudioInfo:
+    """What the recording's header says, without decoding it. Raises InputError.
+
+    track: as of `read_audio`.
+    """
+    with open_decoder(source, name_of(source), track) as decoder:
         return decoder.info
+
+
+def sound_tracks(source: Source) -> tuple[Track, ...]:
+    """The sound tracks of the recording, as its container describes them. Raises InputError."""
+    with open_decoder(source, name_of(source)) as decoder:
+        return decoder.tracks()
 
 
 def pcm_blocks(

@@ -17,18 +17,34 @@ HEAD_BYTES = 4096  # enough to tell one format from another
 
 
 class Pipe:
-    """A stream that cannot go back, with the bytes already taken from it put before the rest."""
+    """A stream that cannot go back, with the bytes already taken from it put before the rest.
+
+    Until it is `settle`d, it keeps what is read, and can be read from its beginning again.
+    """
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
         self._head, self._file = head, file
+        self._kept: list[bytes] | None = []
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes; none at the end."""
-        if not self._head:
-            return self._file.read(size)
-        end = len(self._head) if size < 0 else size
-        taken, self._head = self._head[:end], self._head[end:]
+        if self._head:
+            end = len(self._head) if size < 0 else size
+            taken, self._head = self._head[:end], self._head[end:]
+        else:
+            taken = self._file.read(size)
+        if self._kept is not None:
+            self._kept.append(taken)
         return taken
+
+    def rewind(self) -> None:
+        """Go to the beginning, unless it is settled."""
+        if self._kept is not None:
+            self._head, self._kept = b"".join(self._kept) + self._head, []
+
+    def settle(self) -> None:
+        """Keep nothing any more."""
+        self._kept = None
 
 
 class Seekable:

@@ -104,21 +104,40 @@ NAMES = {
 }
 """English names of languages by their codes. Other codes are languages, too."""
 
-_CODES = {name: code for code, name in NAMES.items()} | {
-    "cmn": "zh",
-    "mandarin": "zh",
-    "farsi": "fa",
-    "jp": "ja",
-    "castilian": "es",
-    "flemish": "nl",
-    "filipino": "tl",
-}
+_LONG_CODES = """
+af:afr am:amh ar:ara as:asm az:aze be:bel bg:bul bn:ben bo:bod,tib br:bre bs:bos ca:cat cs:ces,cze
+cy:cym,wel da:dan de:deu,ger el:ell,gre en:eng eo:epo es:spa et:est eu:eus,baq fa:fas,per fi:fin
+fr:fra,fre ga:gle gl:glg gu:guj ha:hau he:heb hi:hin hr:hrv hu:hun hy:hye,arm id:ind ig:ibo
+is:isl,ice it:ita ja:jpn ka:kat,geo kk:kaz km:khm kn:kan ko:kor ky:kir la:lat lb:ltz lo:lao lt:lit
+lv:lav mi:mri,mao mk:mkd,mac ml:mal mn:mon mr:mar ms:msa,may mt:mlt my:mya,bur ne:nep nl:nld,dut
+no:nor,nob,nno oc:oci or:ori,ory pa:pan pl:pol ps:pus pt:por ro:ron,rum ru:rus rw:kin si:sin
+sk:slk,slo sl:slv so:som sq:sqi,alb sr:srp sv:swe sw:swa,swh ta:tam te:tel tg:tgk th:tha tl:tgl,fil
+tr:tur tt:tat uk:ukr ur:urd uz:uzb vi:vie yo:yor zh:zho,chi,cmn zu:zul
+"""
+"""The codes of three letters (ISO 639-2, both kinds, and some of ISO 639-3), as films have them."""
+
+_CODES = (
+    {name: code for code, name in NAMES.items()}
+    | {
+        long_code: pair.split(":")[0]
+        for pair in _LONG_CODES.split()
+        for long_code in pair.split(":")[1].split(",")
+    }
+    | {
+        "mandarin": "zh",
+        "farsi": "fa",
+        "jp": "ja",
+        "castilian": "es",
+        "flemish": "nl",
+        "filipino": "tl",
+    }
+)
 
 _NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # unknown, several, none: codes, too
 
 
 def language_of_name(name: str) -> str | None:
-    """The code that a name means: "de" of "de", "de-DE", "de_AT.UTF-8" and "German".
+    """The code that a name means: "de" of "de", "de-DE", "de_AT.UTF-8", "deu" and "German".
 
     None for what names no language.
     """

@@ -149,14 +149,17 @@ async def connect(
         await websocket.close()
 
 
-async def transcribe(url: str, source: Source, **options: Any) -> Transcript:
+async def transcribe(
+    url: str, source: Source, *, track: int | str | None = None, **options: Any
+) -> Transcript:
     """The transcript of a recording, sent at whatever speed the server takes it.
 
+    track: of several sound tracks, its number, from 1, or its language; None is the default.
     options: as of `connect`. Raises ServerError; InputError for what cannot be read.
     """
     given = {"endpoints": False, "partials": False, "is_live": False, **options}
     async with connect(url, **given) as stream:
-        sending = asyncio.create_task(_send_all(stream, source))
+        sending = asyncio.create_task(_send_all(stream, source, track))
         try:
             finals = [event.transcript async for event in stream if isinstance(event, Final)]
         except ServerError:
@@ -171,8 +174,8 @@ async def transcribe(url: str, source: Source, **options: Any) -> Transcript:
     return together(finals)
 
 
-async def _send_all(stream: RemoteStream, source: Source) -> None:
-    blocks = audio_blocks(source, block_s=BLOCK_S)
+async def _send_all(stream: RemoteStream, source: Source, track: int | str | None) -> None:
+    blocks = audio_blocks(source, block_s=BLOCK_S, track=track)
     try:
         while (block := await asyncio.to_thread(next, blocks, None)) is not None:
             await stream.send(block)

@@ -5,6 +5,7 @@ Opus, MP3, M4A, WebM, the sound of a video. (libsndfile reads MP3 and Opus too, 
 prints warnings of its own on standard error, and it gives up within some sound Opus files.)
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,22 +14,33 @@ import numpy as np
 import soundfile
 
 from ds2.audio.ffmpeg import open_ffmpeg
-from ds2.audio.headers import claimed_ratio, is_mpeg_wav, num_ogg_streams, ogg_end
+from ds2.audio.headers import (
+    claimed_ratio,
+    is_mpeg_wav,
+    num_ogg_streams,
+    ogg_end,
+    second_flac,
+)
 from ds2.audio.info import MISSING_S, AudioInfo, Decoder, cut_short, past_end
 from ds2.audio.pcm import check_form, mono
 from ds2.audio.resampling import Waveform
+from ds2.audio.riff import STARTS, whole_sound
 from ds2.audio.sources import Pipe, Seekable, Source, open_source
 from ds2.audio.tracks import Track, choose_track
 
 READ_FRAMES = 8192  # decoded at once; also how finely the end of a damaged file is told
+logger = logging.getLogger("ds2.audio")
+
 SOUNDFILE_STARTS = tuple(b"RIFF RIFX RF64 riff FORM .snd caff NIST fLaC OggS".split())
 
 
 class _SoundFile:
     """What libsndfile reads."""
 
-    def __init__(self, file: Any, name: str, claimed_s: float, wanted: int | str | None) -> None:
-        self._file, self._name, self._claimed_s = file, name, claimed_s
+    def __init__(
+        self, file: Any, name: str, claimed_s: float, wanted: int | str | None, told: str | None
+    ) -> None:
+        self._file, self._name, self._claimed_s, self._told = file, name, claimed_s, told
         there_s = file.frames / file.samplerate
         self.info = AudioInfo(
             sample_rate_hz=file.samplerate,
@@ -50,8 +62,9 @@ class _SoundFile:
         )
         self._track = choose_track([only], wanted, name)
 
-    def tell_choice(self) -> None:
-        """There is none."""
+    def tell(self) -> None:
+        if self._told:
+            logger.warning("%s: %s", self._name, self._told)
 
     def tracks(self) -> tuple[Track, ...]:
         return (self._track,)
@@ -97,6 +110,12 @@ def _open_soundfile(
     if num_ogg_streams(head) > 1:  # a film's sound has times, which libsndfile does not tell
         return None
     ogg_end_frame = ogg_end(file) if head.startswith(b"OggS") else 0
+    told = None
+    if head.startswith(STARTS):
+        wav = whole_sound(file)
+        file, told = wav.file, wav.told
+    elif head.startswith(b"fLaC") and (place := second_flac(file)):
+        told = f"another recording follows in it, from byte {place} on: it is left out"
     try:
         sound_file = stack.enter_context(soundfile.SoundFile(file))
     except soundfile.LibsndfileError:
@@ -110,4 +129,4 @@ def _open_soundfile(
     claimed_s = sound_file.frames / rate * claimed_ratio(sound_file.extra_info)
     if ogg_end_frame:
         claimed_s = ogg_end_frame / rate
-    return _SoundFile(sound_file, name, claimed_s, wanted)
+    return _SoundFile(sound_file, name, claimed_s, wanted, told)

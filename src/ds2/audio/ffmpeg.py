@@ -15,6 +15,7 @@ from ds2.audio.headers import mp3_tells_length, ogg_end
 from ds2.audio.info import MISSING_S, NOT_AUDIO, AudioInfo, cut_short, past_end
 from ds2.audio.pcm import mono
 from ds2.audio.resampling import Waveform
+from ds2.audio.riff import STARTS, WavPipe, wav_pipe
 from ds2.audio.sources import Pipe, Seekable, is_mp4
 from ds2.audio.timeline import PictureClock, Timeline
 from ds2.audio.tracks import Track, choose_track, tell_choice
@@ -50,13 +51,15 @@ def open_ffmpeg(
     """
     options = {"format_whitelist": FFMPEG_FORMATS, "protocol_whitelist": "none"}
     ogg_end_frame = 0
+    wav = None
     if isinstance(file, Pipe):
-        if head.startswith(b"RIFF"):
+        if head.startswith(STARTS):
             options["probesize"] = "4096"  # else a live recording starts many seconds late
+            wav = wav_pipe(file, head, name)
     elif head.startswith(b"OggS"):
         file.seek(0)
         ogg_end_frame = ogg_end(file)
-    container = _open_container(file, head, name, options, stack)
+    container = _open_container(wav or file, head, name, options, stack)
     if not container.streams.audio:  # it may begin later than FFmpeg looks
         container = _open_container(file, head, name, options | PROBING, stack)
     if isinstance(file, Pipe):
@@ -67,17 +70,21 @@ def open_ffmpeg(
     # Elsewhere FFmpeg guesses the duration from the size and the bit rate.
     tells_length = kind in {"mov", "matroska", "wav"} or (kind == "mp3" and mp3_tells_length(head))
     return FFmpegDecoder(
-        container, name, wanted, tells_length=tells_length, ogg_end_frame=ogg_end_frame
+        container, name, wanted, tells_length=tells_length, ogg_end_frame=ogg_end_frame, wav=wav
     )
 
 
 def _open_container(
-    file: Seekable | Pipe, head: bytes, name: str, options: dict[str, str], stack: ExitStack
+    file: Seekable | Pipe | WavPipe,
+    head: bytes,
+    name: str,
+    options: dict[str, str],
+    stack: ExitStack,
 ) -> Any:
     """The container, from the file's beginning. Raises InputError."""
     if isinstance(file, Pipe):
         file.rewind()
-    else:
+    elif isinstance(file, Seekable):
         file.seek(0)
     try:
         return stack.enter_context(av.open(file, "r", options=options, **TAGS))
@@ -100,7 +107,9 @@ class FFmpegDecoder:
         *,
         tells_length: bool,
         ogg_end_frame: int = 0,
+        wav: WavPipe | None = None,
     ) -> None:
+        self._wav = wav
         self._container, self._name, self._wanted = container, name, wanted
         self._format: str = container.format.name.split(",")[0]
         self._zero_s = _film_start_s(container, self._format)
@@ -127,7 +136,9 @@ class FFmpegDecoder:
     def _info(self) -> AudioInfo:
         codec, container = self._stream.codec_context, self._container
         duration_s = None
-        if self._track.duration_s is not None:
+        if self._wav is not None:
+            duration_s = self._wav.claimed_s or None
+        elif self._track.duration_s is not None:
             duration_s = (self._track.start_s or 0.0) + self._track.duration_s
         elif container.duration and not self._pictures:  # else it may be the pictures'
             duration_s = container.duration / 1e6
@@ -146,7 +157,7 @@ class FFmpegDecoder:
             encoding=self._track.encoding,
         )
 
-    def tell_choice(self) -> None:
+    def tell(self) -> None:
         tell_choice(self._all, self._track, self._wanted, self._name)
 
     def tracks(self) -> tuple[Track, ...]:
@@ -161,6 +172,16 @@ class FFmpegDecoder:
                     stamps_s[index] = float(packet.pts * packet.time_base)
                 if len(stamps_s) == len(streams):
                     break
+        self._all = tuple(
+            replace(
+                track,
+                num_channels=self.info.num_channels,
+                sample_rate_hz=self.info.sample_rate_hz,
+            )
+            if track.number == self._track.number
+            else track
+            for track in self._all
+        )
         return tuple(
             self._placed(track, stream, stamps_s.get(stream.index))
             for track, stream in zip(self._all, streams, strict=True)
@@ -216,7 +237,7 @@ class FFmpegDecoder:
             num_decoded += frame.samples
             end_s = max(end_s, (frame.time or 0.0) + frame.samples / rate)
         there_s = max((self._track.start_s or 0.0) + self._zero_s + num_decoded / rate, end_s)
-        claimed_s = self._claimed_end_s
+        claimed_s = self._wav.claimed_s if self._wav else self._claimed_end_s
         if num_decoded and claimed_s is not None and there_s < claimed_s - MISSING_S:
             raise cut_short(self._name, there_s - self._zero_s, claimed_s - self._zero_s)
 

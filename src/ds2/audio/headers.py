@@ -66,6 +66,23 @@ def _pages(data: bytes) -> list[tuple[int, int]]:
     ]
 
 
+def second_flac(file: Seekable) -> int:
+    """Where another FLAC file begins in a file of several, which libsndfile passes over; 0: none.
+
+    Leaves the file at its beginning.
+    """
+    start, place = b"fLaC\0\0\0\x22", 1
+    file.seek(place)
+    found, held = 0, b""
+    while not found and (data := file.read(1 << 20)):
+        index = (held + data).find(start)
+        found = place - len(held) + index if index >= 0 else 0
+        place += len(data)
+        held = data[1 - len(start) :]
+    file.seek(0)
+    return found
+
+
 def is_mpeg_wav(head: bytes) -> bool:
     """Whether a WAV file holds MPEG sound, such as MP3, by the format's tag."""
     form = head.find(b"fmt ")

@@ -30,8 +30,8 @@ class Decoder(Protocol):
 
     info: AudioInfo
 
-    def tell_choice(self) -> None:
-        """Say which of several sound tracks it reads."""
+    def tell(self) -> None:
+        """Say what is good to know before it is read, such as which of several tracks it is."""
 
     def tracks(self) -> tuple[Track, ...]:
         """All sound tracks; where each begins is looked up in the packets. Ends the decoder."""

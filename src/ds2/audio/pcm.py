@@ -1,16 +1,14 @@
 """Samples as they come, of any width and number of channels, made into one sound waveform."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from ds2.audio.resampling import Waveform
+from ds2.audio.samples import SAMPLE_BYTES, Encoding, Samples
 from ds2.errors import InputError
-
-Encoding: TypeAlias = Literal["s16le", "f32le"]
-"""Samples without a header: 16-bit integers or 32-bit floats, little endian."""
 
 LOUDEST = 64.0  # 36 dB over full scale: float samples beyond it were never divided by 32768
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 2_000, 768_000
@@ -23,14 +21,13 @@ def pcm_pieces(
 
     Raises InputError if there is nothing, or half a sample at the end.
     """
-    dtype = np.dtype({"s16le": "<i2", "f32le": "<f4"}[encoding])
-    width = dtype.itemsize * num_channels
-    held, num_bytes = b"", 0
+    width = SAMPLE_BYTES[encoding] * num_channels
+    samples, held, num_bytes = Samples(encoding), b"", 0
     while data := file.read(num_frames * width - len(held)):
         num_bytes += len(data)
         held += data
         whole = len(held) // width * width
-        yield mono(np.frombuffer(held[:whole], dtype).reshape(-1, num_channels))
+        yield mono(samples.feed(held[:whole]).reshape(-1, num_channels))
         held = held[whole:]
     if held:
         raise InputError(

@@ -12,8 +12,9 @@ import numpy as np
 
 from ds2.audio.decoders import open_decoder
 from ds2.audio.info import AudioInfo
-from ds2.audio.pcm import Encoding, check_form, checked, pcm_pieces
+from ds2.audio.pcm import check_form, checked, pcm_pieces
 from ds2.audio.resampling import SAMPLE_RATE_HZ, Waveform, regrouped, resampled
+from ds2.audio.samples import Encoding
 from ds2.audio.sources import Source, name_of
 from ds2.audio.tracks import Track
 from ds2.errors import InputError
@@ -70,7 +71,7 @@ def audio_blocks(
     if duration_s is not None and not (np.isfinite(duration_s) and duration_s > 0):
         raise InputError(f"{name}: duration {duration_s} s: it must be more than 0")
     with open_decoder(source, name, track) as decoder:
-        decoder.tell_choice()
+        decoder.tell()
         rate = decoder.info.sample_rate_hz
         start = round(offset_s * rate)
         stop = None if duration_s is None else start + max(1, round(duration_s * rate))

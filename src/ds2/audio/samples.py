@@ -4,12 +4,14 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ds2.audio import Waveform
+from ds2.audio.resampling import Waveform
 
 Encoding: TypeAlias = Literal["s16le", "f32le", "mulaw", "alaw"]
 """16-bit integers or 32-bit floats, little endian; or the telephone's 8 bits (ITU-T G.711)."""
 
 ENCODINGS: tuple[Encoding, ...] = ("s16le", "f32le", "mulaw", "alaw")
+SAMPLE_BYTES: dict[Encoding, int] = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
+"""Of one sample of one channel."""
 
 
 class Samples:
@@ -17,7 +19,7 @@ class Samples:
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
-        self._width = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}[encoding]
+        self._width = SAMPLE_BYTES[encoding]
         self._held = b""
 
     @property

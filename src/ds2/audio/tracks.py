@@ -68,7 +68,7 @@ def tell_choice(
         return
     others = ", ".join(track.description for track in tracks if track is not chosen)
     logger.info(
-        "%s: of its %d sound tracks track %s is heard; there is also %s: choose with --track",
+        "%s: of %d sound tracks, number %s is heard; there is also %s: choose with --track",
         name,
         len(tracks),
         chosen.description,

@@ -17,6 +17,7 @@ from ds2.cli.options.output import (
     output_of,
     prepare_output,
 )
+from ds2.cli.options.track import add_track
 from ds2.cli.screen.terminal import note, positive, tracked
 from ds2.errors import InputError
 
@@ -40,6 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
     add_model(parser)
+    add_track(parser)
     add_output(parser, FORMATS, told="files, for each utterance")
     parser.add_argument(
         "--characters",
@@ -123,7 +125,7 @@ def _align_all(
     def align_one(utterance: "Utterance") -> "AlignedText | InputError":
         try:
             text = _text_of(utterance, aligner.bundle.language, is_raw=args.raw_text)
-            return aligner.align(utterance, text)
+            return aligner.align(utterance, text, track=args.track)
         except UnspellableError as error:
             hint = "leave out --raw-text" if args.raw_text else "spell that out in the text"
             hint = mandarin_advice(str(error), aligner.bundle.language) or hint

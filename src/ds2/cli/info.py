@@ -1,11 +1,14 @@
-"""`ds2 info`: what a bundle is."""
+"""`ds2 info`: what a bundle is, or a recording."""
 
 import argparse
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds2.cli.lm.queries import megabytes
+from ds2.cli.options.track import add_track
 from ds2.cli.screen.terminal import console
+from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.ctc.settings import BeamSettings
@@ -19,16 +22,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "info",
-        help="what a model is",
+        help="what a model is, or a recording",
         description="Show the facts of a bundle; checks every byte of its network and of its "
-        "language model.",
+        "language model. Or list the sound tracks of a recording or film.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a bundle's directory, or en, zh")
+    parser.add_argument(
+        "model", metavar="MODEL|FILE", help="a bundle's directory, or en, zh; or a recording"
+    )
+    add_track(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Print a table."""
+    if Path(args.model).is_file():
+        _show_recording(args.model, args.track)
+        return
+    if args.track:
+        raise InputError("--track: is for recordings: a model has no tracks")
     from rich.table import Table
 
     from ds2.model.bundle import find_bundle, load_bundle, verify_lm
@@ -54,6 +65,47 @@ def run(args: argparse.Namespace) -> None:
     for name, value in [*rows.items(), *_flat("training", bundle.training)]:
         table.add_row(name, value)
     console().print(table)
+
+
+def _show_recording(path: str, wanted: str | None) -> None:
+    """Print a table of the sound tracks. Raises InputError."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from ds2.audio import probe_audio, sound_tracks
+    from ds2.audio.tracks import choose_track
+
+    info, tracks = probe_audio(path, track=wanted), sound_tracks(path)
+    chosen = choose_track(tracks, wanted, path)
+    title = Text(f"{path}: {info.format}, sound tracks")
+    table = Table("", "track", "codec", "channels", "rate", "language", "title", title=title)
+    table.title_justify = "left"
+    for name in ("default", "start", "length"):
+        table.add_column(name)
+    for track in tracks:
+        cells = (
+            "heard" if track is chosen else "",
+            track.number,
+            track.encoding,
+            track.num_channels,
+            None if track.sample_rate_hz is None else f"{track.sample_rate_hz} Hz",
+            track.language,
+            track.title,
+            "yes" if track.is_default else "no",
+            _time_text(track.start_s),
+            _time_text(track.duration_s),
+        )
+        table.add_row(*(Text("?" if cell is None else str(cell)) for cell in cells))
+    console().print(table)
+
+
+def _time_text(time_s: float | None) -> str | None:
+    """0:01:02.35; None for what the file does not tell."""
+    if time_s is None:
+        return None
+    hundredths = round(100 * time_s)
+    minutes, rest = divmod(hundredths, 6000)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest // 100:02}.{rest % 100:02}"
 
 
 def lm_text(bundle: "Bundle") -> str:

@@ -20,6 +20,7 @@ from ds2.cli.options.output import (
     prepare_output,
 )
 from ds2.cli.options.remote import add_server, transcribe_remotely
+from ds2.cli.options.track import add_track
 from ds2.cli.options.whisper import add_language, add_shape, check_language, shape_of
 from ds2.cli.screen.segments import shows_segments, timed_line
 from ds2.cli.screen.terminal import detail, note, positive, tracked
@@ -48,6 +49,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("-m", "--model", metavar="MODEL", help=HELP)
     add_server(parser)
     add_language(parser)
+    add_track(parser)
     add_output(parser, FORMATS, "--output_format", "--output_dir", told="files, by recording")
     parser.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="processor cores to use (1)"
@@ -80,7 +82,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_decoding(parser)
     add_shape(parser.add_argument_group("subtitles (srt, vtt) and JSON"))
     raw = parser.add_argument_group("samples without a header, on standard input")
-    raw.add_argument("--raw", choices=("s16le", "f32le"), help="their encoding")
+    raw.add_argument("--raw", choices=("s16le", "f32le", "mulaw", "alaw"), help="their encoding")
     raw.add_argument("--rate", type=positive, default=16_000, help="in Hz (16000)")
     raw.add_argument("--channels", type=positive, default=1, help="(1)")
     parser.set_defaults(run=run)
@@ -91,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
     shape = shape_of(args)
     if args.raw and args.recordings != ["-"]:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
+    if args.raw and args.track:
+        raise InputError("--track: is for files: samples without a header have no tracks")
     names, problems = _find_recordings(args.recordings)
     if args.vad and not args.stream:
         raise InputError("--vad: is for --stream: a recording as a whole has no endpoints")
@@ -131,7 +135,8 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
     recognizer = _load(args)
     for name in names:
         try:
-            play(recognizer, sys.stdin.buffer if name == "-" else Path(name), args.pace, voice)
+            recording = sys.stdin.buffer if name == "-" else Path(name)
+            play(recognizer, recording, args.pace, voice, track=args.track)
         except InputError as error:
             problems.append(str(error))
     for problem in problems:
@@ -159,7 +164,7 @@ def _transcribe_all(
         num_alternatives=args.alternatives - 1,
     )
     if shows_times and len(names) == 1 and not args.raw:
-        return _shown_at_once(recognizer, names[0])
+        return _shown_at_once(recognizer, names[0], args.track)
     return _transcribe(recognizer, names, args, in_order=not output.is_directory)
 
 
@@ -210,7 +215,7 @@ def _transcribe(
         return
     recordings = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
     results = recognizer.transcribe_many(
-        recordings, batch_size=args.batch_size, jobs=min(args.jobs, len(names))
+        recordings, batch_size=args.batch_size, jobs=min(args.jobs, len(names)), track=args.track
     )
     shown = tracked(results, "transcribing", len(names))
     if not in_order:  # files may be written in any order
@@ -232,7 +237,7 @@ def _transcribe_standard_input(
 
     try:
         if not args.raw:
-            return recognizer.transcribe(sys.stdin.buffer)
+            return recognizer.transcribe(sys.stdin.buffer, track=args.track)
         stream = recognizer.stream()
         for block in pcm_blocks(
             sys.stdin.buffer,
@@ -246,12 +251,13 @@ def _transcribe_standard_input(
         return error
 
 
-def _shown_at_once(recognizer: "Recognizer", name: str) -> "Iterator[Result]":
+def _shown_at_once(recognizer: "Recognizer", name: str, track: str | None) -> "Iterator[Result]":
     """Show the segments of a recording as they come; there is nothing left to write then."""
     start_s = time.perf_counter()
     try:
         transcript = recognizer.transcribe(
             sys.stdin.buffer if name == "-" else Path(name),
+            track=track,
             on_segment=lambda segment: print(timed_line(segment), flush=True),
         )
     except InputError as error:

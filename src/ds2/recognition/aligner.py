@@ -82,19 +82,25 @@ class Aligner:
         return cls(load_bundle(find_bundle(bundle)), num_threads)
 
     def align(
-        self, recording: Recording, text: str, *, sample_rate: int | None = None
+        self,
+        recording: Recording,
+        text: str,
+        *,
+        sample_rate: int | None = None,
+        track: int | str | None = None,
     ) -> AlignedText:
         """When the text was said in the recording, in bounded memory however long that is.
 
         text: in the alphabet's style (`ds2.text.normalise`).
         sample_rate: of samples in memory, in Hz; None is 16000.
+        track: of a film with several sound tracks, its number, from 1, or its language.
 
         Raises InputError if it cannot be
         spelt or is too long, or if the recording cannot be read.
         """
         alphabet, stride_s = self.bundle.alphabet, self.bundle.output_stride_s
         with ForcedAligner(alphabet.encode(text)) as aligner:
-            duration_s = self.listen(recording, aligner.feed, sample_rate=sample_rate)
+            duration_s = self.listen(recording, aligner.feed, sample_rate=sample_rate, track=track)
             hypothesis = aligner.best()[0]
         tokens = hypothesis.tokens
         words = words_of(tokens, alphabet, stride_s, duration_s)
@@ -115,10 +121,11 @@ class Aligner:
         take: Callable[[NDArray[np.float32]], None],
         *,
         sample_rate: int | None = None,
+        track: int | str | None = None,
     ) -> float:
         """Run the model over the recording, a piece at a time; returns its duration in seconds.
 
-        take: is given the (T, V) log_probs of each piece. Raises InputError.
+        take: is given the (T, V) log_probs of each piece; track: as of `align`. Raises InputError.
         """
         stream: Stream | WholeStream
         if self.bundle.model.streaming:
@@ -126,7 +133,7 @@ class Aligner:
         else:
             stream = WholeStream(self._model, Outputs(take))
         num_samples = 0
-        for block in recording_blocks(recording, sample_rate):
+        for block in recording_blocks(recording, sample_rate, track=track):
             stream.feed(block)
             num_samples += len(block)
         stream.close()

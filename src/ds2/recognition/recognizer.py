@@ -180,6 +180,7 @@ class Recognizer:
         recording: Recording,
         *,
         sample_rate: int | None = None,
+        track: int | str | None = None,
         on_segment: OnSegment | None = None,
     ) -> Transcript:
         """The transcript of one recording, in bounded memory however long it is.
@@ -187,6 +188,8 @@ class Recognizer:
         recording: a path, a file's bytes, an open file, an `Utterance`; or samples in memory, (N,)
             or (N, channels): floats in [-1, 1], int16, int32 or uint8.
         sample_rate: of samples in memory, in Hz; None is 16000. A file says its own.
+        track: of a film with several sound tracks, its number, from 1, or its language ("en",
+            "eng"); None is the track that the film calls its default. Times are the film's.
         on_segment: is called with each segment as soon as no more audio changes it.
 
         Raises InputError if it cannot be read.
@@ -194,11 +197,12 @@ class Recognizer:
         segments = self._silent_segments()
         stream = self._stream(segments, BATCH_CHUNK_S)
         if on_segment is None:
-            for block in recording_blocks(recording, sample_rate):
+            for block in recording_blocks(recording, sample_rate, track=track):
                 stream.feed(block)
             return stream.finish()
         teller, num_samples = SegmentTeller(segments, on_segment), 0
-        for block in recording_blocks(recording, sample_rate, block_s=BATCH_CHUNK_S):
+        blocks = recording_blocks(recording, sample_rate, BATCH_CHUNK_S, track)
+        for block in blocks:
             stream.feed(block)
             num_samples += len(block)
             teller.look(num_samples / SAMPLE_RATE_HZ)
@@ -226,17 +230,18 @@ class Recognizer:
         batch_size: int = 8,
         jobs: int = 1,
         sample_rate: int | None = None,
+        track: int | str | None = None,
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         """Transcripts as they become ready, each with its recording's index.
 
         batch_size: recordings that go through a streaming model side by side (one of whole
         utterances takes them one by one); jobs: such batches at once, a processor core each;
-        sample_rate: of those that are samples in memory, in Hz.
+        sample_rate: of those that are samples in memory, in Hz; track: as of `transcribe`.
         A recording that cannot be read gives its error; the others are done all the same.
         """
         todo = SharedIterator(enumerate(recordings))
         if jobs == 1:
-            yield from self._transcribe_share(todo, batch_size, sample_rate)
+            yield from self._transcribe_share(todo, batch_size, sample_rate, track)
             return
         batch_size = min(batch_size, -(-len(recordings) // jobs))  # leave every core a share
         done: queue.Queue[Message] = queue.Queue()
@@ -244,7 +249,9 @@ class Recognizer:
 
         def work() -> None:
             try:
-                for result in self._transcribe_share(todo, batch_size, sample_rate, stopped.is_set):
+                for result in self._transcribe_share(
+                    todo, batch_size, sample_rate, track, stopped.is_set
+                ):
                     done.put(result)
                 done.put(None)
             except BaseException as error:  # told where the results are read
@@ -265,6 +272,7 @@ class Recognizer:
         todo: Iterable[tuple[int, Recording]],
         batch_size: int,
         sample_rate: int | None,
+        track: int | str | None,
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         if not self.bundle.model.streaming:
@@ -272,7 +280,7 @@ class Recognizer:
                 if is_stopped():
                     return
                 try:
-                    yield index, self.transcribe(recording, sample_rate=sample_rate)
+                    yield index, self.transcribe(recording, sample_rate=sample_rate, track=track)
                 except InputError as error:
                     yield index, error
             return
@@ -281,7 +289,7 @@ class Recognizer:
         while not is_stopped():
             while len(lanes) < batch_size and (item := next(waiting, None)) is not None:
                 stream = Stream(self._model, self._silent_segments(), BATCH_CHUNK_S)
-                blocks = recording_blocks(item[1], sample_rate)
+                blocks = recording_blocks(item[1], sample_rate, track=track)
                 lanes.append(Lane(item[0], blocks, stream))
             if not lanes:
                 return

@@ -16,17 +16,23 @@ PIECE = 480_000
 
 
 def recording_blocks(
-    recording: Recording, sample_rate: int | None = None, block_s: float = 30.0
+    recording: Recording,
+    sample_rate: int | None = None,
+    block_s: float = 30.0,
+    track: int | str | None = None,
 ) -> Iterator[Waveform]:
     """Pieces of the recording, (N,) float32 at 16 kHz. Raises InputError.
 
     sample_rate: of samples in memory, in Hz; None is 16000. A file says its own.
     block_s: how much of a file is read at a time.
+    track: of a file with several sound tracks, its number, from 1, or its language.
     """
     if isinstance(recording, bytearray):
         recording = bytes(recording)
     is_file = isinstance(recording, Utterance | str | bytes) or hasattr(recording, "__fspath__")
     if not is_file and not hasattr(recording, "read"):
+        if track is not None:
+            raise InputError("track: is for files: samples in memory have none: leave it out")
         return _sample_blocks(recording, sample_rate)
     if sample_rate is not None:
         raise InputError("sample_rate: is for samples in memory: a file says its own: leave it out")
@@ -36,8 +42,9 @@ def recording_blocks(
             offset_s=recording.offset_s,
             duration_s=recording.duration_s,
             block_s=block_s,
+            track=track,
         )
-    return audio_blocks(cast(Source, recording), block_s=block_s)
+    return audio_blocks(cast(Source, recording), block_s=block_s, track=track)
 
 
 def _sample_blocks(samples: object, sample_rate: int | None) -> Iterator[Waveform]:

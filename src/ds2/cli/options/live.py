@@ -84,10 +84,12 @@ def play(
     recording: Path | BinaryIO,
     pace: float,
     voice: "VoiceDetector | None" = None,
+    *,
+    track: str | None = None,
 ) -> None:
     """Show a recording's text as if it were said now.
 
-    pace: seconds of audio a second; 0 does not wait. Raises InputError.
+    pace: seconds of audio a second; 0 does not wait. track: as of `read_audio`. Raises InputError.
     """
     from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
     from ds2.recognition.endpoint import EndpointRules
@@ -96,7 +98,7 @@ def play(
     streams = recognizer.bundle.model.streaming
     stream = recognizer.stream(endpoints=EndpointRules() if streams else None, voice=voice)
     start_s, heard_s = time.monotonic(), 0.0
-    for block in audio_blocks(recording, block_s=BLOCK_S):
+    for block in audio_blocks(recording, block_s=BLOCK_S, track=track):
         heard_s += len(block) / SAMPLE_RATE_HZ
         if pace:
             time.sleep(max(0.0, start_s + heard_s / pace - time.monotonic()))

@@ -49,6 +49,7 @@ def transcribe_remotely(
         "language": language,
         "phrases": phrases_of(args),
         "num_alternatives": args.alternatives - 1,
+        "track": getattr(args, "track", None),
     }
     for index, name in enumerate(names):
         source: Source = sys.stdin.buffer if name == "-" else Path(name)

@@ -25,7 +25,8 @@ logger = logging.getLogger("ds2.cli")
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     """Say what messages a command shows: with quiet no notes and no progress, with verbose all."""
-    for each in (logger, logging.getLogger("ds2.compilation")):  # serve puts its own log there
+    # serve puts its own log there
+    for each in (logger, logging.getLogger("ds2.compilation"), logging.getLogger("ds2.audio")):
         each.handlers = [_Lines()]
         each.propagate = False
         each.setLevel("ERROR" if quiet else "DEBUG" if verbose else "INFO")

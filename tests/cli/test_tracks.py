@@ -1,0 +1,68 @@
+"""`ds2 info FILE` and `--track`: which sound tracks a film has, and which is heard."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aids.films import film
+from ds2.audio import read_audio
+from ds2.cli import main
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "en-1.ogg"
+
+
+@pytest.fixture(scope="module")
+def two_tracks(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A film that says the sample at 3 s in its first track, at 6 s in its second."""
+    path = tmp_path_factory.mktemp("films") / "two.mkv"
+    shifts = [lambda _: 3.0, lambda _: 6.0]
+    spoken = read_audio(SAMPLE)
+    path.write_bytes(
+        film("matroska", shifts, languages=["ger", "eng"], default=1, sound=spoken, rate_hz=16_000)
+    )
+    return str(path)
+
+
+def test_info_lists_the_tracks_of_a_film(
+    two_tracks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", two_tracks, "--track", "German"]) == 0
+    rows = [line.strip("│").split("│") for line in capsys.readouterr().out.splitlines()]
+    cells = [[cell.strip() for cell in row] for row in rows if len(row) == 10]
+    first, second = cells[-2:]
+    assert first[:7] == ["heard", "1", "pcm_s16le", "1", "16000 Hz", "ger", "?"]
+    assert first[7:9] == ["no", "0:00:03.00"]
+    assert second[0] == ""
+    assert second[5:9] == ["eng", "?", "yes", "0:00:06.00"]
+
+
+@pytest.mark.parametrize(("option", "start_s"), [([], 6), (["--track", "1"], 3)])
+def test_words_have_the_times_of_the_track_that_is_heard(
+    two_tracks: str, option: list[str], start_s: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["transcribe", two_tracks, "-f", "json", *option]) == 0
+    told = capsys.readouterr()
+    words = json.loads(told.out)["words"]
+    assert start_s < words[0]["start"] < start_s + 1
+    assert ("of 2 sound tracks, number 2 (eng) is heard" in told.err) == (not option)
+
+
+def test_align_takes_a_track(
+    two_tracks: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "m.jsonl"
+    fields = {"audio_filepath": two_tracks, "text": "could you please come back"}
+    manifest.write_text(json.dumps(fields) + "\n")
+    for option, start_s in ((["--track", "de"], 3), (["--track", "2"], 6)):
+        assert main(["align", str(manifest), "-m", "en", "-f", "json", *option]) == 0
+        words = json.loads(capsys.readouterr().out)["words"]
+        assert start_s < words[0]["start"] < start_s + 1
+
+
+def test_a_track_that_is_not_there_is_named(
+    two_tracks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["transcribe", two_tracks], ["info", two_tracks]):
+        assert main([*command, "--track", "3"]) == 2
+        assert "has no sound track 3: there is 1 (ger), 2 (eng)" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def test_words_have_the_times_of_the_track_that_is_heard(
 ) -> None:
     assert main(["transcribe", two_tracks, "-f", "json", *option]) == 0
     told = capsys.readouterr()
-    words = json.loads(told.out)["words"]
+    words = json.loads(told.out)["segments"][0]["words"]
     assert start_s < words[0]["start"] < start_s + 1
     assert ("of 2 sound tracks, number 2 (eng) is heard" in told.err) == (not option)
 

@@ -1,6 +1,7 @@
 """Recordings through FFmpeg, by PyAV: one sound track of nearly anything, at its film's times."""
 
 import itertools
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -20,6 +21,8 @@ from ds2.audio.sources import Pipe, Seekable, is_mp4
 from ds2.audio.timeline import PictureClock, Timeline
 from ds2.audio.tracks import Track, choose_track, tell_choice
 from ds2.errors import InputError
+
+logger = logging.getLogger("ds2.audio")
 
 # Titles and the like in other encodings than UTF-8: PyAV 19 takes them, those before are told to.
 IS_STRICT = int(av.__version__.partition(".")[0]) < 19
@@ -165,7 +168,7 @@ class FFmpegDecoder:
         stamps_s: dict[int, float] = {}
         if self._first_s is not None:
             stamps_s[self._stream.index] = self._first_s
-        with suppress(av.FFmpegError):
+        with suppress(av.FFmpegError, IndexError):  # IndexError: a track that begins later
             for packet in itertools.islice(self._container.demux(streams), MOST_LOOKED_AT):
                 index = packet.stream.index
                 if packet.pts is not None and index not in stamps_s:
@@ -257,21 +260,15 @@ class FFmpegDecoder:
     def _frames(self) -> Iterator[Any]:
         """Decoded frames; like every player, over single bad packets, but not over mostly bad."""
         num_bad = num_frames = 0
-        packets = self._container.demux(
-            [self._stream, *(self._pictures[:1] if self._clock else [])]
-        )
-        while True:
+        for packet in self._packets():
+            if packet.stream is not self._stream:
+                if self._clock and packet.dts is not None:
+                    self._clock.see(float(packet.dts * packet.time_base))
+                continue
+            if self._first_s is None and packet.pts is not None:
+                self._first_s = float(packet.pts * packet.time_base)
             try:
-                packet = next(packets)
-                if packet.stream is not self._stream:
-                    if self._clock and packet.dts is not None:
-                        self._clock.see(float(packet.dts * packet.time_base))
-                    continue
-                if self._first_s is None and packet.pts is not None:
-                    self._first_s = float(packet.pts * packet.time_base)
                 frames = packet.decode()
-            except StopIteration:
-                break
             except av.InvalidDataError:
                 num_bad += 1
                 continue
@@ -281,6 +278,23 @@ class FFmpegDecoder:
             yield from frames
         if num_bad > num_frames:
             raise InputError(f"{self._name}: {NOT_AUDIO}")
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets of the sound, and of the picture where its clock is needed, until an error."""
+        streams = [self._stream, *(self._pictures[:1] if self._clock else [])]
+        is_told = False
+        while True:
+            try:
+                yield from self._container.demux(streams)
+                return
+            except av.FFmpegError:
+                return
+            except IndexError:  # PyAV knows no tracks but those at the start; the next go on
+                if not is_told:
+                    logger.warning(
+                        "%s: a track begins in the middle of the file: it is left out", self._name
+                    )
+                is_told = True
 
     def _mono(self, frame: Any) -> Waveform:
         num_channels = frame.layout.nb_channels

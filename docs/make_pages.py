@@ -1,4 +1,4 @@
-"""Write docs/cli.md and docs/settings.md from the program; with --check, fail if out of date."""
+"""Write the command reference and the settings from the program; --check tells if they are old."""
 
 import argparse
 import ast
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["COLUMNS"] = "88"  # argparse wraps to the terminal; the page must not depend on it
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parent / "reference"
 
 
 def commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -92,7 +92,10 @@ def main() -> int:
         if "--check" not in sys.argv[1:]:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            print(f"docs/{name} is out of date: run `make docs` and commit it", file=sys.stderr)
+            print(
+                f"docs/reference/{name} is out of date: run `make docs` and commit it",
+                file=sys.stderr,
+            )
             status = 1
     return status
 

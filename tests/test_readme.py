@@ -13,7 +13,7 @@ import pytest
 from ds2.cli import build_parser, main
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("docs/*.md")))]
+PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("docs/**/*.md")))]
 PAGES += [str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("recipes/*/README.md"))]
 PAGES += [str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("models/*/README.md"))]
 

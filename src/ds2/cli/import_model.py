@@ -24,7 +24,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "import",
         help="make a bundle of another toolkit's Deep Speech 2 model",
         description="Make a bundle of a Deep Speech 2 model that another toolkit has trained. No "
-        "code of a checkpoint is run. docs/published-models.md tells which models there are.",
+        "code of a checkpoint is run. docs/how-to/published-models.md tells which models "
+        "there are.",
     )
     toolkits = parser.add_subparsers(dest="toolkit", metavar="TOOLKIT", required=True)
     paddlespeech = toolkits.add_parser(

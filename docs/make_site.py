@@ -6,7 +6,6 @@ The site has the layout of the repository, so that a link works in both. It hold
 pages in docs/, and whatever these link to: other READMEs, source files, pictures.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ PAGES = ROOT / "build" / "pages"
 SITE = ROOT / "build" / "site"
 LINK = re.compile(r"""\]\(([^)#\s]+)|(?:src|srcset|href)=["']([^"'#\s]+)""")
 """The target of a link or picture, in Markdown or in HTML."""
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 
 
@@ -61,14 +61,13 @@ def main() -> int:
     done = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"],
         cwd=ROOT,
-        env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    told = done.stdout + done.stderr
+    told = COLOURS.sub("", done.stdout + done.stderr).partition("Traceback")[0]
     if done.returncode:
-        print(told.partition("Traceback")[0], file=sys.stderr)
+        print(told, file=sys.stderr)
         return 1
     num_pages = sum(path.suffix == ".md" for path in files)
     print(f"build/site: {num_pages} pages and {len(files) - num_pages} other files, no warning")

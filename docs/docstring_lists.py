@@ -21,9 +21,7 @@ class ParameterLists(Extension):  # type: ignore[misc]
         names = {parameter.name for parameter in func.parameters}
         text = func.docstring.value
         # A line may hold several, parted by semicolons.
-        text = re.sub(
-            r"; (\w+): ", lambda m: f".\n{m[1]}: " if m[1] in names else m[0], text
-        )
+        text = re.sub(r"; (\w+): ", lambda m: f".\n{m[1]}: " if m[1] in names else m[0], text)
         lines: list[str] = []
         in_list = False
         for line in text.splitlines():

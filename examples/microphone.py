@@ -1,7 +1,7 @@
 """Write down what is said into the microphone. Ctrl-C ends it.
 
-    pip install '.[listen]'
-    python examples/microphone.py [MODEL]
+pip install '.[listen]'
+python examples/microphone.py [MODEL]
 """
 
 import sys

@@ -18,6 +18,8 @@ SAID = (
     "Could you please call me back tomorrow morning before nine?",
     "The next train to the city leaves from platform four.",
 )
+SPOKEN = ((0,), (1,), (0, 1), (1, 0), (0, 0), (1, 1))
+"""The sentences of a recording."""
 NUM_READERS = 12
 WORDS = "the a train city morning platform report friend water door four nine call leaves from to"
 
@@ -48,29 +50,27 @@ def _write_recordings(directory: Path, clips: list[np.ndarray]) -> None:
     for index in range(NUM_READERS):
         path = directory / "recordings" / f"reader-{index}" / f"{index:04d}.wav"
         path.parent.mkdir(parents=True)
-        clip = clips[index % 2]
+        chosen = SPOKEN[index % len(SPOKEN)]
+        clip = np.concatenate([clips[number] for number in chosen])
         noisy = clip + 0.002 * rng.standard_normal(len(clip))
         soundfile.write(path, noisy, SAMPLE_RATE_HZ)
-        rows.append(f"{path.name};{SAID[index % 2]};reader-{index}")
+        text = " ".join(SAID[number] for number in chosen)
+        rows.append(f"{path.name};{text};reader-{index}")
     (directory / "transcripts.csv").write_text("\n".join(rows) + "\n")
-    german = directory / "aufnahmen"
-    shutil.copytree(directory / "recordings", german)
+    shutil.copytree(directory / "recordings", directory / "aufnahmen")
+    shutil.copy(directory / "transcripts.csv", directory / "recordings")
     (directory / "texte.csv").write_text("\n".join(rows) + "\n")
 
 
 def _write_texts(directory: Path) -> None:
     """Enough different sentences for the discounts of a language model."""
-    rng = random.Random(0)
-    words = [*WORDS.split(), *(f"{a}{b}" for a in "bdgklm" for b in ("ada", "orin", "elu", "ixo"))]
-    weights = [1 / rank for rank in range(1, len(words) + 1)]
-    lines = [" ".join(rng.choices(words, weights, k=rng.randint(3, 9))) for _ in range(3000)]
-    for name in ("texts.txt", "books.txt"):
-        (directory / name).write_text("\n".join(lines) + "\n")
-    (directory / "dev.txt").write_text("\n".join(lines[:50]) + "\n")
-    for name in ("news.txt.gz", "huge.gz"):
-        (directory / name).write_bytes(gzip.compress("\n".join(lines).encode()))
-    characters = "今天天气很好我们去公园走走吧火车站在城里请给打电话明早上九点以前"
-    mandarin = ["".join(rng.choices(characters, k=rng.randint(4, 12))) for _ in range(3000)]
+    for seed, name in enumerate(("texts.txt", "books.txt", "news.txt.gz", "huge.gz")):
+        text = "\n".join(sentences(WORDS.split(), " ", seed)) + "\n"
+        data = gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
+        (directory / name).write_bytes(data)
+    dev = sentences(WORDS.split(), " ", seed=0)[:50]
+    (directory / "dev.txt").write_text("\n".join(dev) + "\n")
+    mandarin = sentences([chr(0x4E00 + index) for index in range(900)], "")
     (directory / "zh.txt").write_text("\n".join(mandarin) + "\n", encoding="utf-8")
     (directory / "phrases.txt").write_text("morning:8\nplatform four\n")
     for name in ("lm", "domain", "general"):
@@ -78,6 +78,17 @@ def _write_texts(directory: Path) -> None:
     arpa = directory / "old.arpa"
     assert main(["lm", "convert", str(directory / "lm.bin"), "-o", str(arpa)]) == 0
     (directory / "old.arpa.gz").write_bytes(gzip.compress(arpa.read_bytes()))
+
+
+def sentences(words: list[str], space: str, seed: int = 0) -> list[str]:
+    """Lines of phrases, some frequent and some rare, so that n-grams of all orders are counted."""
+    rng = random.Random(seed)
+    syllables = [f"{a}{b}" for a in "bdgklmnprt" for b in ("ada", "orin", "elu", "ixo", "uma")]
+    rare = words if not space else [*words, *(a + b for a in syllables for b in syllables)]
+    ranks = [1 / rank for rank in range(1, len(rare) + 1)]
+    phrases = [space.join(rng.choices(rare, ranks, k=rng.randint(2, 6))) for _ in range(2000)]
+    weights = [1 / rank for rank in range(1, len(phrases) + 1)]
+    return [space.join(rng.choices(phrases, weights, k=rng.randint(1, 3))) for _ in range(5000)]
 
 
 def build(directory: Path, text: str, model: str) -> None:
@@ -88,15 +99,14 @@ def build(directory: Path, text: str, model: str) -> None:
 
 def _write_manifests(directory: Path) -> None:
     """What importing and splitting the recordings gives, and packs of the fine-tuning page."""
-    manifest = directory / "all.jsonl"
+    manifest = directory / "more.jsonl"
     texts = ["--texts", str(directory / "transcripts.csv")]
     recordings = str(directory / "recordings")
     assert main(["corpus", "import", recordings, *texts, "-o", str(manifest)]) == 0
-    shutil.copy(manifest, directory / "more.jsonl")
     split = ["--dev", "20%", "--test", "20%", "-o", str(directory)]
     assert main(["corpus", "split", str(manifest), *split]) == 0
     for pack in ("en-train-read", "en-train-cv", "en-dev"):
-        _move_manifest(directory / "all.jsonl", directory / "data" / pack / "manifest.jsonl")
+        _move_manifest(manifest, directory / "data" / pack / "manifest.jsonl")
     for part in ("train", "dev", "test"):
         _move_manifest(directory / f"{part}.jsonl", directory / "speaker" / f"{part}.jsonl")
 

@@ -23,12 +23,14 @@ NOT_RUN = {
     r"ds2 serve": "runs until somebody stops it: tests/serving",
     r"ds2 listen": "needs a microphone: tests/cli/test_listen.py",
     r"arecord ": "needs a microphone",
-    r"python examples/live_captions.py": "needs a server: test_examples.py",
+    r"python examples/live_captions.py": "needs a server: tests/documentation/test_examples.py",
     r"docker |GRAFANA_PASSWORD=": "needs docker",
+    r"aws ": "needs an account",
     r"torchrun ": "needs several processes: tests/training/test_distributed.py",
     r"python benchmarks/": "takes long",
     r".* --download": "needs a network: tests/corpora/test_prepare.py",
     r"ds2 corpus prepare (librispeech|common-voice) ": "needs a corpus: tests/corpora",
+    r"ds2 corpus split (all.jsonl more.jsonl|splits/)": "needs hours: tests/corpora/test_split.py",
     r"ds2 corpus synthesise": "needs espeak-ng: tests/synthesis",
     r"ds2 corpus filter": "needs hundreds of utterances: tests/corpora/test_filter.py",
     r"ds2 check talk.jsonl": "is of what filter writes",
@@ -36,13 +38,12 @@ NOT_RUN = {
     r"tar |ds2 import ": "needs a published archive: tests/importing",
     r"ds2 .* models/wenetspeech|ds2 lm convert model.arpa.gz": "is of a published archive",
     r"ds2 train my.toml -o runs/my --set training.schedule": "begins the run of above anew",
-    r"ds2 train runs/my --finish": "hears hours of audio: tests/training/test_finish.py",
-    r"ds2 train runs/my --set training.learning_rate": "a run that has ended has no more to do",
+    r"ds2 train runs/my --finish": "hears hours of audio: tests/training/test_resume.py",
 }
 """Commands that no test of this file runs, each with the reason."""
 SHORTER = {
     "train": ["--set", "training.epochs=1", "--set", "training.warmup_steps=1"],
-    "tune": ["--beam-width", "8"],
+    "tune": ["--trials", "2"],
 }
 """What a test adds to a command, which would only teach it more of the same."""
 
@@ -119,6 +120,9 @@ def test_every_reason_not_to_run_a_command_has_a_command() -> None:
     shown = [command for page in TASKS for command in commands_in(page)]
     for what in NOT_RUN:
         assert any(re.match(what, command) for command in shown), what
+    for why in NOT_RUN.values():
+        for path in re.findall(r"tests/[\w/.]+", why):
+            assert (ROOT / path).exists(), why
 
 
 WHOLE_PROGRAMS = (

@@ -1,4 +1,4 @@
-"""Take the pictures of the web page: docs/page.png, docs/page-dark.png. Needs a Chromium."""
+"""Take the pictures of the web page: docs/pictures/page.png and page-dark.png. Needs a Chromium."""
 
 import argparse
 import re
@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from ds2.audio import read_audio, write_wav
 
-DOCS = Path(__file__).parent
-SAMPLES = DOCS.parent / "samples"
+PICTURES = Path(__file__).parent / "pictures"
+SAMPLES = Path(__file__).parents[1] / "samples"
 SIZE = {"width": 1040, "height": 640}
 MID_SENTENCE = re.compile(r"\w( \w+){5}")
 LONG_MS = 20_000
@@ -33,8 +33,8 @@ def main() -> None:
                 f"--use-file-for-fake-audio-capture={spoken}%noloop",
             ],
         )
-        take(browser, args.address, "light", DOCS / "page.png")
-        take(browser, args.address, "dark", DOCS / "page-dark.png")
+        take(browser, args.address, "light", PICTURES / "page.png")
+        take(browser, args.address, "dark", PICTURES / "page-dark.png")
 
 
 def take(browser: Browser, address: str, scheme: str, path: Path) -> None:

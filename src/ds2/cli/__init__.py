@@ -41,7 +41,7 @@ INTERRUPTED = 130
 
 
 def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
-    """The parser of the whole command, from which docs/cli.md is made, or that of some verbs."""
+    """The parser of the whole command (docs/reference/cli.md is made from it), or of some verbs."""
     parser = Parser(prog="ds2", description="Speech recognition for English and Mandarin.")
     parser.add_argument("-V", "--version", action="version", version=f"ds2 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)

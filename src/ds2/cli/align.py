@@ -38,7 +38,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "score, by which wrong texts are found. An utterance that cannot be aligned is named; "
         "the others are done all the same, and the exit status is 2.",
     )
-    parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
+    parser.add_argument(
+        "manifests", nargs="+", type=Path, metavar="MANIFEST", help="recordings and their texts"
+    )
     add_model(parser)
     add_output(parser, FORMATS, told="files, for each utterance")
     parser.add_argument(

@@ -18,8 +18,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "without torch. The exported graph is compared with the network first, whole and in "
         "chunks, and not written if a log-probability differs by more than 0.0001.",
     )
-    parser.add_argument("source", type=Path, metavar="RUN_DIR|CHECKPOINT")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE")
+    parser.add_argument(
+        "source", type=Path, metavar="RUN_DIR|CHECKPOINT", help="the trained network"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle to write"
+    )
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last", "averaged"),

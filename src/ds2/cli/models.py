@@ -43,7 +43,7 @@ def _add_get(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "address, into your data directory. Its checksums are verified; an archive that would "
         "write elsewhere, or holds more than one bundle, is refused.",
     )
-    parser.add_argument("source", metavar="URL|FILE")
+    parser.add_argument("source", metavar="URL|FILE", help="the archive: an address or a file")
     parser.add_argument(
         "--sha256",
         type=_sha256,

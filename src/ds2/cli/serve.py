@@ -33,8 +33,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "serve",
         help="live speech and recordings to text, for many clients at once",
         description="Serve models over HTTP and WebSockets: our own protocol, OpenAI's, "
-        "Deepgram's, those of vosk-server and sherpa-onnx, and a web page. docs/serving.md tells "
-        "more. SIGTERM lets what runs end, and stops.",
+        "Deepgram's, those of vosk-server and sherpa-onnx, and a web page. "
+        "docs/how-to/serving.md tells more. SIGTERM lets what runs end, and stops.",
     )
     parser.add_argument(
         "-m",
@@ -119,7 +119,7 @@ def _add_ray(group: "argparse._ArgumentGroup") -> None:
         const="local",
         metavar="ADDRESS",
         help="replicas on a Ray cluster: its address, or auto, or nothing for one on this machine "
-        "alone; docs/deploying.md tells more",
+        "alone; docs/how-to/deploying.md tells more",
     )
     _add(group, "replicas", positive, "N", "on all machines together, with --ray (2)")
     _add(group, "min-replicas", positive, "N", "the fewest, where the streams set their number")

@@ -82,7 +82,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     raw = parser.add_argument_group("samples without a header, on standard input")
     raw.add_argument("--raw", choices=("s16le", "f32le"), help="their encoding")
     raw.add_argument("--rate", type=positive, default=16_000, help="in Hz (16000)")
-    raw.add_argument("--channels", type=positive, default=1, help="(1)")
+    raw.add_argument("--channels", type=positive, default=1, help="how many (1)")
     parser.set_defaults(run=run)
 
 

@@ -62,7 +62,7 @@ def client(address: str) -> Iterator[DeepgramClient]:
 
 @contextmanager
 def client_of(address: str, key: str) -> Iterator[DeepgramClient]:
-    """The real client, told of another host, as docs/other-clients.md tells it."""
+    """The real client, told of another host, as docs/reference/other-clients.md tells it."""
     http, ws = f"http://{address}", f"ws://{address}"
     place = DeepgramClientEnvironment(base=http, production=ws, agent=ws, agent_rest=http)
     with httpx.Client() as connections:  # which their client would not close

@@ -36,7 +36,11 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "the recordings, or the one table in DIR)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="MANIFEST", help="(DIR/manifest.jsonl)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="MANIFEST",
+        help="the manifest to write (DIR/manifest.jsonl)",
     )
     parser.add_argument(
         "--speaker-from",

@@ -35,7 +35,9 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "sample of the recordings the levels, clipping, noise and bandwidth. Prints a table; -o "
         "writes a page with plots.",
     )
-    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
+    parser.add_argument(
+        "manifests", type=Path, nargs="+", metavar="MANIFEST", help="the corpus to describe"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="a page (.html) or a picture (.png, .svg)"
     )

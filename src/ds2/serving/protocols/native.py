@@ -1,4 +1,4 @@
-"""Our own WebSocket protocol, at /v1/stream: docs/websocket.md tells it, `ds2.client` speaks it."""
+"""Our own WebSocket protocol, at /v1/stream, of docs/reference/websocket.md and `ds2.client`."""
 
 import json
 from collections.abc import Mapping

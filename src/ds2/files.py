@@ -47,12 +47,19 @@ def _open_neighbour(path: Path) -> tuple[int, Path]:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
     flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-    while True:
-        name = path.parent / f".{secrets.token_hex(8)}.tmp"
-        try:
-            return os.open(name, flags, 0o666), name
-        except FileExistsError:
-            continue
+    name = _free_name(path)
+    return os.open(name, flags, 0o666), name
+
+
+def make_neighbour(path: Path) -> Path:
+    """A new directory beside `path`, to be given its name; with the rights of any new one."""
+    directory = _free_name(path)
+    directory.mkdir()
+    return directory
+
+
+def _free_name(path: Path) -> Path:
+    return path.parent / f".{secrets.token_hex(8)}.tmp"
 
 
 def check_output(path: Path) -> None:

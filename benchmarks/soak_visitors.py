@@ -278,7 +278,7 @@ async def cut_upload(visit: Visit) -> None:
     """A request that ends before its body does."""
     _, writer = await asyncio.open_connection("127.0.0.1", visit.port)
     head = (
-        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n"
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n"
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
         'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'
     )

@@ -1,6 +1,7 @@
 """Recordings of any kind in, waveforms at 16 kHz out; and waveforms to files."""
 
-from ds2.audio.arrays import SampleIntake, mono_of
+from ds2.audio.arrays import SampleIntake, array_blocks, mono_of
+from ds2.audio.channels import ChannelChoice, Channels, DownMix
 from ds2.audio.decoders import AudioInfo
 from ds2.audio.reading import (
     EXTENSIONS,
@@ -18,10 +19,14 @@ __all__ = [
     "EXTENSIONS",
     "SAMPLE_RATE_HZ",
     "AudioInfo",
+    "ChannelChoice",
+    "Channels",
+    "DownMix",
     "Resampler",
     "SampleIntake",
     "Source",
     "Waveform",
+    "array_blocks",
     "audio_blocks",
     "find_audio",
     "mono_of",

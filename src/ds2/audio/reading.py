@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ds2.audio.channels import ChannelChoice, Channels
 from ds2.audio.decoders import AudioInfo, open_decoder
 from ds2.audio.pcm import Encoding, check_form, checked, pcm_pieces
 from ds2.audio.resampling import SAMPLE_RATE_HZ, Waveform, regrouped, resampled
@@ -49,9 +50,11 @@ def audio_blocks(
     offset_s: float = 0.0,
     duration_s: float | None = None,
     block_s: float = 30.0,
+    channels: Channels = "mix",
 ) -> Iterator[Waveform]:
     """The samples of `read_audio`, exactly, in pieces of `block_s` (the last may be shorter).
 
+    channels: their mean; one, by its number from 1; or all, each apart: pieces of (N, C).
     Memory is bounded by the block, however long the recording. A pipe is read as it fills.
     Raises InputError as `read_audio` does; what is wrong late in a file is found late.
     """
@@ -64,7 +67,9 @@ def audio_blocks(
         rate = decoder.info.sample_rate_hz
         start = round(offset_s * rate)
         stop = None if duration_s is None else start + max(1, round(duration_s * rate))
-        pieces = checked(decoder.pieces(start, stop), start, rate, name)
+        choice = ChannelChoice(channels, name)
+        heard = map(choice.feed, decoder.pieces(start, stop))
+        pieces = checked(heard, start, rate, name)
         yield from regrouped(resampled(pieces, rate), max(1, round(block_s * SAMPLE_RATE_HZ)))
 
 
@@ -81,15 +86,18 @@ def pcm_blocks(
     num_channels: int,
     encoding: Encoding = "s16le",
     block_s: float = 0.1,
+    channels: Channels = "mix",
 ) -> Iterator[Waveform]:
     """Samples without a header, from a file or pipe: a 16 kHz piece as each `block_s` arrives.
 
+    channels: as of `audio_blocks`.
     Raises InputError where the bytes end within a sample or are not sound.
     """
     name = name_of(file)
     check_form(sample_rate_hz, num_channels, name)
     frames_at_once = max(1, round(block_s * sample_rate_hz))
-    pieces = pcm_pieces(file, name, num_channels, encoding, frames_at_once)
+    choice = ChannelChoice(channels, name)
+    pieces = map(choice.feed, pcm_pieces(file, name, num_channels, encoding, frames_at_once))
     yield from resampled(checked(pieces, 0, sample_rate_hz, name), sample_rate_hz)
 
 

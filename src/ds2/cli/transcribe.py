@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.channels import add_channels, channels_of
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad, detector, play
 from ds2.cli.options.model import HELP, default_model
@@ -26,6 +27,7 @@ from ds2.cli.screen.terminal import detail, note, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
+    from ds2.audio import Channels
     from ds2.recognition.recognizer import Recognizer
     from ds2.transcripts.transcript import LineShape, Transcript
 
@@ -66,6 +68,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="readings of each recording, with their scores, in JSON (1)",
     )
+    add_channels(parser)
     parser.add_argument(
         "--stream", action="store_true", help="show the text as if it were said now, as it changes"
     )
@@ -82,7 +85,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     raw = parser.add_argument_group("samples without a header, on standard input")
     raw.add_argument("--raw", choices=("s16le", "f32le"), help="their encoding")
     raw.add_argument("--rate", type=positive, default=16_000, help="in Hz (16000)")
-    raw.add_argument("--channels", type=positive, default=1, help="(1)")
+    raw.add_argument("--raw-channels", type=positive, metavar="N", help="how many, interleaved (1)")
     parser.set_defaults(run=run)
 
 
@@ -91,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     shape = shape_of(args)
     if args.raw and args.recordings != ["-"]:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
+    channels_of(args)
     names, problems = _find_recordings(args.recordings)
     if args.vad and not args.stream:
         raise InputError("--vad: is for --stream: a recording as a whole has no endpoints")
@@ -114,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         elif shows_times:
             _show_segments(result, names[index] if named else "")
         elif named:
-            output.put(f"{names[index]}\t{result.text}\n")
+            output.put(_named_lines(names[index], result))
         else:
             output.put(_formed(result, output.format, shape, outputs[index]))
     output.finish()
@@ -127,11 +131,15 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
     """Show recordings one after the other as if they were said now."""
     if args.output or args.server or args.raw or args.format not in (None, "txt"):
         raise InputError("--stream: shows text on the terminal: leave out -o, -f, --raw, --server")
+    channels = channels_of(args)
+    if channels == "split":
+        raise InputError("--channels split: --stream shows one text: name a channel, say 1")
     voice = detector(args)
     recognizer = _load(args)
     for name in names:
         try:
-            play(recognizer, sys.stdin.buffer if name == "-" else Path(name), args.pace, voice)
+            source = sys.stdin.buffer if name == "-" else Path(name)
+            play(recognizer, source, args.pace, voice, channels)
         except InputError as error:
             problems.append(str(error))
     for problem in problems:
@@ -159,7 +167,7 @@ def _transcribe_all(
         num_alternatives=args.alternatives - 1,
     )
     if shows_times and len(names) == 1 and not args.raw:
-        return _shown_at_once(recognizer, names[0])
+        return _shown_at_once(recognizer, names[0], channels_of(args))
     return _transcribe(recognizer, names, args, in_order=not output.is_directory)
 
 
@@ -210,7 +218,10 @@ def _transcribe(
         return
     recordings = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
     results = recognizer.transcribe_many(
-        recordings, batch_size=args.batch_size, jobs=min(args.jobs, len(names))
+        recordings,
+        batch_size=args.batch_size,
+        jobs=min(args.jobs, len(names)),
+        channels=channels_of(args),
     )
     shown = tracked(results, "transcribing", len(names))
     if not in_order:  # files may be written in any order
@@ -231,27 +242,33 @@ def _transcribe_standard_input(
     from ds2.audio import pcm_blocks
 
     try:
+        channels = channels_of(args)
         if not args.raw:
-            return recognizer.transcribe(sys.stdin.buffer)
-        stream = recognizer.stream()
-        for block in pcm_blocks(
+            return recognizer.transcribe(sys.stdin.buffer, channels=channels)
+        blocks = pcm_blocks(
             sys.stdin.buffer,
             sample_rate_hz=args.rate,
-            num_channels=args.channels,
+            num_channels=args.raw_channels or 1,
             encoding=args.raw,
-        ):
+            channels=channels,
+        )
+        if channels == "split":
+            return recognizer.transcribe_channels(blocks)
+        stream = recognizer.stream()
+        for block in blocks:
             stream.feed(block)
         return stream.finish()
     except InputError as error:
         return error
 
 
-def _shown_at_once(recognizer: "Recognizer", name: str) -> "Iterator[Result]":
+def _shown_at_once(recognizer: "Recognizer", name: str, channels: "Channels") -> "Iterator[Result]":
     """Show the segments of a recording as they come; there is nothing left to write then."""
     start_s = time.perf_counter()
     try:
         transcript = recognizer.transcribe(
             sys.stdin.buffer if name == "-" else Path(name),
+            channels=channels,
             on_segment=lambda segment: print(timed_line(segment), flush=True),
         )
     except InputError as error:
@@ -268,6 +285,13 @@ def _show_segments(transcript: "Transcript", name: str) -> None:
     for segment in transcript.segments():
         print(timed_line(segment))
     print(end="", flush=True)
+
+
+def _named_lines(name: str, transcript: "Transcript") -> str:
+    """The text after the recording's name, on one line; with speakers, one for each segment."""
+    if not transcript.channels:
+        return f"{name}\t{transcript.text}\n"
+    return "".join(f"{name}\t{segment.line}\n" for segment in transcript.segments())
 
 
 def _formed(transcript: "Transcript", form: str, shape: "LineShape", name: str) -> str:

@@ -21,11 +21,13 @@ WIDEST = 100_000
 """Columns of what is no terminal: nothing is folded there."""
 
 logger = logging.getLogger("ds2.cli")
+SHOWN = ("ds2.compilation", "ds2.audio")
+"""Other loggers whose messages are for the user."""
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     """Say what messages a command shows: with quiet no notes and no progress, with verbose all."""
-    for each in (logger, logging.getLogger("ds2.compilation")):  # serve puts its own log there
+    for each in (logger, *map(logging.getLogger, SHOWN)):  # serve puts its own log there
         each.handlers = [_Lines()]
         each.propagate = False
         each.setLevel("ERROR" if quiet else "DEBUG" if verbose else "INFO")

@@ -3,7 +3,7 @@
 import gzip
 import os
 import re
-import tempfile
+import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,19 +25,41 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     encoding, newline, errors = None, None, None
     if "b" not in mode:
         encoding, newline, errors = "utf-8", "", "backslashreplace"
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    descriptor, temporary = _open_neighbour(path)
     try:
         with os.fdopen(descriptor, mode, encoding=encoding, newline=newline, errors=errors) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def _open_neighbour(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, open for writing, and its name.
+
+    It has the rights that any new file of this process gets. To ask for the process's mask is to
+    change it for a moment, in which other threads would make files that everybody may write.
+    The name does not hold that of `path`, which may be as long as a name can be.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    name = _free_name(path)
+    return os.open(name, flags, 0o666), name
+
+
+def make_neighbour(path: Path) -> Path:
+    """A new directory beside `path`, to be given its name; with the rights of any new one."""
+    directory = _free_name(path)
+    directory.mkdir()
+    return directory
+
+
+def _free_name(path: Path) -> Path:
+    return path.parent / f".{secrets.token_hex(8)}.tmp"
 
 
 def check_output(path: Path) -> None:
@@ -55,12 +77,6 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def missing_file(path: str | os.PathLike[str], told: str = "no such file") -> InputError:

@@ -3,10 +3,9 @@
 from ds2.audio.arrays import SampleIntake, array_blocks, mono_of
 from ds2.audio.channels import ChannelChoice, Channels, DownMix
 from ds2.audio.decoders import AudioInfo
+from ds2.audio.finding import EXTENSIONS, Found, find_audio, search
 from ds2.audio.reading import (
-    EXTENSIONS,
     audio_blocks,
-    find_audio,
     pcm_blocks,
     probe_audio,
     read_audio,
@@ -22,6 +21,7 @@ __all__ = [
     "ChannelChoice",
     "Channels",
     "DownMix",
+    "Found",
     "Resampler",
     "SampleIntake",
     "Source",
@@ -33,6 +33,7 @@ __all__ = [
     "pcm_blocks",
     "probe_audio",
     "read_audio",
+    "search",
     "write_flac",
     "write_wav",
 ]

@@ -3,9 +3,7 @@
 Whatever cannot be read raises InputError with one line that says why.
 """
 
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -14,15 +12,8 @@ from ds2.audio.channels import ChannelChoice, Channels
 from ds2.audio.decoders import AudioInfo, open_decoder
 from ds2.audio.pcm import Encoding, check_form, checked, pcm_pieces
 from ds2.audio.resampling import SAMPLE_RATE_HZ, Waveform, regrouped, resampled
-from ds2.audio.sources import Source, name_of
+from ds2.audio.sources import Source, name_of, saying_what_fails
 from ds2.errors import InputError
-from ds2.files import missing_file
-
-EXTENSIONS = (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"),
-    *(".mkv", ".mov", ".wma", ".amr", ".3gp", ".aif", ".aiff", ".au", ".caf", ".w64", ".sph"),
-)
-"""What `find_audio` takes for a recording; a file named outright may have any extension."""
 
 LONGEST_WHOLE_S = 12 * 3600  # 2.8 GB; also stops a small file that unpacks without end
 
@@ -63,7 +54,7 @@ def audio_blocks(
         raise InputError(f"{name}: offset {offset_s} s: it must be 0 or more")
     if duration_s is not None and not (np.isfinite(duration_s) and duration_s > 0):
         raise InputError(f"{name}: duration {duration_s} s: it must be more than 0")
-    with open_decoder(source, name) as decoder:
+    with saying_what_fails(name), open_decoder(source, name) as decoder:
         rate = decoder.info.sample_rate_hz
         start = round(offset_s * rate)
         stop = None if duration_s is None else start + max(1, round(duration_s * rate))
@@ -75,7 +66,8 @@ def audio_blocks(
 
 def probe_audio(source: Source) -> AudioInfo:
     """What the recording's header says, without decoding it. Raises InputError."""
-    with open_decoder(source, name_of(source)) as decoder:
+    name = name_of(source)
+    with saying_what_fails(name), open_decoder(source, name) as decoder:
         return decoder.info
 
 
@@ -99,27 +91,3 @@ def pcm_blocks(
     choice = ChannelChoice(channels, name)
     pieces = map(choice.feed, pcm_pieces(file, name, num_channels, encoding, frames_at_once))
     yield from resampled(checked(pieces, 0, sample_rate_hz, name), sample_rate_hz)
-
-
-def find_audio(path: Path) -> list[Path]:
-    """The path itself if it is a file; for a directory the recordings anywhere in it, sorted.
-
-    Hidden files and directories are passed over. Raises InputError if there is nothing.
-    """
-    try:
-        if not stat.S_ISDIR(path.stat().st_mode):
-            return [path]
-    except FileNotFoundError:
-        raise missing_file(path, "no such file or directory") from None
-    except OSError as error:
-        raise InputError(f"{path}: {str(error.strerror).lower()}") from None
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and file.is_file()
-    ]
-    if not found:
-        raise InputError(f"{path}: no recordings in this directory (.wav, .flac, .mp3, ...)")
-    return found

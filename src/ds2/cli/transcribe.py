@@ -1,6 +1,7 @@
 """`ds2 transcribe`: recordings to text, subtitles or words with times."""
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from ds2.cli.options.live import add_vad, detector, play
 from ds2.cli.options.model import HELP, default_model
 from ds2.cli.options.output import (
     ALL,
+    LONGEST_NAME,
     Output,
     add_output,
     distinct_names,
@@ -23,7 +25,15 @@ from ds2.cli.options.output import (
 from ds2.cli.options.remote import add_server, transcribe_remotely
 from ds2.cli.options.whisper import add_language, add_shape, check_language, shape_of
 from ds2.cli.screen.segments import shows_segments, timed_line
-from ds2.cli.screen.terminal import detail, note, positive, tracked
+from ds2.cli.screen.terminal import (
+    complain,
+    complain_of_all,
+    detail,
+    note,
+    one_line,
+    positive,
+    tracked,
+)
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
     channels_of(args)
     names, problems = _find_recordings(args.recordings)
+    num_all = len(names) + len(problems)
     if args.vad and not args.stream:
         raise InputError("--vad: is for --stream: a recording as a whole has no endpoints")
     if args.stream:
@@ -112,25 +123,31 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(result, InputError):
             problems.append(str(result))
         elif output.is_directory:
-            for form in FORMATS if output.format == ALL else (output.format,):
-                text = _formed(result, form, shape, outputs[index])
-                output.write(f"{outputs[index]}.{form}", text)
+            try:
+                _write(result, shape, outputs[index], output)
+            except InputError as error:
+                problems.append(str(error))
         elif shows_times:
-            _show_segments(result, names[index] if named else "")
+            _show_segments(result, one_line(names[index]) if named else "")
         elif named:
-            output.put(_named_lines(names[index], result))
+            output.put(_named_lines(one_line(names[index]), result))
         else:
             output.put(_formed(result, output.format, shape, outputs[index]))
     output.finish()
-    for problem in problems:
-        print(f"ds2: {problem}", file=sys.stderr)
-    return 2 if problems else 0
+    return complain_of_all(problems, num_all, "recordings")
+
+
+def _write(transcript: "Transcript", shape: "LineShape", name: str, output: Output) -> None:
+    """Write the files of one recording. Raises InputError where one cannot be written."""
+    for form in FORMATS if output.format == ALL else (output.format,):
+        output.write(f"{name}.{form}", _formed(transcript, form, shape, name))
 
 
 def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -> int:
     """Show recordings one after the other as if they were said now."""
     if args.output or args.server or args.raw or args.format not in (None, "txt"):
         raise InputError("--stream: shows text on the terminal: leave out -o, -f, --raw, --server")
+    num_all = len(names) + len(problems)
     channels = channels_of(args)
     if channels == "split":
         raise InputError("--channels split: --stream shows one text: name a channel, say 1")
@@ -142,9 +159,7 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
             play(recognizer, source, args.pace, voice, channels)
         except InputError as error:
             problems.append(str(error))
-    for problem in problems:
-        print(f"ds2: {problem}", file=sys.stderr)
-    return 2 if problems else 0
+    return complain_of_all(problems, num_all, "recordings")
 
 
 def _load(args: argparse.Namespace, **options: int) -> "Recognizer":
@@ -173,19 +188,28 @@ def _transcribe_all(
 
 def _find_recordings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The recordings that the arguments name, and what is wrong with others."""
-    from ds2.audio import find_audio
+    from ds2.audio import search
 
-    names: list[str] = []
+    names: dict[str, None] = {}  # in order, each once
     problems: list[str] = []
     for argument in arguments:
+        if argument == "-":
+            names["-"] = None
+            continue
         try:
-            found = [argument] if argument == "-" else map(str, find_audio(Path(argument)))
-            names += [name for name in found if name not in names]
+            found = search(Path(argument))
         except InputError as error:
             problems.append(str(error))
+            continue
+        names |= dict.fromkeys(map(str, found.recordings))
+        problems += found.problems
+        if found.passed_over:
+            note(found.passed_over)
     if not names:
-        raise InputError(problems[0])
-    return names, problems
+        for problem in problems[:-1]:
+            complain(problem)
+        raise InputError(problems[-1])
+    return list(names), problems
 
 
 def _output_names(names: Sequence[str]) -> list[str]:
@@ -206,7 +230,9 @@ def _tell_renamed(names: Sequence[str], outputs: Sequence[str]) -> None:
     """Say which is which where recordings of one name are written under others."""
     for name, output in zip(names, outputs, strict=True):
         if name != "-" and output != Path(name).stem:
-            note(f"{name} is written as {output}: another recording has its name")
+            has_room = len(os.fsencode(Path(name).stem)) <= LONGEST_NAME
+            reason = "another recording has its name" if has_room else "its name is too long"
+            note(f"{name} is written as {output}: {reason}")
 
 
 def _transcribe(

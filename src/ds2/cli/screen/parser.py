@@ -1,6 +1,7 @@
 """The parser of arguments: one line for what is wrong, with the name that was probably meant."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -37,6 +38,10 @@ class Parser(argparse.ArgumentParser):
         options = [argument.partition("=")[0] for argument in rest if argument.startswith("-")]
         if not options:
             self.error(f"{rest[0]}: is one argument too many")
+        if os.path.lexists(options[0]):
+            self.error(
+                f"{options[0]}: is no option; for the file of that name write ./{options[0]}"
+            )
         known = (name for action in self._actions for name in action.option_strings)
         hint = did_you_mean(options[0], known)
         self.error(f"{options[0]}: there is no such option{hint}")

@@ -5,12 +5,12 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.options.channels import add_channels, channels_of
-from ds2.cli.options.decoding import add_decoding, load_recognizer
+from ds2.cli.options.decoding import add_decoding, load_recognizer, tell_why_empty
 from ds2.cli.options.live import add_vad, detector, play
 from ds2.cli.options.model import HELP, default_model
 from ds2.cli.options.output import (
@@ -37,7 +37,6 @@ from ds2.cli.screen.terminal import (
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
-    from ds2.audio import Channels
     from ds2.recognition.recognizer import Recognizer
     from ds2.transcripts.transcript import LineShape, Transcript
 
@@ -182,7 +181,7 @@ def _transcribe_all(
         num_alternatives=args.alternatives - 1,
     )
     if shows_times and len(names) == 1 and not args.raw:
-        return _shown_at_once(recognizer, names[0], channels_of(args))
+        return _shown_at_once(recognizer, names[0], args)
     return _transcribe(recognizer, names, args, in_order=not output.is_directory)
 
 
@@ -250,6 +249,7 @@ def _transcribe(
         channels=channels_of(args),
     )
     shown = tracked(results, "transcribing", len(names))
+    shown = _with_reasons(shown, recognizer, names, args)
     if not in_order:  # files may be written in any order
         yield from shown
         return
@@ -260,6 +260,19 @@ def _transcribe(
         while next_index in waiting:
             yield next_index, waiting.pop(next_index)
             next_index += 1
+
+
+def _with_reasons(
+    results: "Iterable[Result]",
+    recognizer: "Recognizer",
+    names: Sequence[str],
+    args: argparse.Namespace,
+) -> "Iterator[Result]":
+    """The results; says why where a search leaves a recording without text."""
+    for index, result in results:
+        if not isinstance(result, InputError) and not result.words and names[index] != "-":
+            tell_why_empty(recognizer, args, names[index], channels_of(args))
+        yield index, result
 
 
 def _transcribe_standard_input(
@@ -288,9 +301,12 @@ def _transcribe_standard_input(
         return error
 
 
-def _shown_at_once(recognizer: "Recognizer", name: str, channels: "Channels") -> "Iterator[Result]":
+def _shown_at_once(
+    recognizer: "Recognizer", name: str, args: argparse.Namespace
+) -> "Iterator[Result]":
     """Show the segments of a recording as they come; there is nothing left to write then."""
     start_s = time.perf_counter()
+    channels = channels_of(args)
     try:
         transcript = recognizer.transcribe(
             sys.stdin.buffer if name == "-" else Path(name),
@@ -301,6 +317,8 @@ def _shown_at_once(recognizer: "Recognizer", name: str, channels: "Channels") ->
         yield 0, error
         return
     elapsed_s = time.perf_counter() - start_s
+    if not transcript.words and name != "-":
+        tell_why_empty(recognizer, args, name, channels)
     detail(f"{name}: {transcript.duration_s:.1f} s of audio in {elapsed_s:.1f} s")
 
 

@@ -73,6 +73,11 @@ class Recognizer:
         if not greedy and (lm_path or settings or phrases or num_alternatives):
             self._search = _beam_search(bundle.alphabet, self._settings, lm_path, phrases)
 
+    @property
+    def searches(self) -> bool:
+        """Whether it searches for the text, with a language model or without; else it is greedy."""
+        return self._search is not None
+
     @classmethod
     def load(
         cls,

@@ -42,7 +42,7 @@ def log_to_stderr(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter() if sys.stderr.isatty() else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in ("ds2.compilation", "ds2.audio"):  # the command's own lines end here
+    for name in ("ds2.compilation", "ds2.audio", "ds2.ngram"):  # the command's own lines end here
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     # The guard writes the access log: theirs hold the query, in which there may be a key.

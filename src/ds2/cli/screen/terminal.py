@@ -23,7 +23,7 @@ WIDEST = 100_000
 logger = logging.getLogger("ds2.cli")
 CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
 """Characters that move the cursor, or worse, as people write them."""
-SHOWN = ("ds2.compilation", "ds2.audio")
+SHOWN = ("ds2.compilation", "ds2.audio", "ds2.ngram")
 """Other loggers whose messages are for the user."""
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from ds2.serving.config import ServeSettings
 from ds2.serving.engine.dispatch import Dispatcher, Line, Report
 from ds2.serving.engine.metrics import Metrics
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.request_id import told_of_fault
 from ds2.serving.engine.session import Session, StreamOptions
 from ds2.text.language import language_of_name
 from ds2.transcripts.events import Event, Final
@@ -48,6 +49,21 @@ class ModelCard:
         return self.bundle.language
 
 
+class Room:
+    """A place among the most streams, for a recording that is still on its way."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+        self._is_held = True
+        service.num_held += 1
+
+    def leave(self) -> None:
+        """Give the place up; again, too, as when a session has taken it over."""
+        if self._is_held:
+            self._is_held = False
+            self._service.num_held -= 1
+
+
 class Service:
     """The models, a dispatcher for each, and the sessions that are open."""
 
@@ -68,7 +84,7 @@ class Service:
         self._detector = VoiceDetector() if self.settings.vad else None
         self._loop: asyncio.AbstractEventLoop | None = None  # which all sessions live on
         self._sessions: dict[Line, Session] = {}
-        self._num_opening = 0
+        self.num_held = 0  # places of recordings and streams that have no session yet
         self._dispatchers = {
             name: Dispatcher(
                 partial(self._hear_report, name),
@@ -81,7 +97,7 @@ class Service:
     @property
     def num_sessions(self) -> int:
         """Streams and uploads that are open."""
-        return len(self._sessions) + self._num_opening
+        return len(self._sessions) + self.num_held
 
     @property
     def is_ready(self) -> bool:
@@ -93,21 +109,35 @@ class Service:
         """Whether all models can still move."""
         return all(dispatcher.is_alive for dispatcher in self._dispatchers.values())
 
-    async def open(self, options: StreamOptions) -> Session:
-        """A new session. Raises Refused."""
+    @contextmanager
+    def room(self) -> Iterator[Room]:
+        """A place for a recording: before it is received, for else it would come for nothing.
+
+        Raises Refused if there is none.
+        """
+        self._check_room()
+        room = Room(self)
+        try:
+            yield room
+        finally:
+            room.leave()
+
+    async def open(self, options: StreamOptions, room: Room | None = None) -> Session:
+        """A new session. room: the place that it takes over. Raises Refused."""
+        if room is None:
+            with self.room() as room:
+                return await self.open(options, room)
         self._loop = asyncio.get_running_loop()
         card = self._card(options)
         self._check(options)
-        self._num_opening += 1
         try:
             stream = await asyncio.to_thread(self._new_stream, card.name, options)
         except InputError as error:
             raise Refused(400, str(error), "phrases") from None
-        finally:
-            self._num_opening -= 1
         line = self._dispatchers[card.name].add(stream, is_live=options.is_live)
         session = Session(line, card.name, options, self.settings, self._forget)
         self._sessions[line] = session
+        room.leave()
         self.metrics.streams.labels(card.name, _kind(options)).inc()
         return session
 
@@ -118,25 +148,25 @@ class Service:
         logger.info("stream ended", extra={"facts": session.facts()})
 
     async def transcribe(
-        self, source: BinaryIO | Path | bytes, options: StreamOptions
+        self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
     ) -> Transcript:
         """The transcript of a recording in any format; never live, whatever the options say.
 
-        Raises Refused; InputError for what cannot be read.
+        room: the place that it takes over. Raises Refused; InputError for what cannot be read.
         """
         finals = [
             event.transcript
-            async for event in self.transcribe_events(source, options)
+            async for event in self.transcribe_events(source, options, room)
             if isinstance(event, Final)
         ]
         return together(finals)
 
     async def transcribe_events(
-        self, source: BinaryIO | Path | bytes, options: StreamOptions
+        self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
     ) -> AsyncGenerator[Event, None]:
         """The events of a recording, as `transcribe` comes to know them."""
         options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
-        async with await self.open(options) as session:
+        async with await self.open(options, room) as session:
             reading = asyncio.create_task(self._read(source, session))
             try:
                 async for event in session.events():
@@ -148,8 +178,9 @@ class Service:
                 raise
             finally:
                 reading.cancel()
-                with suppress(asyncio.CancelledError, InputError, Refused):
-                    await reading
+                await asyncio.wait([reading])
+                if not reading.cancelled():
+                    reading.exception()  # told already, or of no interest any more
 
     async def _read(self, source: BinaryIO | Path | bytes, session: Session) -> None:
         blocks = audio_blocks(source, block_s=UPLOAD_BLOCK_S)
@@ -162,8 +193,14 @@ class Service:
                     raise Refused(413, f"the recording lasts over {limit:g} s: send it in parts")
                 await session.feed(block)
             await session.finish()
-        except (InputError, Refused) as error:
-            session.fail(error if isinstance(error, Refused) else Refused(400, str(error)))
+        except InputError as error:
+            session.fail(Refused(400, str(error)))
+            raise
+        except Refused as refused:
+            session.fail(refused)
+            raise
+        except Exception:  # a mistake of ours, or of a decoder's: nobody may wait for ever for it
+            session.fail(Refused(500, told_of_fault("recording")))
             raise
 
     async def drain(self) -> None:
@@ -203,14 +240,19 @@ class Service:
             400, f'no model of language "{options.language}": there are {names}', "language"
         )
 
-    def _check(self, options: StreamOptions) -> None:
-        """Raise Refused if there is no room, or an option is impossible."""
+    def _check_room(self) -> None:
+        """Raise Refused if there is no room."""
         if self.is_draining:
             raise Refused(503, "the server is shutting down")
         if self.num_sessions >= self.settings.max_streams:
             self.metrics.refused.labels("streams").inc()
             limit = self.settings.max_streams
             raise Refused(503, f"all {limit} streams are taken: try again later")
+
+    def _check(self, options: StreamOptions) -> None:
+        """Raise Refused if the server shuts down by now, or an option is impossible."""
+        if self.is_draining:
+            raise Refused(503, "the server is shutting down")
         if not 0 <= options.num_alternatives <= MOST_ALTERNATIVES:
             told = f"alternatives: must be 0 to {MOST_ALTERNATIVES}, not {options.num_alternatives}"
             raise Refused(400, told, "alternatives")
@@ -230,15 +272,24 @@ class Service:
 
     def _hear_report(self, model: str, report: Report) -> None:
         """In a dispatcher's thread: count, and pass the updates on to the event loop."""
-        self.metrics.observe(model, report)
+        try:
+            self.metrics.observe(model, report)
+        except Exception:  # say, a full disk; streams are to go on
+            logger.exception("a step could not be counted")
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._deliver, report)
 
     def _deliver(self, report: Report) -> None:
         for update in report.updates:
-            if (session := self._sessions.get(update.line)) is not None:
+            if (session := self._sessions.get(update.line)) is None:
+                continue
+            try:
                 session.take(update)
+            except Exception:  # a mistake of ours: nobody may wait for ever for it
+                facts = {"request": update.line.request_id}
+                logger.exception("a stream failed", extra={"facts": facts})
+                session.fail(Refused(500, told_of_fault("stream", update.line.request_id)))
         for line, num_settled in report.settled:
             if (session := self._sessions.get(line)) is not None:
                 session.settle(num_settled)

@@ -1,6 +1,8 @@
 """Files: written so that a reader sees the old one or the new one, never half; read unpacked."""
 
+import codecs
 import gzip
+import io
 import os
 import re
 import secrets
@@ -102,3 +104,83 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
+
+
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks of other encodings than UTF-8, the longer before what they begin with."""
+HEAD_BYTES = 1024
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[BinaryIO]:
+    """The text of a file in UTF-8 bytes without a mark, unpacked if its name ends in .gz.
+
+    A byte order mark tells UTF-8, UTF-16 and UTF-32, which editors and spreadsheets on Windows
+    write. Text without a mark is handed on as it is. Raises InputError, also for what has no mark
+    and holds zero bytes, as UTF-16 does.
+    """
+    with open_unpacked(path) as file, as_utf8(file, path) as text:
+        yield text
+
+
+@contextmanager
+def as_utf8(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """What `open_text` gives, of a file that is open. path: its name, in messages.
+
+    Raises InputError.
+    """
+    text = io.BufferedReader(cast(io.RawIOBase, file))
+    try:
+        head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
+        if head.startswith(codecs.BOM_UTF8):
+            text.read(len(codecs.BOM_UTF8))
+        encoding = next((name for mark, name in MARKS if head.startswith(mark)), None)
+        if encoding is not None:
+            yield io.BufferedReader(_AsUtf8(text, encoding, path))
+        elif b"\0" in head:
+            raise InputError(
+                f"{path}: holds zero bytes, as UTF-16 without its mark does: save it as UTF-8"
+            )
+        else:
+            yield text
+    finally:
+        text.detach()
+
+
+def read_text(path: Path) -> str:
+    """All of a file that `open_text` opens. Raises InputError, and for what is not UTF-8."""
+    with open_text(path) as file:
+        data = file.read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8: save it as UTF-8") from None
+
+
+class _AsUtf8(io.RawIOBase):
+    """Text in another encoding, as UTF-8 bytes."""
+
+    def __init__(self, file: BinaryIO, encoding: str, path: Path) -> None:
+        self._text = codecs.getreader(encoding)(file)
+        self._held = b""
+        self._told = f"{path}: is no sound {encoding.upper()}, as which it begins"
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as there is text."""
+        if not self._held:
+            try:
+                self._held = self._text.read(HEAD_BYTES, HEAD_BYTES).encode()
+            except UnicodeDecodeError:
+                raise InputError(f"{self._told}: save it as UTF-8") from None
+        piece, self._held = self._held[: len(buffer)], self._held[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)

@@ -263,7 +263,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     if not where.is_file():
         raise InputError(f"{path}: is no bundle: it holds no {FACTS}")
     try:
-        facts: dict[str, Any] = json.loads(where.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(where.read_bytes())
     except (ValueError, OSError) as error:
         raise InputError(f"{where}: cannot be read: {error}: {ADVICE}") from None
     if not isinstance(facts, dict) or "format_version" not in facts:

@@ -51,9 +51,9 @@ def log_to_stderr(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter() if sys.stderr.isatty() else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    compiling = logging.getLogger("ds2.compilation")  # the command's own lines end here
-    compiling.handlers.clear()
-    compiling.propagate = True
+    for name in ("ds2.compilation", "ds2.audio", "ds2.ngram"):  # the command's own lines end here
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     # The guard writes the access log: theirs hold the query, in which there may be a key.
     for name in ("uvicorn", "websockets"):
         logging.getLogger(name).setLevel("WARNING")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tomli_w
 
 from ds2.errors import InputError
+from ds2.files import read_text
 from ds2.model.features import FeatureConfig
 from ds2.settings import settings_from, settings_to_dict
 from ds2.text.alphabet import Alphabet
@@ -184,9 +185,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises InputError that names the file and the key.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {_reason(error)}") from None
+        data = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     _anchor_paths(data, path.parent.resolve())
@@ -303,7 +302,3 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     section[keys[1]] = value
     if tuple(keys) in PATHS:  # typed by hand, so relative to where the user is
         _anchor_paths({keys[0]: section}, Path.cwd())
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -83,16 +83,24 @@ def _tell_of_compiling(subject: str) -> None:
 
 
 class _Teller(event.Listener):
-    """Tells of our functions when numba compiles them, which it does not if it has their code."""
+    """Tells of our functions when numba compiles them, which it does not if it has their code.
+
+    numba calls it under its lock, so for one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0  # what a function calls is compiled while the function is
 
     def on_start(self, event: Any) -> None:
         """The names of the parts are those of the folders."""
         parts = event.data["dispatcher"].py_func.__module__.split(".")
-        if parts[0] == "ds2":
+        if parts[0] == "ds2" and not self._depth:
             _tell_of_compiling(_SUBJECTS.get(parts[-2], "the search"))
+        self._depth += 1
 
     def on_end(self, event: Any) -> None:
-        """Nothing to tell."""
+        """Of a function, whether it could be compiled or not."""
+        self._depth -= 1
 
 
 event.register("numba:compile", _Teller())

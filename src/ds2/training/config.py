@@ -56,6 +56,8 @@ class DataConfig:
     cache_dir: Path | None = None  # of decoded recordings; none: in the user's cache directory
     cache_gb: float = 20.0  # the most room that decoded recordings may take; 0 keeps none
     augment_on: Literal["cpu", "device"] = "cpu"  # where audio is changed and made features
+    resident_gb: float | None = None  # augment_on "device": room there for decoded recordings, all
+    # of them or none are kept; none: half of a GPU's free memory
     shuffle_shards: int = 2  # shards: how many a loading process holds and mixes
     # shards: [processes, workers of each] when the run began; a resumed run keeps its order by it
     shard_streams: tuple[int, int] | None = None
@@ -90,6 +92,8 @@ class DataConfig:
             raise ValueError("shard_streams: must be two numbers of at least 1")
         if not 0 <= self.cache_gb < math.inf:
             raise ValueError(f"cache_gb: must be 0 or more, not {self.cache_gb}")
+        if self.resident_gb is not None and not 0 <= self.resident_gb < math.inf:
+            raise ValueError(f"resident_gb: must be 0 or more, not {self.resident_gb}")
         if not 0 < self.batch_seconds < math.inf:
             raise ValueError(f"batch_seconds: must be above 0, not {self.batch_seconds}")
 

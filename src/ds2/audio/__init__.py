@@ -1,6 +1,6 @@
 """Recordings of any kind in, waveforms at 16 kHz out; and waveforms to files."""
 
-from ds2.audio.arrays import SampleIntake, array_blocks, mono_of
+from ds2.audio.arrays import SampleIntake, array_blocks, frames_of, mono_of
 from ds2.audio.channels import ChannelChoice, Channels, DownMix
 from ds2.audio.decoders import AudioInfo
 from ds2.audio.finding import EXTENSIONS, Found, find_audio, search
@@ -29,6 +29,7 @@ __all__ = [
     "array_blocks",
     "audio_blocks",
     "find_audio",
+    "frames_of",
     "mono_of",
     "pcm_blocks",
     "probe_audio",

@@ -3,15 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
-from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
+from ds2.audio import SAMPLE_RATE_HZ, Channels, audio_blocks, probe_audio
 from ds2.audio.pcm import check_form
 from ds2.errors import InputError
 from ds2.model.bundle import Bundle
@@ -19,12 +19,14 @@ from ds2.recognition.recognizer import Recognizer
 from ds2.recognition.streams import Stream, WholeStream
 from ds2.recognition.voice import VoiceDetector
 from ds2.serving.config import ServeSettings
+from ds2.serving.engine.channels import MOST_CHANNELS, ChannelSessions
 from ds2.serving.engine.dispatch import Dispatcher, Line, Report
 from ds2.serving.engine.metrics import Metrics
 from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.request_id import told_of_fault
 from ds2.serving.engine.session import Session, StreamOptions
 from ds2.text.language import language_of_name
+from ds2.transcripts.channels import merged
 from ds2.transcripts.events import Event, Final
 from ds2.transcripts.transcript import Transcript, together
 
@@ -141,6 +143,26 @@ class Service:
         self.metrics.streams.labels(card.name, _kind(options)).inc()
         return session
 
+    async def open_channels(
+        self, options: StreamOptions, num_channels: int, room: Room | None = None
+    ) -> ChannelSessions:
+        """New sessions, one for each channel of a stream. Raises Refused.
+
+        Each takes a place. room: that of the first.
+        """
+        if not 1 <= num_channels <= MOST_CHANNELS:
+            told = f"channels: must be 1 to {MOST_CHANNELS}, not {num_channels}"
+            raise Refused(400, told, "channels")
+        sessions: list[Session] = []
+        try:
+            for _ in range(num_channels):
+                sessions.append(await self.open(options, None if sessions else room))
+        except BaseException:
+            for session in sessions:
+                session.close()
+            raise
+        return ChannelSessions(sessions)
+
     def _forget(self, session: Session) -> None:
         del self._sessions[session.line]
         self.metrics.streams.labels(session.model, _kind(session.options)).dec()
@@ -166,24 +188,44 @@ class Service:
     ) -> AsyncGenerator[Event, None]:
         """The events of a recording, as `transcribe` comes to know them."""
         options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
-        async with await self.open(options, room) as session:
-            reading = asyncio.create_task(self._read(source, session))
-            try:
-                async for event in session.events():
-                    yield event
-                await reading
-            except Refused:
-                if reading.done():
-                    await reading  # what was wrong with the recording comes first
-                raise
-            finally:
-                reading.cancel()
-                await asyncio.wait([reading])
-                if not reading.cancelled():
-                    reading.exception()  # told already, or of no interest any more
+        async with await self.open(options, room) as session, self._reading(source, session):
+            async for event in session.events():
+                yield event
 
-    async def _read(self, source: BinaryIO | Path | bytes, session: Session) -> None:
-        blocks = audio_blocks(source, block_s=UPLOAD_BLOCK_S)
+    async def transcribe_channels(
+        self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
+    ) -> Transcript:
+        """The transcript of a recording whose channels are each heard apart, as `transcribe`."""
+        options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
+        num_channels = await asyncio.to_thread(_num_channels, source)
+        opening = self.open_channels(options, num_channels, room)
+        async with await opening as sessions, self._reading(source, sessions):
+            return await transcript_of(sessions)
+
+    @asynccontextmanager
+    async def _reading(
+        self, source: BinaryIO | Path | bytes, session: Session | ChannelSessions
+    ) -> AsyncIterator[None]:
+        """Let a task read the recording while the block takes its events."""
+        reading = asyncio.create_task(self._read(source, session))
+        try:
+            yield
+            await reading
+        except Refused:
+            if reading.done():
+                await reading  # what was wrong with the recording comes first
+            raise
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # told already, or of no interest any more
+
+    async def _read(
+        self, source: BinaryIO | Path | bytes, session: Session | ChannelSessions
+    ) -> None:
+        channels: Channels = "split" if isinstance(session, ChannelSessions) else "mix"
+        blocks = audio_blocks(source, block_s=UPLOAD_BLOCK_S, channels=channels)
         audio_s = 0.0
         try:
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
@@ -293,6 +335,23 @@ class Service:
         for line, num_settled in report.settled:
             if (session := self._sessions.get(line)) is not None:
                 session.settle(num_settled)
+
+
+async def transcript_of(sessions: ChannelSessions) -> Transcript:
+    """One transcript of the events of all channels. Raises Refused."""
+    finals: list[list[Transcript]] = [[] for _ in sessions.sessions]
+    async for index, event in sessions.events():
+        if isinstance(event, Final):
+            finals[index].append(event.transcript)
+    return merged([together(each) for each in finals])
+
+
+def _num_channels(source: BinaryIO | Path | bytes) -> int:
+    """Of a recording, which is at its beginning again afterwards. Raises InputError."""
+    num_channels = probe_audio(source).num_channels
+    if not isinstance(source, Path | bytes):
+        source.seek(0)
+    return num_channels
 
 
 def _kind(options: StreamOptions) -> str:

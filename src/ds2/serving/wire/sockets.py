@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ds2.serving.engine.channels import ChannelSessions
 from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.request_id import told_of_fault
 from ds2.serving.engine.service import Service
@@ -124,7 +125,9 @@ def busy_message(is_draining: bool) -> str:
 
 
 @asynccontextmanager
-async def fed_by(session: Session, reading: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def fed_by(
+    session: Session | ChannelSessions, reading: Coroutine[Any, Any, None]
+) -> AsyncIterator[None]:
     """Let a task feed the session from a client's messages while the block tells its events.
 
     What ends the reading ends the session: its events then raise Refused, or stop.

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from ds2.audio import DownMix
 from ds2.audio.samples import Samples
 from ds2.errors import InputError
+from ds2.serving.engine.channels import ChannelSessions
 from ds2.serving.engine.refused import Refused
-from ds2.serving.engine.service import ModelCard, Room, Service
+from ds2.serving.engine.service import ModelCard, Room, Service, transcript_of
+from ds2.serving.engine.session import Session
 from ds2.serving.protocols.deepgram import answers
 from ds2.serving.protocols.deepgram.query import Query, query_of
 from ds2.serving.wire import sockets
@@ -62,7 +65,8 @@ async def _transcribe_file(
 ) -> Transcript:
     """Of a file in any format."""
     with closing(await receive_file(body)) as file:
-        work = service.transcribe(cast(BinaryIO, file), query.options(), room)
+        hear = service.transcribe_channels if query.multichannel else service.transcribe
+        work = hear(cast(BinaryIO, file), query.options(), room)
         return await run_while_wanted(request, work)
 
 
@@ -76,7 +80,8 @@ async def _transcribe_samples(
     """Of samples, and of WAV files that are announced as samples."""
     encoding = query.encoding
     assert encoding is not None
-    header, samples = HeaderOff(), Samples(encoding)
+    header, mix = HeaderOff(), DownMix("the audio")
+    samples = Samples(encoding, query.num_channels)
     num_left = service.settings.max_upload_s * query.sample_rate_hz
 
     async def read() -> None:
@@ -89,13 +94,21 @@ async def _transcribe_samples(
             if num_left < 0:
                 limit = service.settings.max_upload_s
                 raise Refused(413, f"the recording lasts over {limit:g} s: send it in parts")
-            await session.feed(waveform)
+            await session.feed(waveform if query.multichannel else mix.feed(waveform))
         if samples.has_rest:
             raise Refused(400, sockets.SPLIT_SAMPLE)
         await session.finish()
         await wait_until_gone(request)
         raise ClientDisconnect
 
+    session: Session | ChannelSessions
+    if query.multichannel:
+        channels_opening = service.open_channels(query.options(), query.num_channels, room)
+        async with await channels_opening as session, sockets.fed_by(session, read()):
+            transcript = await transcript_of(session)
+            if not session.is_done:
+                raise ClientDisconnect
+            return transcript
     opening = service.open(query.options(), room)
     async with await opening as session, sockets.fed_by(session, read()):
         events = [event async for event in session.events()]

@@ -103,7 +103,9 @@ def test_nothing_is_compiled_for_two_kinds_of_arguments() -> None:
         assert len(function.signatures) == 1, function  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["ctc/search/dominance.py", "ngram/score.py", "compilation/shortcuts.py"])
+@pytest.mark.parametrize(
+    "name", ["ctc/search/dominance.py", "ngram/score.py", "compilation/shortcuts.py"]
+)
 def test_a_change_of_any_compiled_file_is_noticed(name: str, tmp_path: Path) -> None:
     package = tmp_path / "ds2"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -91,14 +91,14 @@ class _Teller(event.Listener):
     def __init__(self) -> None:
         self._depth = 0  # what a function calls is compiled while the function is
 
-    def on_start(self, event: Any) -> None:
+    def on_start(self, compiling: Any) -> None:
         """The names of the parts are those of the folders."""
-        parts = event.data["dispatcher"].py_func.__module__.split(".")
+        parts = compiling.data["dispatcher"].py_func.__module__.split(".")
         if parts[0] == "ds2" and not self._depth:
             _tell_of_compiling(_SUBJECTS.get(parts[-2], "the search"))
         self._depth += 1
 
-    def on_end(self, event: Any) -> None:
+    def on_end(self, _compiling: Any) -> None:
         """Of a function, whether it could be compiled or not."""
         self._depth -= 1
 

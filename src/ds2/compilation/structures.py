@@ -1,4 +1,4 @@
-"""Structures: what compiled code takes together, by one address. By numba's public extension API."""
+"""Structures: what compiled code takes together, by one address."""
 
 from functools import cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints

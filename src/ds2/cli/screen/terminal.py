@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -129,6 +129,22 @@ def progress() -> "Iterator[Report]":
             progress.update(task, description=stage, completed=fraction or 0, total=total)
 
         yield report
+
+
+@contextmanager
+def counted(description: str, total: int | None) -> Iterator[Callable[[], object]]:
+    """What counts one more thing done: a bar on standard error, if that is a terminal.
+
+    Elsewhere there is no bar at all: some versions of rich end one that they hide with a line.
+    """
+    if not shows_progress():
+        yield lambda: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda: progress.advance(task)
 
 
 def positive(text: str) -> int:

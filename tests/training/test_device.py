@@ -11,8 +11,8 @@ import torch
 from aids.tones import random_texts, tone_config, write_tones
 from ds2.training.augment import Augmenter, augmentation_rng
 from ds2.training.config import RunConfig, TrainingConfig
-from ds2.training.data.dataset import Item, collate
-from ds2.training.data.resident import ResidentSamples
+from ds2.training.data.dataset import Item, SpeechDataset, collate
+from ds2.training.data.resident import ResidentSamples, Stored
 from ds2.training.network.network import Network
 from ds2.training.optimisation.optimiser import build_optimisers
 from ds2.training.run.distributed import Workers
@@ -28,7 +28,7 @@ CHANGED = {
 
 def device_config(directory: Path, **changes: object) -> RunConfig:
     manifest = write_tones(directory, "train", random_texts(24))
-    return tone_config(
+    config: RunConfig = tone_config(
         manifest,
         manifest,
         data__augment_on="device",
@@ -37,6 +37,7 @@ def device_config(directory: Path, **changes: object) -> RunConfig:
         **CHANGED,
         **changes,
     )
+    return config
 
 
 def loaded(config: RunConfig, directory: Path) -> Data:
@@ -75,21 +76,16 @@ def test_samples_that_do_not_fit_are_copied_and_that_is_told(
 def test_a_recording_too_short_for_its_text_is_told_though_its_samples_stay(tmp_path: Path) -> None:
     config = device_config(tmp_path, data__resident_gb=0.1, data__num_workers=0)
     data = loaded(config, tmp_path)
-    resident = data.batches.resident
-    assert resident is not None
-    resident.starts[1] = resident.starts[0] + 100  # as of a file that holds less than is said
-    data = loaded(config, tmp_path)
-    batches = replace(data.batches, resident=resident)
-    dataset = type(data.batches.dataset)(
-        data.selection.examples, config, Augmenter(config.augmentation), places=resident.places
-    )
+    assert data.batches.resident is not None
+    places = [Stored(0, 100), *data.batches.resident.places[1:]]  # a file with less than is said
+    augmenter = Augmenter(config.augmentation)
+    dataset = SpeechDataset(data.selection.examples, config, augmenter, places=places)
     items = [dataset[0, index] for index in (0, 1)]
-    assert items[0].error is not None
-    batch = collate(items, config.features).with_samples(resident.samples)
-    assert batches.resident is resident
-    assert batch.frame_lengths.tolist()[0] == 0
-    assert batch.to(CPU).features[0].abs().sum() == 0
+    batch = collate(items, config.features).with_samples(data.batches.resident.samples)
     assert batch.errors == [items[0].error]
+    assert "too short for its text" in batch.errors[0]
+    assert batch.frame_lengths[0] == 0 < batch.frame_lengths[1]
+    assert not batch.to(CPU).features[0].any()
 
 
 def changed_item(index: int, config: RunConfig) -> Item:
@@ -121,7 +117,7 @@ def test_a_step_reads_from_the_device_once_when_the_gradient_is_there(
     settings = TrainingConfig()
     stepper = Stepper(network, build_optimisers(network, settings), settings, Workers(), device)
     batch = collate([changed_item(index, config) for index in range(3)], config.features)
-    seen = []
+    seen: list[str] = []
 
     def ctc_loss(
         log_probs: torch.Tensor, _: torch.Tensor, *lengths: torch.Tensor, **__: object

@@ -1,5 +1,6 @@
 """Signals to all processes of a run at once, and the loading processes' own troubles."""
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -9,10 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.utils.data import DataLoader
 
 from aids.runs import TRAIN, lines
-from aids.tones import QUICKSTART, random_texts, tone_settings, write_tones
+from aids.tones import QUICKSTART, random_texts, tone_config, tone_settings, write_tones
+from ds2.text.alphabet import english_characters
+from ds2.training.data.examples import read_utterances, select_for_evaluation
+from ds2.training.data.processes import Loader, ended_processes
+from ds2.training.network.network import Network
 from ds2.training.run.checkpoint import LAST, read_checkpoint
+from ds2.training.run.distributed import Workers
+from ds2.training.run.evaluate import Evaluator
 
 SPAWNING = """
 import multiprocessing, sys
@@ -120,6 +131,58 @@ def test_loading_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> N
     process.kill()
     process.communicate(timeout=100)
     wait_until_gone(process.pid)
+
+
+def test_an_error_leaves_no_loading_process_and_all_others() -> None:
+    other = multiprocessing.Process(target=time.sleep, args=(100,))
+    other.start()
+    numbers: DataLoader[int] = DataLoader(list(range(100)), num_workers=2)  # type: ignore[arg-type]
+    handler = signal.getsignal(signal.SIGCHLD)
+    batches = iter(Loader(numbers))
+
+    def fail() -> None:
+        with ended_processes():
+            next(batches)  # and the iterator outlives the error, as that of an error's frame does
+            assert len(multiprocessing.active_children()) == 3
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert multiprocessing.active_children() == [other]
+    assert signal.getsignal(signal.SIGCHLD) not in (signal.SIG_DFL, handler)  # torch's is back
+    other.kill()
+    other.join()
+
+
+def _evaluate(rank: int, folder: str) -> None:
+    """One of two processes; the second is asked to stop in the midst of an evaluation."""
+    directory = Path(folder)
+    store = dist.FileStore(f"{folder}/store", 2)
+    dist.init_process_group("gloo", rank=rank, world_size=2, store=store)
+    manifest = directory / "dev.jsonl"
+    config = tone_config(manifest, manifest, data__max_batch_size=2, data__num_workers=0)
+    alphabet = english_characters()
+    dev = select_for_evaluation(read_utterances([manifest]), alphabet, config)
+    network = Network(config.network, len(alphabet))
+    evaluator = Evaluator(dev, alphabet, config, Workers(rank, 2, rank), torch.device("cpu"))
+    times_asked = 0
+
+    def stop() -> bool:
+        nonlocal times_asked
+        times_asked += 1
+        return rank == 1 and times_asked == 3
+
+    assert evaluator.evaluate(network, stop) is None
+    whole = evaluator.evaluate(network)
+    assert whole is not None
+    (directory / f"{rank}.txt").write_text(f"{times_asked} {whole.num_utterances}")
+    dist.destroy_process_group()
+
+
+def test_an_evaluation_by_two_processes_ends_when_one_is_asked_to_stop(tmp_path: Path) -> None:
+    write_tones(tmp_path, "dev", random_texts(9))  # the last minibatch is of one process alone
+    mp.spawn(_evaluate, (str(tmp_path),), nprocs=2)
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["3 9", "3 9"]
 
 
 def test_too_little_shared_memory_is_told_in_one_line(tmp_path: Path) -> None:

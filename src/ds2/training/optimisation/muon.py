@@ -59,7 +59,9 @@ class Muon(torch.optim.Optimizer):
             updates = orthogonal(torch.cat([update for _, update, _ in members]), iterations)
             scale = max(1.0, rows / columns) ** 0.5
             counts = [len(update) for _, update, _ in members]
-            for (parameter, _, group), own in zip(members, updates.split(counts), strict=True):
+            for (parameter, _, group), own in zip(
+                members, torch.split(updates, counts), strict=True
+            ):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 own = own.reshape(parameter.shape).to(parameter.dtype)
                 parameter.add_(own, alpha=-group["lr"] * scale)

@@ -176,7 +176,7 @@ def _transcribe_all(
 ) -> "Iterator[Result]":
     """Results to be written one after another, from the model that is loaded here or a server's."""
     if args.server:
-        return transcribe_remotely(names, args, language=args.language)
+        return transcribe_remotely(names, args, language=args.language, channels=channels_of(args))
     recognizer = _load(
         args,
         num_threads=max(1, args.jobs // len(names)),

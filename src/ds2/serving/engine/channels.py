@@ -24,6 +24,7 @@ class ChannelSessions:
         self.sessions = tuple(sessions)
         self.model = sessions[0].model
         self.line = sessions[0].line
+        self.options = sessions[0].options
 
     async def __aenter__(self) -> "ChannelSessions":
         return self

@@ -69,11 +69,15 @@ def live_result(
     is_final: bool = False,
     speech_final: bool = False,
     from_finalize: bool = False,
+    place: Sequence[int] = (0, 1),
 ) -> dict[str, Any]:
-    """A message of the type Results, on the stream from start to end."""
+    """A message of the type Results, on the stream from start to end.
+
+    place: the index of the channel, and the number of channels.
+    """
     return {
         "type": "Results",
-        "channel_index": [0, 1],
+        "channel_index": [*place],
         "duration": round(max(0.0, end_s - start_s), 3),
         "start": round(start_s, 3),
         "is_final": is_final,

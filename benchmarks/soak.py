@@ -196,6 +196,7 @@ async def _visitor(
             await asyncio.sleep(randomness.uniform(0, 0.5))
         except Exception as error:  # whatever it is, it belongs on the list
             findings.wrong.append(f"{behave.__name__}: {type(error).__name__}: {error}")
+            print(f"WRONG: {findings.wrong[-1]}", file=sys.stderr, flush=True)
             await asyncio.sleep(0.2)
 
 

@@ -46,7 +46,7 @@ def settings(args: argparse.Namespace, work: Path, augment_on: str) -> RunConfig
 def measure(config: RunConfig, minutes: float, warm_up_steps: int, work: Path) -> float:
     """Hours of audio per hour, the first steps not counted."""
     with started_workers(config.training.device) as (workers, device):
-        data = load_data(config, work, None)
+        data = load_data(config, work, None, device=device)
         model = build_model(config, len(data.alphabet), None, device)
         stepper = Stepper(model.network, model.optimiser, config.training, workers, device)
         durations_s = [example.duration_s for example in data.selection.examples]

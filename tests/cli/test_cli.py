@@ -90,6 +90,7 @@ def test_a_bad_recording_is_named_and_the_others_are_done(
     assert output.err.splitlines() == [
         "ds2: nowhere.wav: no such file or directory",
         f"ds2: {recordings}/b.wav: is empty: there is no recording in it",
+        "ds2: 2 of 4 recordings failed",
     ]
 
 

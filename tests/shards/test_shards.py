@@ -402,10 +402,12 @@ class UnsteadyFile(io.BytesIO):
     """Fails every few reads, or ends too early."""
 
     fails_in = 2
+    opened: ClassVar[list["UnsteadyFile"]] = []
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.size = len(data)
+        UnsteadyFile.opened.append(self)
 
     def read(self, size: int | None = -1) -> bytes:
         UnsteadyFile.fails_in -= 1
@@ -436,6 +438,7 @@ class UnsteadyStorage(fsspec.AbstractFileSystem):  # type: ignore[misc]
 def unsteady(monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.register_implementation("unsteady", UnsteadyStorage, clobber=True)
     monkeypatch.setattr(storage, "FIRST_WAIT_S", 0.0)
+    UnsteadyFile.opened.clear()
 
 
 @pytest.mark.usefixtures("unsteady")
@@ -445,6 +448,8 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path: Path) -> 
     with storage.SequentialReader(f"unsteady://{path}", 512) as reader:
         pieces = iter(lambda: reader.read(1000), b"")
         assert b"".join(pieces) == path.read_bytes()[512:]
+    assert len(UnsteadyFile.opened) > 2
+    assert all(file.closed for file in UnsteadyFile.opened), "a file that was given up stays open"
 
 
 def test_what_does_not_pass_is_told_at_once_and_what_does_not_end_after_some_attempts(

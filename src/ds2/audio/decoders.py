@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from ds2.audio.headers import claimed_ratio, is_mpeg_wav, mp3_tells_length, ogg_end
-from ds2.audio.pcm import check_form, mono
+from ds2.audio.pcm import as_floats, check_form
 from ds2.audio.resampling import Waveform
 from ds2.audio.sources import Pipe, Seekable, Source, is_mp4, open_source
 from ds2.errors import InputError
@@ -53,7 +53,7 @@ class Decoder(Protocol):
     info: AudioInfo
 
     def pieces(self, start: int, stop: int | None) -> Iterator[Waveform]:
-        """Samples start to stop, at the recording's own rate, channels averaged, unchecked."""
+        """(N, C) samples start to stop, at the recording's own rate, unchecked."""
 
 
 class _SoundFile:
@@ -85,10 +85,10 @@ class _SoundFile:
                     self._file.seek(start)
                 block = self._file.read(num_frames, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError:
-                block = np.empty((0, 1), np.float32)
+                block = np.empty((0, self.info.num_channels), np.float32)
             if len(block) < num_frames and there - position > MISSING_S * rate:
                 raise _cut_short(self._name, position / rate, self._claimed_s)
-            yield mono(block)
+            yield as_floats(block)
 
 
 class _FFmpeg:
@@ -126,7 +126,7 @@ class _FFmpeg:
                 )
             if position + frame.samples > start:
                 last = None if stop is None else stop - position
-                yield self._mono(frame)[max(0, start - position) : last]
+                yield self._floats(frame)[max(0, start - position) : last]
             position += frame.samples
             end_s = (frame.time or 0.0) + frame.samples / rate  # time stamps count pauses too
             if stop is not None and position >= stop:
@@ -156,7 +156,7 @@ class _FFmpeg:
         if num_bad > num_frames:
             raise InputError(f"{self._name}: {NOT_AUDIO}")
 
-    def _mono(self, frame: Any) -> Waveform:
+    def _floats(self, frame: Any) -> Waveform:
         num_channels = frame.layout.nb_channels
         if frame.format.is_planar and num_channels > 8:  # PyAV reads past the end of its planes
             raise InputError(
@@ -168,7 +168,7 @@ class _FFmpeg:
             raise InputError(f"{self._name}: {NOT_AUDIO}") from None
         if not frame.format.is_planar:
             array = array.reshape(frame.samples, num_channels).T
-        return mono(array.T)
+        return as_floats(array.T)
 
 
 @contextmanager

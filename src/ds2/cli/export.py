@@ -1,10 +1,9 @@
 """`ds2 export`: from a training run to a bundle that `ds2 transcribe` takes."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from ds2.cli.screen.terminal import note
+from ds2.cli.screen.terminal import complain, note
 from ds2.errors import InputError
 from ds2.installation import needing
 
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             licence=args.licence,
         )
     except ParityError as error:
-        print(f"ds2: {args.source}: not exported: {error}: a fault of ds2", file=sys.stderr)
+        complain(f"{args.source}: not exported: {error}: a fault of ds2")
         return 1
     size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.screen.terminal import complain
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _list(args: argparse.Namespace) -> None:
     elif rows:
         _print_table(rows)
     for problem in problems:
-        print(f"ds2: {problem}", file=sys.stderr)
+        complain(problem)
     if not rows:
         from ds2.model.places import model_places
 

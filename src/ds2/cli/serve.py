@@ -110,6 +110,15 @@ def _add_access(group: "argparse._ArgumentGroup") -> None:
         metavar="ORIGIN",
         help="web pages of https://host may connect; may be repeated; * is all (none but ours)",
     )
+    group.add_argument(
+        "--allow-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="requests may name this host, as behind a proxy; may be repeated; * is all "
+        "(on 127.0.0.1 addresses and localhost, else all)",
+    )
 
 
 def _add_ray(group: "argparse._ArgumentGroup") -> None:
@@ -211,6 +220,7 @@ def _settings(args: argparse.Namespace) -> "ServeSettings":
     names = {field.name for field in fields(ServeSettings)}
     values = {name: value for name, value in vars(args).items() if name in names}
     values["allowed_origins"] = tuple(args.allowed_origins)
+    values["allowed_hosts"] = tuple(args.allowed_hosts)
     try:
         return ServeSettings(**values, api_keys=(*keys, *given))
     except ValueError as error:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tomli_w
 
 from ds2.errors import InputError
+from ds2.files import read_text
 from ds2.model.features import FeatureConfig
 from ds2.settings import settings_from, settings_to_dict
 from ds2.text.alphabet import Alphabet
@@ -55,6 +56,8 @@ class DataConfig:
     cache_dir: Path | None = None  # of decoded recordings; none: in the user's cache directory
     cache_gb: float = 20.0  # the most room that decoded recordings may take; 0 keeps none
     augment_on: Literal["cpu", "device"] = "cpu"  # where audio is changed and made features
+    resident_gb: float | None = None  # augment_on "device": room there for decoded recordings, all
+    # of them or none are kept; none: half of a GPU's free memory
     shuffle_shards: int = 2  # shards: how many a loading process holds and mixes
     # shards: [processes, workers of each] when the run began; a resumed run keeps its order by it
     shard_streams: tuple[int, int] | None = None
@@ -89,6 +92,8 @@ class DataConfig:
             raise ValueError("shard_streams: must be two numbers of at least 1")
         if not 0 <= self.cache_gb < math.inf:
             raise ValueError(f"cache_gb: must be 0 or more, not {self.cache_gb}")
+        if self.resident_gb is not None and not 0 <= self.resident_gb < math.inf:
+            raise ValueError(f"resident_gb: must be 0 or more, not {self.resident_gb}")
         if not 0 < self.batch_seconds < math.inf:
             raise ValueError(f"batch_seconds: must be above 0, not {self.batch_seconds}")
 
@@ -184,9 +189,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises InputError that names the file and the key.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {_reason(error)}") from None
+        data = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     _anchor_paths(data, path.parent.resolve())
@@ -303,7 +306,3 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     section[keys[1]] = value
     if tuple(keys) in PATHS:  # typed by hand, so relative to where the user is
         _anchor_paths({keys[0]: section}, Path.cwd())
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -318,7 +318,7 @@ def test_bodies_that_do_not_tell_their_size_have_one_too(at: str) -> None:
 
 def test_bodies_that_stop_coming_are_not_waited_for(recognizer: Recognizer) -> None:
     head = (
-        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
     )
     with listening({"tiny": recognizer}, ServeSettings(idle_timeout_s=0.2)) as at:

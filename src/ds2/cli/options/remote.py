@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.channels import channels_of
 from ds2.cli.options.decoding import SETTINGS, phrases_of
 from ds2.errors import InputError
 from ds2.installation import needing
@@ -49,6 +50,7 @@ def transcribe_remotely(
         "language": language,
         "phrases": phrases_of(args),
         "num_alternatives": args.alternatives - 1,
+        "channels": channels_of(args),
     }
     for index, name in enumerate(names):
         source: Source = sys.stdin.buffer if name == "-" else Path(name)

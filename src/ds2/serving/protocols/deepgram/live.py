@@ -43,6 +43,9 @@ async def _listen(service: Service, websocket: WebSocket) -> None:
         if not service.is_ready:
             raise Refused(503, sockets.busy_message(service.is_draining))
         query = query_of(websocket.query_params, tuple(service.models))
+        if query.multichannel or query.num_channels > 1:
+            told = "multichannel: a live stream has one channel here: open a stream for each"
+            raise Refused(400, told, "multichannel")
         session = await service.open(query.live_options()) if query.encoding else None
     except Refused as refused:
         await sockets.deny(websocket, answers.refusal(refused, facts.id))

@@ -1,6 +1,6 @@
 """An example or two of each command, for the command reference.
 
-`tests/test_commands.py` runs those that need nothing but the samples; it parses the others.
+`tests/documentation/test_commands.py` runs them, in their order, but for those that it names.
 """
 
 EXAMPLES: dict[str, tuple[str, ...]] = {

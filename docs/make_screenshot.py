@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from ds2.audio import read_audio, write_wav
@@ -15,6 +16,7 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 SIZE = {"width": 1040, "height": 640}
 MID_SENTENCE = re.compile(r"\w( \w+){5}")
 LONG_MS = 20_000
+NUM_COLOURS = 96
 
 
 def main() -> None:
@@ -53,6 +55,9 @@ def take(browser: Browser, address: str, scheme: str, path: Path) -> None:
     expect(under_way).to_contain_text(MID_SENTENCE, timeout=LONG_MS)
     page.screenshot(path=path)
     page.close()
+    with Image.open(path) as picture:  # few colours are enough, and make a small file
+        few = picture.convert("RGB").quantize(NUM_COLOURS, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ ALL = pages(
     "*.md", "docs/**/*.md", "recipes/**/README.md", "models/*/README.md", "samples/README.md"
 )
 ALL += pages("benchmarks/README.md", "deploy/README.md", "examples/README.md")
-TASKS = pages("README.md", "docs/tutorial/*.md", "docs/how-to/*.md")
+TASKS = pages("README.md", "docs/tutorial/*.md", "docs/how-to/*.md", "docs/reference/cli.md")
 """The pages whose commands the tests run."""
 
 

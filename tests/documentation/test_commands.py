@@ -15,6 +15,7 @@ import pytest
 
 from aids.material import make_material
 from aids.pages import ALL, ROOT, TASKS, Call, blocks, commands_in
+from ds2.audio import SAMPLE_RATE_HZ, read_audio
 from ds2.cli import build_parser, main
 
 NOT_RUN = {
@@ -142,9 +143,9 @@ def test_the_python_of_a_page_runs(
     import soundfile
 
     shutil.copytree(ROOT / "samples", tmp_path / "samples")
-    clips = [soundfile.read(ROOT / "samples" / f"en-{n}.ogg")[0] for n in (1, 2)]
+    clips = [read_audio(ROOT / "samples" / f"en-{number}.ogg") for number in (1, 2)]
     both = np.stack([clips[0], np.resize(clips[1], len(clips[0]))], axis=1)
-    soundfile.write(tmp_path / "call.wav", both, 24_000)
+    soundfile.write(tmp_path / "call.wav", both, SAMPLE_RATE_HZ)
     monkeypatch.chdir(tmp_path)
     for code in blocks(page, "python"):
         exec(compile(code, page, "exec"), {})

@@ -112,7 +112,7 @@ def test_search_audio(
 ) -> None:
     index = ["--index", tmp_path / "index"]
     assert run("search_audio.py", SAMPLES, "Next train", *index, monkeypatch=monkeypatch) == 0
-    (found,) = capfd.readouterr().out.splitlines()
+    *_, found = capfd.readouterr().out.splitlines()
     name, time, text = found.split("\t")
     assert (name, time[:6], text) == ("en-2", "0:00:0", "the next train to the city")
     monkeypatch.setenv("PATH", os.devnull)  # the index is there: nothing is recognised again

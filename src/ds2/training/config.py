@@ -56,7 +56,9 @@ class DataConfig:
     cache_dir: Path | None = None  # of decoded recordings; none: in the user's cache directory
     cache_gb: float = 20.0  # the most room that decoded recordings may take; 0 keeps none
     augment_on: Literal["cpu", "device"] = "cpu"  # where audio is changed and made features
-    resident_gb: float | None = None  # of a GPU, for decoded recordings; none: half of what is free
+    # augment_on "device": room there for decoded recordings, all
+    # of them or none are kept; none: half of a GPU's free memory
+    resident_gb: float | None = None
     shuffle_shards: int = 2  # shards: how many a loading process holds and mixes
     # shards: [processes, workers of each] when the run began; a resumed run keeps its order by it
     shard_streams: tuple[int, int] | None = None

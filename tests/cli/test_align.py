@@ -103,6 +103,7 @@ def test_every_form_is_written_for_every_utterance(
     assert re.findall(r'text = "(\w+)"', grid)[:10] == [w["word"] for w in aligned["words"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ctm", "json"])
 def test_cores_change_nothing(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = []

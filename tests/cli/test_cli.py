@@ -184,6 +184,7 @@ def test_show_draws_a_picture(
     assert str(picture) in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_show_names_characters_that_no_font_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def test_a_language_model_of_characters_is_refused_for_english(
     )
 
 
+@pytest.mark.slow
 def test_greedy_recognition_never_loads_the_compiler(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

@@ -27,6 +27,7 @@ def write_recordings(directory: Path, *names: str) -> list[str]:
     return [str(directory / name) for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "written"),
     [

@@ -53,6 +53,7 @@ def reason_not_to_run(command: str) -> str | None:
     return next((why for what, why in NOT_RUN.items() if re.match(what, command)), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ALL)
 def test_every_command_shown_is_one_the_program_takes(page: str) -> None:
     for command in commands_in(page):
@@ -135,6 +136,7 @@ WHOLE_PROGRAMS = (
 """Pages whose Python is not a fragment."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WHOLE_PROGRAMS)
 def test_the_python_of_a_page_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

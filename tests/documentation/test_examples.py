@@ -107,6 +107,7 @@ def test_live_captions_needs_no_part_of_ds2() -> None:
     assert "from ds2" not in code
 
 
+@pytest.mark.slow
 def test_search_audio(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

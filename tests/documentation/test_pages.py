@@ -138,6 +138,7 @@ def messages_of_the_source() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_each_message_of_the_troubleshooting_page_is_in_the_source() -> None:
     source = messages_of_the_source()
     page = text_of("docs/how-to/troubleshooting.md").partition("## No message")[0]

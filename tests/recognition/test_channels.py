@@ -56,6 +56,7 @@ def test_split_channels_are_what_each_is_alone(
         assert not chosen.channels
 
 
+@pytest.mark.slow
 def test_split_is_the_same_in_a_batch_from_a_pipe_and_from_memory(
     recognizer: Recognizer, call: Path, channels: list[np.ndarray]
 ) -> None:

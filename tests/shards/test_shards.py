@@ -95,6 +95,7 @@ for sample in webdataset.WebDataset(sys.argv[1:], shardshuffle=False):
 """
 
 
+@pytest.mark.slow
 def test_webdataset_reads_what_is_written(tmp_path: Path) -> None:
     pytest.importorskip("webdataset")
     output = written(tmp_path)
@@ -112,6 +113,7 @@ def test_webdataset_reads_what_is_written(tmp_path: Path) -> None:
     assert read.stdout.decode().splitlines() == lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["flac", "opus", "keep"])
 def test_the_same_manifest_gives_the_same_bytes_with_any_number_of_jobs(
     tmp_path: Path, form: Any
@@ -296,6 +298,7 @@ def test_a_minibatch_from_shards_is_that_of_the_same_recordings(tmp_path: Path) 
             assert data.alphabet.decode(example.labels or ()) == original.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
 def test_a_run_that_goes_on_loads_exactly_the_rest(tmp_path: Path, num_workers: int) -> None:
     output = written(tmp_path)

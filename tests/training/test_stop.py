@@ -71,6 +71,7 @@ def wait_until_gone(group: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_workers", "number"), [(0, signal.SIGTERM), (1, signal.SIGINT), (2, signal.SIGTERM)]
 )
@@ -95,6 +96,7 @@ def test_a_signal_to_the_whole_group_ends_in_a_checkpoint(
     wait_until_gone(process.pid)
 
 
+@pytest.mark.slow
 def test_a_signal_to_torchrun_and_its_processes_ends_in_a_checkpoint(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -109,6 +111,7 @@ def test_a_signal_to_torchrun_and_its_processes_ends_in_a_checkpoint(tmp_path: P
     wait_until_gone(process.pid)
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
     # A step of many minibatches lasts long enough for both.
     overrides = settings(tmp_path, training__accumulate_batches=99, data__max_batch_size=1)
@@ -124,6 +127,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_loading_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     overrides = settings(tmp_path, data__num_workers=2)
     process = start_group([*DS2, *command(tmp_path / "run", overrides)])
@@ -185,6 +189,7 @@ def test_an_evaluation_by_two_processes_ends_when_one_is_asked_to_stop(tmp_path:
     assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["3 9", "3 9"]
 
 
+@pytest.mark.slow
 def test_too_little_shared_memory_is_told_in_one_line(tmp_path: Path) -> None:
     words = [*DS2, *command(tmp_path / "run", settings(tmp_path, data__num_workers=1))]
     limit = 50_000  # bytes of any file, those of shared memory included: less than a minibatch
@@ -201,6 +206,7 @@ def test_too_little_shared_memory_is_told_in_one_line(tmp_path: Path) -> None:
     assert found.stderr.splitlines()[-1].startswith("ds2: data.num_workers: the shared memory")
 
 
+@pytest.mark.slow
 def test_loading_processes_can_be_spawned(tmp_path: Path) -> None:
     script = tmp_path / "spawning.py"
     script.write_text(SPAWNING)
@@ -214,6 +220,7 @@ def test_loading_processes_can_be_spawned(tmp_path: Path) -> None:
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_tensorboard(tmp_path: Path) -> None:
     overrides = settings(tmp_path, training__epochs=1)
     words = [sys.executable, "-c", WITHOUT_TENSORBOARD, str(QUICKSTART), str(tmp_path / "run")]

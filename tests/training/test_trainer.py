@@ -217,6 +217,7 @@ def test_a_run_whose_losses_stay_infinite_stops_with_advice(tmp_path: Path) -> N
     assert metrics(tmp_path / "run", "skipped")
 
 
+@pytest.mark.slow
 def test_an_empty_row_counts_for_nothing() -> None:
     # Not AdamW, which makes as large a step of a gradient that is mere rounding as of any other.
     config = tone_config(Path("a"), Path("b"), training__optimiser="sgd")

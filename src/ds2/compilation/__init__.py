@@ -6,8 +6,9 @@ once for each version of the source. Where nothing can be written, it is compile
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
 
 from numba import njit
@@ -112,12 +113,25 @@ def _stamped(dispatcher: Any) -> Any:
     What numba keeps on disk holds the code of the functions that it calls, too, but numba looks at
     the date of the one source file alone: after an update of another it would run the old code. Its
     stamp of the source has no public name, so a numba that has none goes without.
+
+    An index that cannot be read counts as none: an older version of ds2 may have left it, with
+    names of classes that are gone.
     """
     cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if cache_file is not None and hasattr(cache_file, "_source_stamp"):
         stamp = stamp_of(Path(__file__).parents[1])
         cache_file._source_stamp = (cache_file._source_stamp, stamp)
+    if cache_file is not None and hasattr(cache_file, "_load_index"):
+        cache_file._load_index = partial(_read_or_none, cache_file._load_index)
     return dispatcher
+
+
+def _read_or_none(read: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
+    try:
+        return read()
+    except (AttributeError, ImportError, EOFError, ValueError, UnpicklingError) as error:
+        logger.debug("the index of compiled code cannot be read, so it is made anew: %s", error)
+        return {}
 
 
 @cache

@@ -235,6 +235,7 @@ MESSAGES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(messages=st.lists(MESSAGES, max_size=6))
 def test_whatever_comes_is_answered_and_the_server_lives(at: str, messages: list[str]) -> None:
@@ -529,6 +530,7 @@ def test_what_does_not_end_is_ended(recognizer: Recognizer) -> None:
     assert refused.status == 503
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_command_serves_and_stops_at_sigterm(bundle: Bundle, workers: int) -> None:
     """From outside: a process of its own; a stream that is open at the signal still ends well."""

@@ -3,6 +3,8 @@
 # make quick   all tests but the slow ones
 # make pythons the demo and the quick tests on every Python there is, newest and lowest versions
 # make check   formatting, lint, types
+# make docs    write the command reference and the settings from the program
+# make site    the documentation as a web site, in build/site
 # make bench   the side-by-side measurements that need no peer's source
 # make clean   remove the environments and caches
 
@@ -14,7 +16,7 @@ PIP := install --quiet --disable-pip-version-check -c constraints.txt
 # What Python, numba and pip keep would else lie in the sources and in the user's cache.
 IN_DEMO := PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/compiled NUMBA_CACHE_DIR=$(CURDIR)/$(DEMO)/numba
 
-.PHONY: demo test quick pythons check bench docs clean
+.PHONY: demo test quick pythons check bench docs site clean
 
 demo: $(DEMO)/installed
 	$(IN_DEMO) $(DEMO)/bin/python samples/demo.py
@@ -37,6 +39,9 @@ check: $(DEV)/installed
 docs: $(DEV)/installed
 	$(DEV)/bin/python docs/make_pages.py
 
+site: $(DEV)/installed
+	$(DEV)/bin/python docs/make_site.py
+
 bench: $(DEV)/installed
 	$(DEV)/bin/python benchmarks/features.py
 	$(DEV)/bin/python benchmarks/network.py
@@ -57,5 +62,5 @@ $(DEV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) $(DEV) .venv-pythons .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(DEMO) $(DEV) .venv-pythons build .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,10 +6,10 @@
 
 Each peer runs under its own Python (PY), which has its package, with the model in DIR; ours needs
 none of them. All hear the same 16 kHz WAV files, decoded once; all texts, and the references, go
-through the same normalisation (see docs/results.md). Answers are kept, by model and test set, so
-that a run that is stopped goes on. Then some utterances of each set (--timed) are recognised once
-more, by all systems turn about, for the real-time factor: CPU seconds per second of audio. One
-process at a time computes, with one thread. Linux only.
+through the same normalisation (see docs/explanation/results.md). Answers are kept, by model and
+test set, so that a run that is stopped goes on. Then some utterances of each set (--timed) are
+recognised once more, by all systems turn about, for the real-time factor: CPU seconds per
+second of audio. One process at a time computes, with one thread. Linux only.
 """
 
 import argparse

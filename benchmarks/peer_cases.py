@@ -6,7 +6,8 @@
 
 Their data (libri_logits.json, bugs_bunny_kenlm.arpa) is read from the checkout. Their decoder
 runs in its own Python, which needs an older numpy. Settings are converted as
-docs/coming-from-other-decoders.md says; scores are natural logarithms of the best hypothesis.
+docs/how-to/coming-from-other-decoders.md says; scores are natural logarithms of the best
+hypothesis.
 """
 
 import argparse

@@ -27,10 +27,19 @@ class ServerProcess:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
+    def process_ids(self) -> list[int]:
+        """Its own, then those of its workers, if it has any."""
+        own = self.process.pid
+        children = Path(f"/proc/{own}/task/{own}/children").read_text(encoding="ascii").split()
+        return [own, *map(int, children)]
+
     def resident_mb(self) -> float:
-        """Memory that it holds."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        return float(status.split("VmRSS:")[1].split()[0]) / 1024
+        """Memory that it and its workers hold."""
+        held_kb = 0.0
+        for process_id in self.process_ids():
+            status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
+            held_kb += float(status.split("VmRSS:")[1].split()[0])
+        return held_kb / 1024
 
 
 @contextmanager

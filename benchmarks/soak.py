@@ -3,13 +3,15 @@
     python benchmarks/soak.py data/en-dev/manifest.jsonl -m models/en --minutes 30
 
 A real `ds2 serve` process; visitors come and go over all protocols but sherpa's, a number of them
-at any time. Some leave early, cut the connection, stall, read nothing, send garbage. In the end:
+at any time. Some leave early, cut the connection, stall, read nothing, send garbage, want too much.
+With several workers, signals that are not meant for them come to them, too. In the end:
 
 - every visitor that behaved got the text that its recording has alone, through no server;
 - no answer but 503 meant that the server is at fault, and no visitor waited in vain;
 - the log holds no traceback and no error;
 - the memory grew by less than 5% since the first minutes, and no stream or socket is left open;
-- SIGTERM ends the process with status 0.
+- SIGTERM to every process at once ends the server with status 0, and a stream that is open then
+  still gets all of its words.
 
 Exit status 1, and a list, if anything was wrong. Linux only: /proc tells of memory and sockets.
 """
@@ -17,24 +19,29 @@ Exit status 1, and a list, if anything was wrong. Linux only: /proc tells of mem
 import argparse
 import asyncio
 import json
+import os
 import random
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import numpy as np
+from websockets.asyncio.client import connect
 
 from ds2 import Recognizer, read_audio
 from ds2.manifest import read_manifest
 from ds2.recognition.endpoint import EndpointRules
 from ds2.transcripts.events import Final
 from serve_processes import ServerProcess, ds2_serve, free_port, running
-from soak_visitors import BAD, GOOD, Busy, Recording, Visit
+from soak_visitors import BAD, GOOD, PHRASES, Busy, Recording, Visit
 
 VISIT_S = 180.0
 """Who is not served by then has waited in vain."""
@@ -67,6 +74,7 @@ def main() -> int:
     parser.add_argument("--visitors", type=int, default=12, help="at any time (12)")
     parser.add_argument("--recordings", type=int, default=60, help="of the manifest (60)")
     parser.add_argument("--idle-s", type=float, default=10.0, help="the server's time-out (10)")
+    parser.add_argument("--workers", type=int, default=1, help="of the server (1)")
     parser.add_argument("--greedy", action="store_true", help="no search")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -76,9 +84,12 @@ def main() -> int:
         log = Path(directory) / "log"
         port = free_port()
         options = ["--idle-timeout-s", str(args.idle_s), "--max-streams", str(args.visitors)]
+        options += ["--workers", str(args.workers)]
         options += ["--greedy"] if args.greedy else []
         with running(ds2_serve(args.model, port, *options), port, log) as server:
             asyncio.run(_soak(server, recordings, findings, args))
+            with suppress(subprocess.TimeoutExpired):
+                server.process.wait(60)
         if server.process.returncode != 0:
             findings.wrong.append(f"SIGTERM ended it with status {server.process.returncode}")
         findings.wrong += _faults_in(log.read_text(encoding="utf-8", errors="replace"))
@@ -102,7 +113,11 @@ def _recordings(args: argparse.Namespace) -> list[Recording]:
         events += stream.take_events()
         segments = [event.transcript.text for event in events if isinstance(event, Final)]
         text = recognizer.transcribe(heard).text
-        recordings.append(Recording(samples.tobytes(), text, " ".join(filter(None, segments))))
+        stream = recognizer.stream(phrases=PHRASES)
+        stream.feed(heard)
+        with_phrases = stream.finish().text
+        in_segments = " ".join(filter(None, segments))
+        recordings.append(Recording(samples.tobytes(), text, in_segments, with_phrases))
     return recordings
 
 
@@ -115,6 +130,7 @@ async def _soak(
     begin_s = time.monotonic()
     end_s = begin_s + 60 * args.minutes
     watching = asyncio.create_task(_watch(server, findings, begin_s))
+    signalling = asyncio.create_task(_signal_workers(server, findings, args.seed))
     visitors = [
         asyncio.create_task(
             _visitor(server.port, recordings, findings, args.seed + i, end_s, args.idle_s)
@@ -124,7 +140,38 @@ async def _soak(
     await asyncio.gather(*visitors)
     await asyncio.sleep(1)
     watching.cancel()
+    signalling.cancel()
     await _look_for_leftovers(server, findings)
+    await _end(server, recordings[0], findings)
+
+
+async def _signal_workers(server: ServerProcess, findings: Findings, seed: int) -> None:
+    """Signals that come to workers, but not to their parent: they mean nothing."""
+    randomness = random.Random(seed)
+    while True:
+        await asyncio.sleep(randomness.uniform(5, 20))
+        for process_id in server.process_ids()[1:]:
+            if randomness.random() < 0.5:
+                os.kill(process_id, randomness.choice([signal.SIGINT, signal.SIGTERM]))
+                findings.visits["(a signal to a worker)"] += 1
+
+
+async def _end(server: ServerProcess, recording: Recording, findings: Findings) -> None:
+    """SIGTERM to all processes, as a service manager sends it, while somebody speaks."""
+    half = len(recording.samples) // 4 * 2
+    async with connect(f"ws://127.0.0.1:{server.port}/v1/stream") as client:
+        await client.send('{"type": "start", "endpoints": false, "partials": false}')
+        await client.recv()
+        await client.send(recording.samples[:half])
+        for process_id in server.process_ids():
+            os.kill(process_id, signal.SIGTERM)
+        await asyncio.sleep(2)
+        await client.send(recording.samples[half:])
+        await client.send('{"type": "finish"}')
+        messages = [json.loads(message) async for message in client]
+    texts = [message["text"] for message in messages if message["type"] == "final"]
+    if texts != [recording.text]:
+        findings.wrong.append(f"who spoke at the end was told {texts}, not {recording.text!r}")
 
 
 async def _visitor(
@@ -149,6 +196,7 @@ async def _visitor(
             await asyncio.sleep(randomness.uniform(0, 0.5))
         except Exception as error:  # whatever it is, it belongs on the list
             findings.wrong.append(f"{behave.__name__}: {type(error).__name__}: {error}")
+            print(f"WRONG: {findings.wrong[-1]}", file=sys.stderr, flush=True)
             await asyncio.sleep(0.2)
 
 
@@ -174,8 +222,9 @@ async def _look_for_leftovers(server: ServerProcess, findings: Findings) -> None
     num_streams, sockets = -1, []
     for _ in range(40):
         async with httpx.AsyncClient() as client:
-            answer = await client.get(f"http://127.0.0.1:{server.port}/health")
-        num_streams = answer.json()["streams"]
+            answer = await client.get(f"http://127.0.0.1:{server.port}/metrics")
+        lines = [line for line in answer.text.splitlines() if line.startswith("ds2_streams{")]
+        num_streams = sum(int(float(line.split()[-1])) for line in lines)
         sockets = _connections(server)
         if num_streams == 0 and not sockets:
             return
@@ -186,7 +235,8 @@ async def _look_for_leftovers(server: ServerProcess, findings: Findings) -> None
 def _connections(server: ServerProcess) -> list[str]:
     """The server's established connections, by /proc."""
     inodes = set()
-    for entry in Path(f"/proc/{server.process.pid}/fd").iterdir():
+    places = (Path(f"/proc/{process_id}/fd") for process_id in server.process_ids())
+    for entry in (entry for place in places for entry in place.iterdir()):
         try:
             target = str(entry.readlink())
         except FileNotFoundError:  # closed meanwhile

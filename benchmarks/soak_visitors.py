@@ -15,6 +15,11 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+PHRASES: tuple[tuple[str, float], ...] = (
+    *(("good morning", 5.0), ("zorblax", 3.0), ("the quibblewick company", 4.0)),
+    *((f"number {first} {second}", 2.0) for first in "abcdefgh" for second in "abcdefgh"),
+)
+"""Known words and unknown ones."""
 BYTES_PER_S = 32_000  # 16 bits at 16 kHz
 SERVER_FAULT = 1011  # the close code that means: the server is broken
 BUSY = 503
@@ -30,6 +35,7 @@ class Recording:
     samples: bytes  # 16 bits at 16 kHz
     text: str  # of the whole
     text_by_segments: str  # with endpoints
+    text_with_phrases: str  # with `PHRASES`
 
 
 class Wrong(Exception):
@@ -128,6 +134,30 @@ async def speak(visit: Visit) -> None:
     visit.expect(_joined(texts), recording.text_by_segments if ends else recording.text, "ours")
 
 
+async def speak_with_phrases(visit: Visit) -> None:
+    """Our own protocol, with hot phrases."""
+    phrases = [{"text": text, "weight": weight} for text, weight in PHRASES]
+    texts: list[str] = []
+    async with visit.connected("/v1/stream") as websocket:
+        start = {"type": "start", "endpoints": False, "phrases": phrases}
+        await websocket.send(json.dumps(start))
+
+        async def send() -> None:
+            for piece in visit.pieces():
+                await websocket.send(piece)
+                await visit.think()
+            await websocket.send('{"type": "finish"}')
+
+        async with _alongside(send()):
+            async for text in websocket:
+                message = json.loads(text)
+                if message["type"] == "error":
+                    raise _judged(message["status"], f"with phrases: {message['message']}")
+                if message["type"] == "final":
+                    texts.append(message["text"])
+    visit.expect(_joined(texts), visit.recording.text_with_phrases, "with phrases")
+
+
 async def speak_vosk(visit: Visit) -> None:
     """vosk-server's protocol: one reply to each message."""
     texts = []
@@ -198,6 +228,25 @@ async def upload(visit: Visit) -> None:
     if form == "verbose_json":  # in segments, which end where the speaker pauses
         return
     visit.expect(text, visit.recording.text, f"upload, {form}")
+
+
+async def ask_too_much(visit: Visit) -> None:
+    """More phrases, longer ones or hotter ones than there may be."""
+    letters = "".join(visit.randomness.choices("abcdefghij", k=50_000))
+    phrases: list[Any] = visit.randomness.choice(
+        [
+            [letters],
+            [letters[start : start + 8] for start in range(0, 48_000, 8)],
+            [{"text": "hot", "weight": 1.7e308}],
+        ]
+    )
+    async with visit.connected("/v1/stream") as websocket:
+        await websocket.send(json.dumps({"type": "start", "phrases": phrases}))
+        message = json.loads(await websocket.recv())
+        if message["type"] != "error":
+            raise Wrong(f"phrases without measure were answered with {message['type']}")
+        if message["status"] != 400:
+            raise _judged(message["status"], f"too many phrases: {message['message']}")
 
 
 async def leave_early(visit: Visit) -> None:
@@ -278,7 +327,7 @@ async def cut_upload(visit: Visit) -> None:
     """A request that ends before its body does."""
     _, writer = await asyncio.open_connection("127.0.0.1", visit.port)
     head = (
-        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n"
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n"
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
         'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'
     )
@@ -290,12 +339,14 @@ async def cut_upload(visit: Visit) -> None:
 GOOD: tuple[Callable[[Visit], Awaitable[None]], ...] = (
     speak,
     speak,
+    speak_with_phrases,
     speak_vosk,
     speak_deepgram,
     speak_realtime,
     upload,
 )
 BAD: tuple[Callable[[Visit], Awaitable[None]], ...] = (
+    ask_too_much,
     leave_early,
     cut,
     stall,

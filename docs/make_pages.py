@@ -1,17 +1,65 @@
-"""Write docs/cli.md and docs/settings.md from the program; with --check, fail if out of date."""
+"""Write the command reference and the settings from the program; --check tells if they are old."""
 
 import argparse
 import ast
 import dataclasses
 import inspect
-import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ["COLUMNS"] = "88"  # argparse wraps to the terminal; the page must not depend on it
-DOCS = Path(__file__).parent
+from command_examples import EXAMPLES
+
+DOCS = Path(__file__).parent / "reference"
+EVERYWHERE = {"help", "quiet", "verbose"}
+"""The options of every command: the page explains them once."""
+PLAIN_TITLES = {"positional arguments": "Arguments", "options": "Options"}
+
+CLI_HEAD = """\
+# The command line
+
+`make docs` writes this page from the program. `ds2 COMMAND --help` shows the same text in a
+terminal.
+
+A value in round brackets at the end of a meaning is the default. An option that is marked
+**required** has none.
+
+Every command takes these options:
+
+| option | meaning |
+|---|---|
+| `-h`, `--help` | show the help of the command |
+| `-q`, `--quiet` | show results and errors only: no progress, no notes |
+| `-v`, `--verbose` | show what the command does, and with which files |
+
+Every command ends with one of these exit codes:
+
+| code | meaning |
+|---|---|
+| 0 | The command did its work. |
+| 1 | The command found errors in what it had to judge. Or the system failed: the disk is full. |
+| 2 | ds2 cannot use the input. One line on standard error names the fault and the remedy. |
+| 130 | You interrupted the command with Ctrl-C. |
+"""
+
+SETTINGS_HEAD = """\
+# Settings of a run
+
+`make docs` writes this page from the program.
+
+A training run reads one TOML file. The file has a table for each part: `[data]`, `[features]`,
+`[network]`, `[augmentation]` and `[training]`. `--set training.epochs=5` on the command line
+changes one setting.
+
+In `[network]`, `preset = "NAME"` names a network, and the other keys change it. The presets are:
+{presets}. [Choosing a size](../how-to/choose-a-size.md) helps to choose one.
+"""
+
+Table = tuple[tuple[str, str], ...]
+"""Rows of a table: what one types, and what it means."""
 
 
 def commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -25,33 +73,152 @@ def commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
 
 
 def cli_page() -> str:
+    """The command reference: a list, shared options once, and a section for each command."""
     from ds2.cli import build_parser
 
-    lines = [
-        "# The command line",
-        "",
-        "Made by `make docs` from the program itself. Exit codes: 0 done, 1 the command found",
-        "something wrong in what it was asked to judge, 2 the input cannot be used (one line on",
-        "standard error names the file, line or key and says what to do), 130 interrupted.",
-        "",
+    whole = build_parser()
+    parsers, purpose_of = commands(whole)[1:], purposes(whole)
+    tables = {parser.prog: dict(groups_of(parser)) for parser in parsers}
+    counts = Counter(item for groups in tables.values() for item in groups.items())
+    shared = {item for item, count in counts.items() if count > 1 and item[0] not in PLAIN_TITLES}
+    lines = [CLI_HEAD, "## All commands", "", "| command | purpose |", "|---|---|"]
+    lines += [
+        f"| [`{parser.prog}`](#{anchor(parser.prog)}) | {purpose_of[parser.prog]} |"
+        for parser in parsers
     ]
-    for parser in commands(build_parser()):
-        lines += [f"## {parser.prog}", "", "```text", parser.format_help().rstrip(), "```", ""]
-    return "\n".join(lines)
+    lines.append("")
+    for title, rows in sorted(shared):
+        lines += [f"## {heading(title)}", "", *table(rows), ""]
+    for parser in parsers:
+        description = parser.description or purpose_of[parser.prog]
+        lines += [f"## {parser.prog}", "", sentence(description), ""]
+        lines += section(parser, tables[parser.prog], shared)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def section(
+    parser: argparse.ArgumentParser, groups: dict[str, Table], shared: set[tuple[str, Table]]
+) -> list[str]:
+    """The actions of one command, examples, and its options."""
+    lines = []
+    inner = subparsers_of(parser)
+    if inner:
+        links = (f"[`{one.prog}`](#{anchor(one.prog)})" for one in inner)
+        lines += ["Its actions: " + ", ".join(links) + ".", ""]
+    if inner and parser.prog not in EXAMPLES:
+        return lines
+    lines += ["```console", *EXAMPLES[parser.prog], "```", ""]
+    for title, rows in groups.items():
+        if (title, rows) in shared:
+            name = heading(title)
+            lines += [f"It also takes the [{name[0].lower() + name[1:]}](#{anchor(name)}).", ""]
+        else:
+            own = PLAIN_TITLES.get(title, title[0].upper() + title[1:])
+            lines += [f"**{own}**", "", *table(rows), ""]
+    return lines
+
+
+def groups_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Table]]:
+    """Title and rows of each group of options that is not empty."""
+    for group in parser._action_groups:
+        rows = tuple(
+            (spelling(action), meaning(action))
+            for action in group._group_actions
+            if action.dest not in EVERYWHERE
+            and not isinstance(action, argparse._SubParsersAction)
+            and action.help != argparse.SUPPRESS
+        )
+        if rows:
+            yield str(group.title), rows
+
+
+def spelling(action: argparse.Action) -> str:
+    """How one types an argument or option: "`-o FILE`, `--output FILE`"."""
+    value = action.metavar or (
+        "{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper()
+    )
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    if not action.option_strings:
+        return f"`{value}`"
+    tail = "" if action.nargs == 0 else f" {value}" if action.nargs != "?" else f" [{value}]"
+    names = [name for name in action.option_strings if not _is_older_spelling(name, action)]
+    return (
+        ", ".join(f"`{name}`" for name in names[:-1])
+        + (", " if names[1:] else "")
+        + (f"`{names[-1]}{tail}`")
+    )
+
+
+def _is_older_spelling(name: str, action: argparse.Action) -> bool:
+    """Whether it is another program's spelling of a name that is there: --max_line_width."""
+    return "_" in name and name.replace("_", "-") in action.option_strings
+
+
+def meaning(action: argparse.Action) -> str:
+    """The help text; it says so where the option must be given."""
+    text = " ".join((action.help or "").split())
+    if not text:
+        raise SystemExit(f"{action.option_strings or action.dest}: give it a help text")
+    required = action.option_strings and action.required
+    return text + (" **required**" if required else "")
+
+
+def subparsers_of(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parsers of a command's actions, if it has any."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return list(dict.fromkeys(action.choices.values()))
+    return []
+
+
+def purposes(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """The help line of each command, by its full name."""
+    found: dict[str, str] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for choice in action._choices_actions:
+                inner = action.choices[choice.dest]
+                found[inner.prog] = " ".join((choice.help or "").split())
+                found |= purposes(inner)
+    return found
+
+
+def heading(title: str) -> str:
+    """The heading of a group that several commands share."""
+    name = title.partition(",")[0].partition(" (")[0]
+    return f"{name[0].upper()}{name[1:]} options"
+
+
+def table(rows: Table) -> list[str]:
+    """A table in Markdown."""
+    head = "argument" if not any("`-" in row[0] for row in rows) else "option"
+    body = [f"| {cell(typed)} | {cell(text)} |" for typed, text in rows]
+    return [f"| {head} | meaning |", "|---|---|", *body]
+
+
+def cell(text: str) -> str:
+    """Text fit for a cell: a bar would end it, and angle brackets would be tags."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def sentence(text: str) -> str:
+    """Text that begins with a capital letter and ends with a full stop."""
+    text = " ".join(text.split()).replace("<", "&lt;")
+    return text if text.endswith(".") else text[0].upper() + text[1:] + "."
+
+
+def anchor(title: str) -> str:
+    """The fragment that GitHub and the site give to a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def settings_page() -> str:
+    """A table for each part of the settings of a run."""
     from ds2.training.config import RunConfig
     from ds2.training.network.config import PRESETS, ConvolutionConfig
 
-    lines = [
-        "# Settings of a run",
-        "",
-        "Made by `make docs` from the program itself. One TOML file for a run, a table for each",
-        'part; `--set training.epochs=5` overrides. In `[network]`, `preset = "NAME"` names what',
-        "the other keys change: " + ", ".join(f"`{name}`" for name in PRESETS) + ".",
-        "",
-    ]
+    lines = [SETTINGS_HEAD.format(presets=", ".join(f"`{name}`" for name in PRESETS))]
     parts = [(f"[{field.name}]", field.type) for field in dataclasses.fields(RunConfig)]
     for title, part in [*parts, ("an item of network.convolutions", ConvolutionConfig)]:
         lines += [f"## {title}", "", inspect.getdoc(part) or "", ""]
@@ -62,16 +229,47 @@ def settings_page() -> str:
 
 
 def rows(part: Any) -> Iterator[tuple[str, str, str]]:
-    """Name, default and comment of each field of a dataclass, from its source."""
+    """Name, default and meaning of each field of a dataclass, from its source.
+
+    The meaning is the comment in the lines above the field and the one behind it.
+    """
     source = inspect.getsource(part)
     text = source.splitlines()
     for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
-        if not isinstance(node, ast.AnnAssign):
+        if not isinstance(node, ast.AnnAssign) or "ClassVar" in ast.unparse(node.annotation):
             continue
-        line = text[(node.end_lineno or node.lineno) - 1]
-        note = line.partition("  # ")[2]
-        default = "" if node.value is None else _toml(ast.unparse(node.value))
-        yield ast.unparse(node.target), default, note.replace("|", "\\|")
+        name = ast.unparse(node.target)
+        notes = [*above(text, node.lineno - 1), behind(text, node)]
+        note = " ".join(note for note in notes if note)
+        if not note:
+            raise SystemExit(f"{part.__name__}.{name}: give it a comment that says what it means")
+        default = "**required**" if node.value is None else _toml(ast.unparse(node.value))
+        yield name, default, note.replace("|", "\\|") + choices(part, name)
+
+
+def above(text: list[str], index: int) -> list[str]:
+    """The comment lines that end right above a line."""
+    start = index
+    while start and text[start - 1].strip().startswith("# "):
+        start -= 1
+    return [line.strip()[2:] for line in text[start:index]]
+
+
+def behind(text: list[str], node: ast.AnnAssign) -> str:
+    """The comment in the last line of a field, or in the first that has one."""
+    lines = text[node.lineno - 1 : node.end_lineno]
+    notes = [line.partition("  # ")[2] for line in lines if "  # " in line]
+    return " ".join(notes)
+
+
+def choices(part: Any, name: str) -> str:
+    """The values that a field may have, where they are few."""
+    for field in dataclasses.fields(part):
+        if field.name == name and getattr(field.type, "__args__", None):
+            values = [one for one in field.type.__args__ if isinstance(one, str)]  # type: ignore[union-attr]
+            if values:
+                return "; one of " + ", ".join(f'`"{value}"`' for value in values)
+    return ""
 
 
 def _toml(value: str) -> str:
@@ -80,7 +278,7 @@ def _toml(value: str) -> str:
         return "by preset"
     words = {"True": "true", "False": "false", "None": "", "()": "[]"}
     if value in words:
-        return f"`{words[value]}`" if words[value] else ""
+        return f"`{words[value]}`" if words[value] else "none"
     return "`" + value.replace("'", '"').replace("(", "[").replace(")", "]") + "`"
 
 
@@ -92,7 +290,10 @@ def main() -> int:
         if "--check" not in sys.argv[1:]:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            print(f"docs/{name} is out of date: run `make docs` and commit it", file=sys.stderr)
+            print(
+                f"docs/reference/{name} is out of date: run `make docs` and commit it",
+                file=sys.stderr,
+            )
             status = 1
     return status
 

@@ -1,4 +1,4 @@
-"""Take the pictures of the web page: docs/page.png, docs/page-dark.png. Needs a Chromium."""
+"""Take the pictures of the web page: docs/pictures/page.png and page-dark.png. Needs a Chromium."""
 
 import argparse
 import re
@@ -6,15 +6,17 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from ds2.audio import read_audio, write_wav
 
-DOCS = Path(__file__).parent
-SAMPLES = DOCS.parent / "samples"
+PICTURES = Path(__file__).parent / "pictures"
+SAMPLES = Path(__file__).parents[1] / "samples"
 SIZE = {"width": 1040, "height": 640}
 MID_SENTENCE = re.compile(r"\w( \w+){5}")
 LONG_MS = 20_000
+NUM_COLOURS = 96
 
 
 def main() -> None:
@@ -33,8 +35,8 @@ def main() -> None:
                 f"--use-file-for-fake-audio-capture={spoken}%noloop",
             ],
         )
-        take(browser, args.address, "light", DOCS / "page.png")
-        take(browser, args.address, "dark", DOCS / "page-dark.png")
+        take(browser, args.address, "light", PICTURES / "page.png")
+        take(browser, args.address, "dark", PICTURES / "page-dark.png")
 
 
 def take(browser: Browser, address: str, scheme: str, path: Path) -> None:
@@ -53,6 +55,9 @@ def take(browser: Browser, address: str, scheme: str, path: Path) -> None:
     expect(under_way).to_contain_text(MID_SENTENCE, timeout=LONG_MS)
     page.screenshot(path=path)
     page.close()
+    with Image.open(path) as picture:  # few colours are enough, and make a small file
+        few = picture.convert("RGB").quantize(NUM_COLOURS, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 if __name__ == "__main__":

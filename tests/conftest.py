@@ -6,6 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test is timed: on a busy machine an example may take any time.
+settings.register_profile("ds2", deadline=None)
+settings.load_profile("ds2")
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from aids.listening import listening
 from aids.models import write_random_bundle
@@ -79,6 +80,27 @@ def test_a_file_is_transcribed_as_here(at: str, recognizer: Recognizer, tmp_path
     write_wav(tmp_path / "a.wav", noise(3 * SAMPLE_RATE_HZ))
     there = asyncio.run(transcribe(f"http://{at}", tmp_path / "a.wav"))
     assert there == recognizer.transcribe(tmp_path / "a.wav")
+
+
+def test_channels_are_heard_apart_as_here(at: str, recognizer: Recognizer, tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    frames = np.stack([noise(3 * SAMPLE_RATE_HZ), noise(3 * SAMPLE_RATE_HZ, 1)], axis=1)
+    soundfile.write(path, frames, SAMPLE_RATE_HZ, subtype="FLOAT")
+    for channels in ("split", "mix", 2):
+        there = asyncio.run(transcribe(f"http://{at}", path, channels=channels))  # type: ignore[arg-type]
+        assert there == recognizer.transcribe(path, channels=channels)  # type: ignore[arg-type]
+
+
+def test_a_stream_of_two_channels_tells_whose_an_event_is(at: str) -> None:
+    async def channels_told() -> set[int | None]:
+        async with connect(f"http://{at}", num_channels=2) as stream:
+            with pytest.raises(InputError, match="have 1 channels, and the stream 2"):
+                await stream.send(noise(100))
+            await stream.send(np.stack([noise(48_000), noise(48_000, 1)], axis=1))
+            await stream.finish()
+            return {stream.channel async for _ in stream}
+
+    assert asyncio.run(channels_told()) == {1, 2}
 
 
 def test_alternatives_and_hot_phrases_are_passed_on(at: str, recognizer: Recognizer) -> None:

@@ -142,7 +142,11 @@ def test_one_file_knows_each_foreign_thing() -> None:
         "av": {"ds2.audio.ffmpeg", "ds2.audio.writing"},
         "fsspec": {"ds2.shards.storage"},
         "lhotse": {"ds2.corpora.public.lhotse_recipes"},
-        "numba": {"ds2.compilation"},
+        "numba": {
+            "ds2.compilation",
+            "ds2.compilation.shortcuts",
+            "ds2.compilation.structures",
+        },
         "onnx": {"ds2.graph.builder", "ds2.graph.weights"},
         "onnxruntime": {"ds2.model.inference"},
         "prometheus_client": {"ds2.serving.engine.metrics", "ds2.serving.ray.board"},

@@ -46,9 +46,9 @@ def settings(args: argparse.Namespace, work: Path, augment_on: str) -> RunConfig
 def measure(config: RunConfig, minutes: float, warm_up_steps: int, work: Path) -> float:
     """Hours of audio per hour, the first steps not counted."""
     with started_workers(config.training.device) as (workers, device):
-        data = load_data(config, work, None)
+        data = load_data(config, work, None, device=device)
         model = build_model(config, len(data.alphabet), None, device)
-        stepper = Stepper(model.network, model.optimiser, config.training, workers, device)
+        stepper = Stepper(model.network, model.optimisers, config.training, workers, device)
         durations_s = [example.duration_s for example in data.selection.examples]
         batches = data.batches.load(range(1, 1000), 0, device)
         audio_s, begun_s, step = 0.0, time.perf_counter(), 0

@@ -1,31 +1,41 @@
 """Which optimiser learns most: by hours of audio heard, and by CPU time.
 
     python recipes/optimisers/run.py                        # all; stopped, it goes on where it was
-    python recipes/optimisers/run.py adamw-1e-3 muon-5      # these
+    python recipes/optimisers/run.py muon-5 adamw-1e-3      # these, in this order
     python recipes/optimisers/run.py --hours 20 --points 5  # judged after 4, 8, ... hours heard
     python recipes/optimisers/run.py --table                # only the tables of what is there
     python recipes/optimisers/run.py --config my.toml --runs runs/mine --hours 0.05
 
 VARIANTS says what is changed. Each hears the same hours at a constant rate, on one thread. Error
-rates are those of the development set, greedy. CPU time is that of the training process and of
-those that load for it, evaluations included; a run that was stopped counts what it did twice.
+rates are those of the development set, greedy: of the weights as they are, and of their average.
+CPU time is that of the training process and of those that load for it, with its evaluation of the
+averaged weights; a run that was stopped counts what it did twice.
 """
 
 import argparse
 import itertools
 import json
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ds2.training.data.examples import read_utterances, select_for_evaluation
+from ds2.training.network.network import Network
+from ds2.training.run.checkpoint import LAST, read_checkpoint
+from ds2.training.run.distributed import Workers
+from ds2.training.run.evaluate import Evaluator
+
 HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent.parent / "runs" / "optimisers"
-CPU_TIME = "cpu_time.jsonl"
-"""Of a run: a line for each piece of it, the hours heard at its end and the CPU seconds it took."""
+PIECES = "pieces.jsonl"
+"""Of a run: a line for each piece of it: the hours heard at its end, what it took and reached."""
 
 
 @dataclass(frozen=True)
@@ -47,37 +57,47 @@ def _muon(iterations: int, rate: float, *more: str) -> tuple[str, ...]:
 
 
 VARIANTS = (
-    Variant("adamw-1e-3", "AdamW 1e-3"),
-    Variant("adamw-5e-4", "AdamW 5e-4", ("training.learning_rate=5e-4",)),
-    Variant("adamw-2e-3", "AdamW 2e-3", ("training.learning_rate=2e-3",)),
-    Variant("adamw-64s", "AdamW 1e-3, 64 s a minibatch", ("data.batch_seconds=64.0",)),
-    Variant("adamw-16s", "AdamW 1e-3, 16 s a minibatch", ("data.batch_seconds=16.0",)),
-    Variant("adamw-ema", "AdamW 1e-3, averaged weights", ("training.ema=0.998",)),
     Variant("muon-5", "Muon 0.02, 5 iterations", _muon(5, 0.02)),
-    Variant("muon-3", "Muon 0.02, 3 iterations", _muon(3, 0.02)),
-    Variant("muon-3-1e-2", "Muon 0.01, 3 iterations", _muon(3, 0.01)),
-    Variant(
-        "muon-3-64s", "Muon 0.02, 3 iterations, 64 s", _muon(3, 0.02, "data.batch_seconds=64.0")
-    ),
-    Variant(
-        "muon-3-ema", "Muon 0.02, 3 iterations, averaged", _muon(3, 0.02, "training.ema=0.998")
-    ),
+    Variant("adamw-1e-3", "AdamW 1e-3"),
     Variant("soap-10", "SOAP 1e-3, renewed every 10 steps", ("training.optimiser=soap",)),
+    Variant("muon-3", "Muon 0.02, 3 iterations", _muon(3, 0.02)),
+    Variant("adamw-2e-3", "AdamW 2e-3", ("training.learning_rate=2e-3",)),
+    Variant("adamw-32s", "AdamW 1e-3, 32 s a minibatch", ("data.batch_seconds=32.0",)),
+    Variant(
+        "muon-5-32s", "Muon 0.02, 5 iterations, 32 s", _muon(5, 0.02, "data.batch_seconds=32.0")
+    ),
+    Variant("adamw-5e-4", "AdamW 5e-4", ("training.learning_rate=5e-4",)),
+    Variant("muon-5-1e-2", "Muon 0.01, 5 iterations", _muon(5, 0.01)),
     Variant(
         "soap-25",
         "SOAP 1e-3, renewed every 25 steps",
         ("training.optimiser=soap", "training.soap_every=25"),
+    ),
+    Variant(
+        "vocal-tract",
+        "AdamW 1e-3, vocal tracts of other lengths",
+        ("augmentation.vocal_tract_probability=0.5",),
     ),
 )
 
 
 @dataclass(frozen=True)
 class Point:
-    """A run's error rate after so many hours heard and so much CPU time."""
+    """A run's error rates after so many hours heard and so much CPU time.
+
+    cer: of the weights as they were; averaged_cer: of their average.
+    """
 
     hours: float
     cpu_h: float
     cer: float
+    averaged_cer: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.hours:g} h heard in {self.cpu_h:.2f} CPU h: "
+            f"CER {_percent(self.cer)}%, averaged weights {_percent(self.averaged_cer)}%"
+        )
 
 
 def main() -> None:
@@ -94,7 +114,8 @@ def main() -> None:
     for name in args.names:
         if name not in known:
             parser.error(f"{name} is none of {', '.join(known)}")
-    chosen = [variant for variant in VARIANTS if not args.names or variant.name in args.names]
+    by_name = {variant.name: variant for variant in VARIANTS}
+    chosen = [by_name[name] for name in args.names or known]
     ends = [args.hours * (number + 1) / args.points for number in range(args.points)]
     for variant in [] if args.table else chosen:
         train(variant, args.runs / variant.name, args.config, args.settings, ends)
@@ -108,10 +129,8 @@ def train(
 
     Leaves with the exit status of `ds2 train` if that is not 0.
     """
-    done = {point.hours for point in points(run_dir)}
-    for end in ends:
-        if any(end <= hours for hours in done):
-            continue
+    done = max((point.hours for point in points(run_dir)), default=0.0)
+    for end in [end for end in ends if end > done]:
         print(f"{variant.name}: {variant.change}, to {end:g} hours", flush=True)
         command = [sys.executable, "-m", "ds2", "train"]
         if (run_dir / "config.toml").exists():
@@ -121,11 +140,30 @@ def train(
             words = [*settings, *variant.settings, f"training.hours={end}"]
             command += [str(config), "-o", str(run_dir)]
         command += [word for setting in words for word in ("--set", setting)]
-        before = _cpu_s()
-        status = subprocess.run(command, check=False).returncode
-        _note(run_dir, _cpu_s() - before, None if status else end)
+        before_s = _cpu_s()
+        status = _wait_for(command)
+        piece = {"hours": None if status else end, "cpu_s": round(_cpu_s() - before_s, 1)}
+        if not status:
+            piece["cer"] = _cer_without_average(run_dir)
+        if run_dir.is_dir():
+            with (run_dir / PIECES).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(piece) + "\n")
         if status:
             sys.exit(status)
+        print(f"{variant.change}: {points(run_dir)[-1]}", flush=True)
+
+
+def _wait_for(command: Sequence[str]) -> int:
+    """Run it; signals that ask for an end are for it to obey. Returns its exit status."""
+    with subprocess.Popen(command) as process:
+        before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),  # Ctrl-C reaches it, too
+            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
+        }
+        status = process.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return status
 
 
 def _cpu_s() -> float:
@@ -134,24 +172,30 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _note(run_dir: Path, cpu_s: float, end: float | None) -> None:
-    """Keep what a piece has cost; end: the hours heard by then, None if it was stopped before."""
-    if run_dir.is_dir():
-        piece = {"hours": end, "cpu_s": round(cpu_s, 1)}
-        with (run_dir / CPU_TIME).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(piece) + "\n")
+def _cer_without_average(run_dir: Path) -> float:
+    """The error rate of a run's newest weights as they are, on its development set."""
+    checkpoint = read_checkpoint(run_dir / "checkpoints" / LAST)
+    config = checkpoint.config
+    config = replace(config, data=replace(config.data, num_workers=0))
+    torch.set_num_threads(config.training.num_threads or 1)
+    network = Network(config.network, len(checkpoint.alphabet))
+    network.load_state_dict(checkpoint.network)
+    dev = select_for_evaluation(read_utterances(config.data.dev), checkpoint.alphabet, config)
+    evaluator = Evaluator(dev, checkpoint.alphabet, config, Workers(), torch.device("cpu"))
+    evaluation = evaluator.evaluate(network)
+    assert evaluation is not None  # nothing asks it to stop
+    return evaluation.cer
 
 
 def points(run_dir: Path) -> list[Point]:
     """What is known of a run: the evaluation at the end of each complete piece."""
     evaluations = [r for r in _lines(run_dir / "metrics.jsonl") if r["kind"] == "dev"]
-    heard = {r["step"]: r["audio_h"] for r in evaluations}
     found, cpu_s = [], 0.0
-    for piece in _lines(run_dir / CPU_TIME):
+    for piece in _lines(run_dir / PIECES):
         cpu_s += piece["cpu_s"]
-        at_end = [r for r in evaluations if piece["hours"] and heard[r["step"]] >= piece["hours"]]
+        at_end = [r for r in evaluations if piece["hours"] and r["audio_h"] >= piece["hours"]]
         if at_end:
-            found.append(Point(piece["hours"], cpu_s / 3600, at_end[0]["cer"]))
+            found.append(Point(piece["hours"], cpu_s / 3600, piece["cer"], at_end[0]["cer"]))
     return found
 
 
@@ -167,34 +211,45 @@ def print_tables(found: dict[Variant, list[Point]], ends: Sequence[float]) -> No
         print("nothing is measured yet")
         return
     print(
-        "CER % on the development set after so many hours heard, and CPU hours for all of them:\n"
+        "CER % on the development set after so many hours heard, / that of the averaged weights, "
+        "and CPU hours for all of them:\n"
     )
     row("setting", *(f"{end:g} h" for end in ends), "CPU h")
     row(*["---"] * (len(ends) + 2))
     for variant, known in found.items():
         by_end = {point.hours: point for point in known}
-        cells = [_percent(by_end[end].cer) if end in by_end else "" for end in ends]
+        cells = [_both(by_end[end]) if end in by_end else "" for end in ends]
         row(variant.change, *cells, f"{known[-1].cpu_h:.2f}")
     longest = max(known[-1].cpu_h for known in found.values())
     times = [longest * (number + 1) / len(ends) for number in range(len(ends))]
-    print("\nCER % after so many hours of CPU time, between two evaluations in proportion:\n")
-    row("setting", *(f"{time:.2f} h" for time in times))
+    print("\nThe same after so much CPU time, between two evaluations in proportion:\n")
+    row("setting", *(f"{time:.2f} CPU h" for time in times))
     row(*["---"] * (len(times) + 1))
     for variant, known in found.items():
-        row(variant.change, *(_percent(at_time(known, time)) for time in times))
+        reached = [at_time(known, time) for time in times]
+        row(variant.change, *("" if point is None else _both(point) for point in reached))
 
 
-def at_time(known: Sequence[Point], cpu_h: float) -> float | None:
-    """The error rate at a time, on the line between the evaluations around it; None outside."""
+def at_time(known: Sequence[Point], cpu_h: float) -> Point | None:
+    """Where a run was at a time, on the line between the evaluations around it; None outside."""
     for before, after in itertools.pairwise(known):
         if before.cpu_h <= cpu_h <= after.cpu_h:
             share = (cpu_h - before.cpu_h) / max(1e-9, after.cpu_h - before.cpu_h)
-            return before.cer + share * (after.cer - before.cer)
+            return Point(
+                before.hours + share * (after.hours - before.hours),
+                cpu_h,
+                before.cer + share * (after.cer - before.cer),
+                before.averaged_cer + share * (after.averaged_cer - before.averaged_cer),
+            )
     return None
 
 
-def _percent(rate: float | None) -> str:
-    return "" if rate is None else f"{100 * rate:.1f}"
+def _both(point: Point) -> str:
+    return f"{_percent(point.cer)} / {_percent(point.averaged_cer)}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}"
 
 
 def row(*cells: str) -> None:

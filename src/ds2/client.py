@@ -8,8 +8,9 @@ async with connect("ws://127.0.0.1:8000", language="en") as stream:
 """
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import Any
@@ -21,9 +22,10 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from ds2.audio import SAMPLE_RATE_HZ, Source, audio_blocks, mono_of
+from ds2.audio import SAMPLE_RATE_HZ, Channels, Source, Waveform, audio_blocks, frames_of, mono_of
 from ds2.ctc.phrases import Phrase, hot_phrases
 from ds2.errors import InputError
+from ds2.transcripts.channels import merged
 from ds2.transcripts.events import Event, Final
 from ds2.transcripts.messages import event_from_dict
 from ds2.transcripts.transcript import Transcript, together
@@ -57,19 +59,29 @@ class ServerGone(ServerError):
 class RemoteStream:
     """A stream on a server; made by `connect`. Iterate over it for its events."""
 
-    def __init__(self, websocket: ClientConnection, ready: dict[str, Any]) -> None:
+    def __init__(
+        self, websocket: ClientConnection, ready: dict[str, Any], num_channels: int = 1
+    ) -> None:
+        self._num_channels = num_channels
         self.model: str = ready["model"]
         self.language: str = ready["language"]
         self.latency_s: float | None = ready["latency_s"]  # of the model, chunks not counted
+        self.channel: int | None = None  # of the last event, from 1; None if there is but one
         self.heard_s = 0.0  # audio that the server's model had taken at the last text
         self._websocket = websocket
 
     async def send(self, samples: ArrayLike) -> None:
         """Send samples; waits while the server has more than it likes to hold.
 
-        samples: of any kind that `Recognizer.transcribe` takes. Raises InputError.
+        samples: of any kind that `Recognizer.transcribe` takes; of a stream with several channels
+            (N, channels). Raises InputError.
         """
-        await self._send(np.ascontiguousarray(mono_of(samples), "<f4").tobytes())
+        if self._num_channels == 1:
+            waveform = mono_of(samples)
+        elif (waveform := frames_of(samples)).shape[1] != self._num_channels:
+            told = f"have {waveform.shape[1]} channels, and the stream {self._num_channels}"
+            raise InputError(f"the samples: {told}: give (N, {self._num_channels})")
+        await self._send(np.ascontiguousarray(waveform, "<f4").tobytes())
 
     async def flush(self) -> None:
         """End the segment now."""
@@ -92,6 +104,7 @@ class RemoteStream:
                     return
                 if message["type"] == "error":
                     raise _error_in(message)
+                self.channel = message.pop("channel", None)
                 self.heard_s = message.get("heard_s", self.heard_s)
                 yield _event_in(message)
         except ConnectionClosed as error:
@@ -115,6 +128,7 @@ async def connect(
     model: str | None = None,
     language: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
+    num_channels: int = 1,
     phrases: Sequence[Phrase] = (),
     endpoints: bool | dict[str, Any] = True,
     num_alternatives: int = 0,
@@ -126,7 +140,9 @@ async def connect(
 
     url: of the server, http://, https://, ws:// or wss://; the path may be left out.
     endpoints: whether segments end where the speaker pauses; or rules, by name, that differ from
-    the server's. is_live: False for a recording, which yields to whom speaks.
+    the server's. num_channels: of the samples; if several, each is heard apart, and
+    `RemoteStream.channel` tells whose an event is. is_live: False for a recording, which yields to
+    whom speaks.
     """
     start = {
         "type": "start",
@@ -142,26 +158,42 @@ async def connect(
         "partials": partials,
         "live": is_live,
     }
+    if num_channels != 1:
+        start["channels"] = num_channels
     websocket = await _open_connection(url, api_key, ssl)
     try:
-        yield RemoteStream(websocket, await _start_stream(websocket, start))
+        yield RemoteStream(websocket, await _start_stream(websocket, start), num_channels)
     finally:
         await websocket.close()
 
 
 async def transcribe(
-    url: str, source: Source, *, track: int | str | None = None, **options: Any
+    url: str,
+    source: Source,
+    *,
+    track: int | str | None = None,
+    channels: Channels = "mix",
+    **options: Any,
 ) -> Transcript:
     """The transcript of a recording, sent at whatever speed the server takes it.
 
     track: of several sound tracks, its number, from 1, or its language; None is the default.
-    options: as of `connect`. Raises ServerError; InputError for what cannot be read.
+    channels: as of `Recognizer.transcribe`. options: as of `connect`.
+    Raises ServerError; InputError for what cannot be read.
     """
     given = {"endpoints": False, "partials": False, "is_live": False, **options}
-    async with connect(url, **given) as stream:
-        sending = asyncio.create_task(_send_all(stream, source, track))
+    blocks = audio_blocks(source, block_s=BLOCK_S, track=track, channels=channels)
+    num_channels = 1
+    if channels == "split":
+        first = await asyncio.to_thread(next, blocks)
+        num_channels, blocks = first.shape[1], itertools.chain([first], blocks)
+    finals: list[list[Transcript]] = [[] for _ in range(num_channels)]
+    async with connect(url, num_channels=num_channels, **given) as stream:
+        sending = asyncio.create_task(_send_all(stream, blocks))
         try:
-            finals = [event.transcript async for event in stream if isinstance(event, Final)]
+            async for event in stream:
+                if isinstance(event, Final):
+                    finals[(stream.channel or 1) - 1].append(event.transcript)
         except ServerError:
             await asyncio.wait([sending], timeout=LAST_WORD_S)
             if sending.done() and isinstance(sending.exception(), InputError):
@@ -171,11 +203,11 @@ async def transcribe(
             sending.cancel()
             with suppress(asyncio.CancelledError, ServerError, InputError):
                 await sending
-    return together(finals)
+    found = [together(each) for each in finals]
+    return merged(found) if channels == "split" else found[0]
 
 
-async def _send_all(stream: RemoteStream, source: Source, track: int | str | None) -> None:
-    blocks = audio_blocks(source, block_s=BLOCK_S, track=track)
+async def _send_all(stream: RemoteStream, blocks: Iterator[Waveform]) -> None:
     try:
         while (block := await asyncio.to_thread(next, blocks, None)) is not None:
             await stream.send(block)

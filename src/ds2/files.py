@@ -1,9 +1,11 @@
 """Files: written so that a reader sees the old one or the new one, never half; read unpacked."""
 
+import codecs
 import gzip
+import io
 import os
 import re
-import tempfile
+import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,19 +27,41 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     encoding, newline, errors = None, None, None
     if "b" not in mode:
         encoding, newline, errors = "utf-8", "", "backslashreplace"
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    descriptor, temporary = _open_neighbour(path)
     try:
         with os.fdopen(descriptor, mode, encoding=encoding, newline=newline, errors=errors) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def _open_neighbour(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, open for writing, and its name.
+
+    It has the rights that any new file of this process gets. To ask for the process's mask is to
+    change it for a moment, in which other threads would make files that everybody may write.
+    The name does not hold that of `path`, which may be as long as a name can be.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    name = _free_name(path)
+    return os.open(name, flags, 0o666), name
+
+
+def make_neighbour(path: Path) -> Path:
+    """A new directory beside `path`, to be given its name; with the rights of any new one."""
+    directory = _free_name(path)
+    directory.mkdir()
+    return directory
+
+
+def _free_name(path: Path) -> Path:
+    return path.parent / f".{secrets.token_hex(8)}.tmp"
 
 
 def check_output(path: Path) -> None:
@@ -55,12 +79,6 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def missing_file(path: str | os.PathLike[str], told: str = "no such file") -> InputError:
@@ -86,3 +104,83 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
+
+
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks of other encodings than UTF-8, the longer before what they begin with."""
+HEAD_BYTES = 1024
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[BinaryIO]:
+    """The text of a file in UTF-8 bytes without a mark, unpacked if its name ends in .gz.
+
+    A byte order mark tells UTF-8, UTF-16 and UTF-32, which editors and spreadsheets on Windows
+    write. Text without a mark is handed on as it is. Raises InputError, also for what has no mark
+    and holds zero bytes, as UTF-16 does.
+    """
+    with open_unpacked(path) as file, as_utf8(file, path) as text:
+        yield text
+
+
+@contextmanager
+def as_utf8(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """What `open_text` gives, of a file that is open. path: its name, in messages.
+
+    Raises InputError.
+    """
+    text = io.BufferedReader(cast(io.RawIOBase, file))
+    try:
+        head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
+        if head.startswith(codecs.BOM_UTF8):
+            text.read(len(codecs.BOM_UTF8))
+        encoding = next((name for mark, name in MARKS if head.startswith(mark)), None)
+        if encoding is not None:
+            yield io.BufferedReader(_AsUtf8(text, encoding, path))
+        elif b"\0" in head:
+            raise InputError(
+                f"{path}: holds zero bytes, as UTF-16 without its mark does: save it as UTF-8"
+            )
+        else:
+            yield text
+    finally:
+        text.detach()
+
+
+def read_text(path: Path) -> str:
+    """All of a file that `open_text` opens. Raises InputError, and for what is not UTF-8."""
+    with open_text(path) as file:
+        data = file.read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8: save it as UTF-8") from None
+
+
+class _AsUtf8(io.RawIOBase):
+    """Text in another encoding, as UTF-8 bytes."""
+
+    def __init__(self, file: BinaryIO, encoding: str, path: Path) -> None:
+        self._text = codecs.getreader(encoding)(file)
+        self._held = b""
+        self._told = f"{path}: is no sound {encoding.upper()}, as which it begins"
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as there is text."""
+        if not self._held:
+            try:
+                self._held = self._text.read(HEAD_BYTES, HEAD_BYTES).encode()
+            except UnicodeDecodeError:
+                raise InputError(f"{self._told}: save it as UTF-8") from None
+        piece, self._held = self._held[: len(buffer)], self._held[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)

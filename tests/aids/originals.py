@@ -12,6 +12,7 @@ tests/importing/originals, as the weights and the waveform can be made again fro
 """
 
 import argparse
+import copy
 import functools
 import importlib
 import importlib.util
@@ -141,9 +142,12 @@ class Paddle:
         samples = waveform * 32_768
         if self.toolkit == "ppasr":
             samples = _levelled(waveform)
-        given = self.paddle.to_tensor(samples[None].astype(np.float32))
         floor = {"energy_floor": 0.0} if self.toolkit == "paddlespeech" else {}
-        return np.asarray(fbank(given, n_mels=num_bins, dither=0.0, **floor).numpy())
+        self.paddle.set_default_dtype("float64")  # else their rounding is part of the difference
+        given = self.paddle.to_tensor(samples[None].astype(np.float64))
+        energies = fbank(given, n_mels=num_bins, dither=0.0, **floor).numpy()
+        self.paddle.set_default_dtype("float32")
+        return np.asarray(energies)
 
     def log_probs(self, model: Any, features: Any) -> Any:
         paddle = self.paddle
@@ -226,8 +230,9 @@ class DeepSpeechPytorch:
         return parser.compute_spectrogram(waveform).numpy().T
 
     def log_probs(self, model: Any, features: Any) -> Any:
+        model = copy.deepcopy(model).double()  # else their rounding is part of the difference
         with self.torch.no_grad():
-            frames = self.torch.from_numpy(np.ascontiguousarray(features.T))[None, None]
+            frames = self.torch.from_numpy(np.ascontiguousarray(features.T)).double()[None, None]
             probabilities, *_ = model(frames, self.torch.tensor([len(features)]))
             return probabilities[0].log().numpy()
 

@@ -166,6 +166,7 @@ def test_every_rate_becomes_16_khz_and_channels_are_averaged(
     assert signal_to_noise_db(read_audio(path) * num_channels, sound(16_000)) > 90
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("filename", "codec", "rate", "container"),
     [
@@ -187,6 +188,7 @@ def test_compressed_files_are_read(
     assert best_correlation(waveform, sound(16_000)) > 0.98
 
 
+@pytest.mark.slow
 def test_the_sound_of_a_video_is_read(tmp_path: Path) -> None:
     waveform = read_audio(encode(tmp_path / "a.mp4", "aac", 44_100, "mp4", video=True))
     assert best_correlation(waveform, sound(16_000)) > 0.98
@@ -225,6 +227,7 @@ def test_a_pipe_gives_the_samples_of_the_file_bitwise(
     assert np.array_equal(read_audio(Pipe(path.read_bytes())), read_audio(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "container"),
     [("aac", "mp4"), ("libmp3lame", "mp3"), ("libopus", "webm"), ("libopus", "ogg")],
@@ -358,6 +361,7 @@ def test_blocks_joined_are_the_whole_bitwise(
     assert {len(block) for block in blocks[:-2]} <= {round(block_s * 16_000)}
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_block_not_by_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "an hour.flac"
     with soundfile.SoundFile(path, "w", 8_000, 1) as file:
@@ -619,6 +623,7 @@ def test_playlists_that_name_other_files_are_not_followed(tmp_path: Path) -> Non
         assert "not a recording that can be read" in problem_of(lambda: read_audio(path))  # noqa: B023
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(
     kind=st.sampled_from([".flac", ".ogg", ".mp3", ".webm", ".wav"]),

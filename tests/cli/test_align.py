@@ -103,6 +103,7 @@ def test_every_form_is_written_for_every_utterance(
     assert re.findall(r'text = "(\w+)"', grid)[:10] == [w["word"] for w in aligned["words"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ctm", "json"])
 def test_cores_change_nothing(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = []
@@ -144,7 +145,7 @@ def test_what_cannot_be_aligned_is_named_at_the_end_and_the_others_are_done(
     ]
     assert messages[6].startswith(f"ds2: {manifest}:6: {tmp_path / 'none.wav'}: ")
     assert messages[7].startswith(f"ds2: {manifest}:8: ")
-    assert len(messages) == 8
+    assert messages[8:] == ["ds2: 8 of 9 utterances failed"]
 
 
 def test_raw_text_is_taken_as_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,6 +156,7 @@ def test_raw_text_is_taken_as_it_stands(tmp_path: Path, capsys: pytest.CaptureFi
     output = capsys.readouterr()
     assert output.err == (
         f"ds2: {manifest}:1: the alphabet cannot spell ! 9 C: leave out --raw-text\n"
+        "ds2: 1 of 2 utterances failed\n"
     )
     assert [line.split()[4] for line in output.out.splitlines()] == ["call", "me"]
     assert main(["align", manifest, "-m", MODEL]) == 0

@@ -90,6 +90,7 @@ def test_a_bad_recording_is_named_and_the_others_are_done(
     assert output.err.splitlines() == [
         "ds2: nowhere.wav: no such file or directory",
         f"ds2: {recordings}/b.wav: is empty: there is no recording in it",
+        "ds2: 2 of 4 recordings failed",
     ]
 
 
@@ -183,6 +184,7 @@ def test_show_draws_a_picture(
     assert str(picture) in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_show_names_characters_that_no_font_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

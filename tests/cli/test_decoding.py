@@ -135,6 +135,7 @@ def test_a_language_model_of_characters_is_refused_for_english(
     )
 
 
+@pytest.mark.slow
 def test_greedy_recognition_never_loads_the_compiler(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -145,3 +146,11 @@ def test_greedy_recognition_never_loads_the_compiler(
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert capfd.readouterr().out
+
+
+def test_a_search_that_leaves_no_text_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["transcribe", SAMPLE, "-m", MODEL, "-f", "txt", "--beta=-200"]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith(f"ds2: {SAMPLE}: --word-bonus -200.0 left no text: --greedy reads ")

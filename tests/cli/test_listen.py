@@ -23,6 +23,7 @@ def final(text: str) -> Final:
     return Final(Transcript(words, 1.0, "en"))
 
 
+@pytest.mark.slow
 def test_the_stream_of_a_recording_is_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["transcribe", *SAMPLES, "-m", MODEL, "--stream", "--pace", "0"]) == 0
     shown = capsys.readouterr().out.splitlines()
@@ -33,6 +34,7 @@ def test_the_stream_of_a_recording_is_its_text(capsys: pytest.CaptureFixture[str
     assert shown == expected
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_text_under_way_changes_in_place() -> None:
     reader, writer = pty.openpty()
     code = "import sys; from ds2.cli import main; sys.exit(main(sys.argv[1:]))"

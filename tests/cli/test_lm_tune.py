@@ -51,6 +51,7 @@ def tune(made: Path, model: str, *options: str, dev: str = "dev.jsonl", lm: str 
     return main(["lm", "tune", manifest, "-m", model, "--lm", source, *options])
 
 
+@pytest.mark.slow
 def test_settings_are_found_shown_and_written(
     made: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

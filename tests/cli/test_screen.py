@@ -44,6 +44,7 @@ def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[byt
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_pipe_that_is_not_utf8_gets_escapes(arguments: tuple[str, ...]) -> None:
     ran = run(*arguments, **NARROW["ascii"])
@@ -58,6 +59,7 @@ def wide() -> bytes:
     return run("transcribe", CLIP, "-m", ZH, "--greedy", "-f", "json", PYTHONUTF8="1").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", NARROW.values(), ids=NARROW)
 def test_json_loses_nothing_in_a_pipe_that_is_not_utf8(
     environment: dict[str, str], wide: bytes
@@ -68,6 +70,7 @@ def test_json_loses_nothing_in_a_pipe_that_is_not_utf8(
     assert json.loads(narrow) == json.loads(wide)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", NARROW.values(), ids=NARROW)
 def test_files_are_utf8_always(environment: dict[str, str], wide: bytes, tmp_path: Path) -> None:
     arguments = ("transcribe", CLIP, "-m", ZH, "--greedy")
@@ -83,6 +86,7 @@ def test_files_are_utf8_always(environment: dict[str, str], wide: bytes, tmp_pat
     assert (tmp_path / "redirected.json").read_bytes() == wide
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="file names are Unicode there")
 def test_names_that_are_no_text_are_shown_and_written(tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/caf\xe9.wav"
@@ -96,6 +100,7 @@ def test_names_that_are_no_text_are_shown_and_written(tmp_path: Path) -> None:
     assert rb"caf\udce9.wavx: no such file" in missing.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell for people on Unix")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_no_harm(closed: str, tmp_path: Path) -> None:
@@ -215,6 +220,7 @@ def on_a_terminal(*arguments: str) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_segments_with_times() -> None:
     arguments = ("transcribe", CLIP, "-m", ZH, "--greedy")
     text = run(*arguments, PYTHONIOENCODING="utf-8").stdout.decode()

@@ -30,6 +30,7 @@ def run(*arguments: str, directory: Path) -> tuple[int, set[str]]:
     return int(status), set(modules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help_loads_no_library(verb: str, tmp_path: Path) -> None:
     status, modules = run(*filter(None, [verb]), "--help", directory=tmp_path)
@@ -37,6 +38,7 @@ def test_help_loads_no_library(verb: str, tmp_path: Path) -> None:
     assert not modules & set(SLOW_TO_LOAD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     ["train nope.toml", "train settings.toml", "export nope -o out", "export . -o settings.toml"],

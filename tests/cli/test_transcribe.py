@@ -2,14 +2,17 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from aids.models import write_random_bundle
 from ds2.audio import write_wav
 from ds2.cli import main
+from ds2.cli.transcribe import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +27,7 @@ def write_recordings(directory: Path, *names: str) -> list[str]:
     return [str(directory / name) for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "written"),
     [
@@ -171,3 +175,140 @@ def test_a_language_alone_chooses_the_model(
     monkeypatch.chdir(root)
     assert main(["transcribe", "samples/zh-1.ogg", "--language", "zh", "--greedy"]) == 0
     assert not capsys.readouterr().out.isascii()
+
+
+STRANGE = [
+    b"n" * 238 + b".wav",
+    b"n" * 251 + b".wav",
+    "\u4e2d".encode() * 83 + b".wav",  # 253 bytes
+    b"caf\xe9.wav",
+    b"new\nline.wav",
+    b"tab\tname.wav",
+    b"-dash.wav",
+    b"  space .wav",
+]
+
+
+def write_strangely_named(directory: Path) -> list[str]:
+    (plain,) = write_recordings(directory.parent, "plain.wav")
+    directory.mkdir()
+    for name in STRANGE:
+        Path(os.fsdecode(os.fsencode(directory) + b"/" + name)).write_bytes(
+            Path(plain).read_bytes()
+        )
+    return [str(path) for path in directory.iterdir()]
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "all"])
+def test_names_of_any_kind_are_written(
+    model: str, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_strangely_named(tmp_path / "in")
+    out = tmp_path / "out"
+    assert main(["transcribe", str(tmp_path / "in"), "-m", model, "-f", form, "-o", str(out)]) == 0
+    written = sorted(os.fsencode(path.name) for path in out.iterdir())
+    num_forms = len(FORMATS) if form == "all" else 1
+    assert len(written) == len(STRANGE) * num_forms
+    assert b"caf\xe9" in {name.rpartition(b".")[0] for name in written}
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == 1
+    assert notes[0].endswith(": its name is too long")
+    for name in written:
+        (out / os.fsdecode(name)).read_text(encoding="utf-8")
+
+
+def test_names_with_control_characters_keep_their_line(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = write_strangely_named(tmp_path / "in")
+    (tmp_path / "in" / "bad\n\x1b[31m.wav").write_text("no sound")
+    assert main(["transcribe", str(tmp_path / "in"), "-m", model]) == 2
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == len(names)
+    assert {line.count("\t") for line in said.out.splitlines()} == {1}
+    problem, last = said.err.splitlines()
+    assert "bad\\n\\x1b[31m.wav: " in problem
+    assert last == f"ds2: 1 of {len(names) + 1} recordings failed"
+
+
+def test_a_file_that_cannot_be_written_does_not_end_the_batch(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = write_recordings(tmp_path, "a.wav", "b.wav", "c.wav")
+    out = tmp_path / "out"
+    (out / "b.json").mkdir(parents=True)  # in the way
+    (tmp_path / "d.wav").write_text("no sound")
+    arguments = [*recordings, str(tmp_path / "d.wav"), "nowhere.wav"]
+    assert main(["transcribe", *arguments, "-m", model, "-f", "all", "-o", str(out)]) == 2
+    assert (out / "a.ctm").exists()
+    assert (out / "c.ctm").exists()
+    problems = capsys.readouterr().err.splitlines()
+    assert any(line.startswith(f"ds2: {out / 'b.json'}: cannot be written: ") for line in problems)
+    assert problems[-1] == "ds2: 3 of 5 recordings failed"
+    assert not list(out.glob(".*"))
+
+
+def test_a_file_that_looks_like_an_option_is_explained(
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_recordings(tmp_path, "-dash.wav")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["transcribe", "-dash.wav"])
+    assert "-dash.wav: is taken for an option: write ./-dash.wav" in capsys.readouterr().err
+    assert main(["transcribe", "-m", model, "--", "-dash.wav"]) == 0
+    assert main(["transcribe", "-m", model, "./-dash.wav"]) == 0
+
+
+def test_a_directory_says_what_it_passes_over(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recordings(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "b.wav").rename(tmp_path / "b")
+    (tmp_path / "notes.txt").touch()
+    assert main(["transcribe", str(tmp_path), "-m", model]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2
+    assert said.err == f"ds2: {tmp_path}: passed over 1 file that holds no sound\n"
+
+
+def write_call(path: Path) -> str:
+    random = np.random.default_rng(0)
+    soundfile.write(path, 0.1 * random.standard_normal((24_000, 2)), 16_000)
+    return str(path)
+
+
+def test_split_channels_have_a_speaker(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = write_call(tmp_path / "call.wav")
+    assert main(["transcribe", call, "-m", model, "--channels", "split"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.partition(": ")[0] for line in lines} == {"Speaker 1", "Speaker 2"}
+    alone = []
+    for number in ("1", "2"):
+        assert main(["transcribe", call, "-m", model, "--channels", number]) == 0
+        alone += capsys.readouterr().out.splitlines()
+    assert sorted(line.partition(": ")[2] for line in lines) == sorted(alone)
+    assert main(["transcribe", call, call + "x", "-m", model, "--channels", "3"]) == 2
+    assert "call.wav: has 2 channels: there is no channel 3\n" in capsys.readouterr().err
+
+
+def test_a_choice_of_channels_that_cannot_be_is_refused(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = write_call(tmp_path / "call.wav")
+    for options, told in (
+        (["--raw", "s16le", "--channels", "2"], "say with --raw-channels how many"),
+        (["--stream", "--channels", "split"], "--stream shows one text: name a channel"),
+    ):
+        source = "-" if "--raw" in options else call
+        assert main(["transcribe", source, "-m", model, *options]) == 2
+        assert told in capsys.readouterr().err
+    for wrong in ("0", "-1", "left"):
+        with pytest.raises(SystemExit):
+            main(["transcribe", call, f"--channels={wrong}"])
+        assert "must be mix, split or a number from 1 on" in capsys.readouterr().err

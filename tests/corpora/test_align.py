@@ -44,6 +44,7 @@ def starts_of(talk: Path) -> list[tuple[str, float]]:
     return starts
 
 
+@pytest.mark.slow
 def test_words_of_a_long_recording_are_found_though_the_text_is_not_right(
     talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

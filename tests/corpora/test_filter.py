@@ -178,6 +178,7 @@ def write_samples(path: Path, texts: list[str]) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_the_command_keeps_what_was_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,6 +202,7 @@ def test_the_command_keeps_what_was_said(
     assert sorted(path.name for path in tmp_path.glob("*.part")) == []
 
 
+@pytest.mark.slow
 def test_a_manifest_can_be_learnt_from_itself(tmp_path: Path) -> None:
     manifest = write_samples(tmp_path / "m.jsonl", TEXTS * 10)
     output = tmp_path / "kept.jsonl"
@@ -208,6 +210,7 @@ def test_a_manifest_can_be_learnt_from_itself(tmp_path: Path) -> None:
     assert len(read_manifest(output)) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("texts", "arguments", "message"),
     [

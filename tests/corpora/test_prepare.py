@@ -222,6 +222,7 @@ def test_noise_gives_recordings_without_text(tmp_path: Path) -> None:
     assert utterance.audio_path.name == "noise-fma-0000.wav"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["single-gpu", "eight-gpus"])
 def test_a_recipe_trains_on_what_was_prepared(tmp_path: Path, name: str) -> None:
     pytest.importorskip("torch")

@@ -153,6 +153,7 @@ def test_a_sample_is_listened_to_the_same_in_any_order(
     assert told(manifest, capsys, "--sound", "2")["sounds"] == found
 
 
+@pytest.mark.slow
 def test_the_page_has_pictures_for_light_and_dark_and_the_same_bytes_each_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +176,7 @@ def test_the_page_has_pictures_for_light_and_dark_and_the_same_bytes_each_time(
     assert "wrote" in shown
 
 
+@pytest.mark.slow
 def test_a_picture_can_be_had_alone(tmp_path: Path) -> None:
     manifest = corpus(tmp_path)
     arguments = ["-o", str(tmp_path / "a.png"), "--by", "speaker"]

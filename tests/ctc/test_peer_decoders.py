@@ -1,8 +1,8 @@
 """What users of other CTC decoders rely on, checked on ours.
 
 The behaviours are those that the suites of pyctcdecode, torchaudio, flashlight, ctcdecode, wenet
-and PaddleSpeech check; docs/coming-from-other-decoders.md says which hold and which do not. What
-a text is worth is computed here by enumeration and by the definition of back-off models.
+and PaddleSpeech check; docs/how-to/coming-from-other-decoders.md says which hold and which do not.
+What a text is worth is computed here by enumeration and by the definition of back-off models.
 """
 
 import itertools

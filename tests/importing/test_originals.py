@@ -51,6 +51,7 @@ def log_probs_of(bundle: Bundle, features: np.ndarray, chunk: int | None) -> np.
     return np.concatenate(pieces)[facts.delay : facts.delay + num_outputs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("toolkit", "name"), CASES)
 def test_an_imported_network_is_the_original(toolkit: str, name: str, tmp_path: Path) -> None:
     bundle = imported(toolkit, name, tmp_path)
@@ -66,6 +67,7 @@ def test_an_imported_network_is_the_original(toolkit: str, name: str, tmp_path: 
         assert np.abs(ours - theirs).max() <= 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("toolkit", "name"), CASES)
 def test_imported_features_are_the_original(toolkit: str, name: str, tmp_path: Path) -> None:
     bundle = imported(toolkit, name, tmp_path)
@@ -97,6 +99,7 @@ def test_an_imported_model_streams_as_the_whole(tmp_path: Path) -> None:
     assert stream.finish().text == whole.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_frames", [0, 1, 6, 7, 8, 10, 11])
 def test_short_utterances_have_the_outputs_of_the_original(num_frames: int, tmp_path: Path) -> None:
     num_outputs = max(0, ((num_frames - 1) // 2 - 1) // 2)

@@ -226,6 +226,7 @@ def test_other_rates_and_windows_follow_from_the_settings() -> None:
     assert log_spectrogram(np.zeros(8000, np.float32), config).shape == (98, 101)
 
 
+@pytest.mark.slow
 def test_an_hour_takes_little_memory_beyond_its_features() -> None:
     waveform = speechlike(1, 16_000 * 60)
     waveform = np.tile(waveform, 10)  # ten minutes show it as well

@@ -48,6 +48,7 @@ def files_left(home: Path, *command: str, **environment: str) -> list[Path]:
     return [path for path in home.rglob("*") if path.suffix != ".py"]
 
 
+@pytest.mark.slow
 def test_a_transcription_leaves_nothing_behind(tmp_path: Path) -> None:
     command = ("-m", "ds2", "transcribe", str(SAMPLE), "-m", MODEL)
     assert files_left(tmp_path / "command", *command) == []

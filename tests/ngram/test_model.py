@@ -86,6 +86,7 @@ def test_probabilities_sum_to_one_after_any_words(model: NgramModel, words: list
     assert total == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_compiled_code_scores_like_the_model(model: NgramModel) -> None:
     @njit
     def total(arrays, state, ids):  # type: ignore[no-untyped-def]

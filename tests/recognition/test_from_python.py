@@ -136,6 +136,7 @@ def test_phrases_as_texts_are_heard() -> None:
     assert "morning" in Recognizer.load(MODEL, phrases=[("morning", 30)]).transcribe(CLIP).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"greedy": True}, {}], ids=["greedy", "search"])
 def test_segments_come_as_they_are_certain_and_are_those_of_the_whole(
     options: dict[str, bool], waveform: np.ndarray, tmp_path: Path

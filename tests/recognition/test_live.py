@@ -63,6 +63,7 @@ def finals(events: list[Event]) -> list[str]:
     return [event.transcript.text for event in events if isinstance(event, Final)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["greedy", "search"])
 def test_segments_end_at_pauses(
     recognizers: dict[str, Recognizer], speech: np.ndarray, kind: str
@@ -77,6 +78,7 @@ def test_segments_end_at_pauses(
     assert starts == [first.words[0].start_s, second.words[0].start_s]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["greedy", "search"])
 @given(data=st.data())
 @settings(deadline=None, max_examples=3)
@@ -89,6 +91,7 @@ def test_what_is_told_does_not_depend_on_the_pieces(
     assert told(recognizer, speech, cuts, EndpointRules()) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["greedy", "search"])
 @pytest.mark.parametrize("rules", [None, EndpointRules(pause_s=0.5)])
 def test_stable_text_stays(
@@ -106,6 +109,7 @@ def test_stable_text_stays(
     assert num_stable > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["greedy", "search"])
 def test_without_endpoints_a_stream_gives_what_transcribing_gives(
     recognizers: dict[str, Recognizer], speech: np.ndarray, kind: str
@@ -154,6 +158,7 @@ def test_a_long_segment_ends_without_a_pause(recognizers: dict[str, Recognizer])
     assert all(3.0 <= after - before < 3.3 for before, after in itertools.pairwise(times_s))
 
 
+@pytest.mark.slow
 def test_a_stream_without_end_keeps_no_more_than_its_segment(
     recognizers: dict[str, Recognizer], speech: np.ndarray
 ) -> None:

@@ -169,6 +169,7 @@ def test_audio_past_a_window_of_a_whole_utterance_model_is_read(
     assert (far.argmin(axis=1) == np.arange(len(whole))).mean() > 0.6
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(streaming: Recognizer) -> None:
     def peak_bytes(duration_s: int) -> int:
         stream = streaming.stream(chunk_s=2.0)

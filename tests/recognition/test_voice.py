@@ -130,6 +130,7 @@ def test_streams_end_segments_in_the_pauses_and_text_is_kept() -> None:
     assert all(word.end_s <= len(audio) / 16_000 for final in finals for word in final.words)
 
 
+@pytest.mark.slow
 def test_a_server_ends_the_segments_of_many_streams_as_each_ends_alone() -> None:
     recognizer = Recognizer.load(ROOT / "models" / "en", greedy=True)
     audio = np.concatenate([SPEECH, SILENCE])

@@ -95,6 +95,7 @@ for sample in webdataset.WebDataset(sys.argv[1:], shardshuffle=False):
 """
 
 
+@pytest.mark.slow
 def test_webdataset_reads_what_is_written(tmp_path: Path) -> None:
     pytest.importorskip("webdataset")
     output = written(tmp_path)
@@ -112,6 +113,7 @@ def test_webdataset_reads_what_is_written(tmp_path: Path) -> None:
     assert read.stdout.decode().splitlines() == lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["flac", "opus", "keep"])
 def test_the_same_manifest_gives_the_same_bytes_with_any_number_of_jobs(
     tmp_path: Path, form: Any
@@ -296,6 +298,7 @@ def test_a_minibatch_from_shards_is_that_of_the_same_recordings(tmp_path: Path) 
             assert data.alphabet.decode(example.labels or ()) == original.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
 def test_a_run_that_goes_on_loads_exactly_the_rest(tmp_path: Path, num_workers: int) -> None:
     output = written(tmp_path)
@@ -402,10 +405,12 @@ class UnsteadyFile(io.BytesIO):
     """Fails every few reads, or ends too early."""
 
     fails_in = 2
+    opened: ClassVar[list["UnsteadyFile"]] = []
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.size = len(data)
+        UnsteadyFile.opened.append(self)
 
     def read(self, size: int | None = -1) -> bytes:
         UnsteadyFile.fails_in -= 1
@@ -436,6 +441,7 @@ class UnsteadyStorage(fsspec.AbstractFileSystem):  # type: ignore[misc]
 def unsteady(monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.register_implementation("unsteady", UnsteadyStorage, clobber=True)
     monkeypatch.setattr(storage, "FIRST_WAIT_S", 0.0)
+    UnsteadyFile.opened.clear()
 
 
 @pytest.mark.usefixtures("unsteady")
@@ -445,6 +451,8 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path: Path) -> 
     with storage.SequentialReader(f"unsteady://{path}", 512) as reader:
         pieces = iter(lambda: reader.read(1000), b"")
         assert b"".join(pieces) == path.read_bytes()[512:]
+    assert len(UnsteadyFile.opened) > 2
+    assert all(file.closed for file in UnsteadyFile.opened), "a file that was given up stays open"
 
 
 def test_what_does_not_pass_is_told_at_once_and_what_does_not_end_after_some_attempts(

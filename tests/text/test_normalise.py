@@ -23,6 +23,7 @@ raw_texts = st.text() | st.text(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(text=raw_texts, language=st.sampled_from(["en", "zh"]))
 def test_what_is_in_the_style_stays(text: str, language: str) -> None:

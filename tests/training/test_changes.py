@@ -60,6 +60,7 @@ def test_changed_settings_are_recorded_and_hold_from_then_on(tmp_path: Path) -> 
     assert len(records(run_dir, "settings")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

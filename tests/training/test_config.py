@@ -77,6 +77,7 @@ def test_settings_survive_a_round_trip_through_json_and_toml(tmp_path: Path) -> 
     assert load_config(written(tmp_path / ".", config_to_toml(config))) == config
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_toml_holds_every_character(name: str) -> None:
     config = config_from_dict({"data": {"train": [name], "dev": [name]}}, "x")

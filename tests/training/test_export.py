@@ -76,6 +76,7 @@ def prove(config: NetworkConfig, precision: Precision = "float32") -> None:
     assert_parity(facts_of(config, precision), network, rounded(weights, precision), graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recurrent", ["gru", "rnn", "lstm"])
 @pytest.mark.parametrize("convolutions", CONVOLUTIONS)
 def test_every_forward_network_streams_as_it_trains(recurrent: str, convolutions: str) -> None:

@@ -57,6 +57,7 @@ def network_of(config: NetworkConfig, num_labels: int = 4) -> Network:
     return network.eval()
 
 
+@pytest.mark.slow
 @EVERY_VARIANT
 def test_the_network_is_what_its_inference_weights_say(config: NetworkConfig) -> None:
     network = network_of(config)
@@ -90,6 +91,7 @@ def test_inference_weights_are_named_for_export_and_stay_when_training_goes_on()
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     variant=st.sampled_from(sorted(VARIANTS)),
@@ -114,6 +116,7 @@ def test_padding_and_batch_mates_change_nothing(
             torch.testing.assert_close(log_probs[b, :length], alone[0], rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 @EVERY_VARIANT
 def test_an_utterance_that_is_not_there_changes_nothing(config: NetworkConfig) -> None:
     network = network_of(config).double().train()
@@ -143,6 +146,7 @@ def test_padding_changes_no_loss_and_no_gradient_in_training(config: NetworkConf
     torch.testing.assert_close(*outcomes, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     strides=st.lists(st.integers(1, 4), min_size=1, max_size=3),
@@ -250,6 +254,7 @@ def test_dropout_acts_in_training_only() -> None:
     assert not torch.equal(network(features, lengths)[0], network(features, lengths)[0])
 
 
+@pytest.mark.slow
 def test_a_network_learns_a_batch_by_heart() -> None:
     torch.manual_seed(1)
     network = Network(replace(TINY, hidden_size=24), 4)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aids.tones import tone_config
+from aids.tones import random_texts, tone_config, write_tones
 from ds2.errors import InputError
 from ds2.training.config import TrainingConfig
 from ds2.training.network.config import NetworkConfig
@@ -18,6 +18,8 @@ from ds2.training.optimisation.optimiser import (
     set_learning_rate,
 )
 from ds2.training.optimisation.schedule import learning_rate
+from ds2.training.run.checkpoint import LAST, read_checkpoint
+from ds2.training.run.run import train
 
 
 def network_of(config: NetworkConfig | None = None) -> Network:
@@ -145,3 +147,31 @@ def test_soap_moves_the_hidden_matrices_or_says_what_it_needs() -> None:
         for optimiser in optimisers:
             optimiser.step()
     assert not torch.equal(network.recurrent[0].input_weight, before)
+
+
+def test_a_run_with_soap_goes_on_with_the_same_weights(tmp_path: Path) -> None:
+    pytest.importorskip("pytorch_optimizer")
+    texts = random_texts(12)
+    manifests = write_tones(tmp_path, "train", texts), write_tones(tmp_path, "dev", texts[:2], 1)
+    found = []
+    for name, ends in (("whole", (3,)), ("parts", (1, 2, 3))):
+        for epochs in ends:
+            config = tone_config(
+                *manifests,
+                training__optimiser="soap",
+                training__soap_every=2,
+                training__schedule="constant",
+                training__epochs=epochs,
+                data__max_batch_size=4,
+                data__num_workers=0,
+            )
+            (tmp_path / name).mkdir(exist_ok=True)
+            assert train(tmp_path / name, config) is None
+        found.append(read_checkpoint(tmp_path / name / "checkpoints" / LAST))
+    whole, parts = found
+    assert whole.progress.step == parts.progress.step == 9
+    assert all(torch.equal(whole.network[name], parts.network[name]) for name in whole.network)
+    assert whole.optimiser.keys() == parts.optimiser.keys()
+    assert all(
+        torch.equal(whole.optimiser[name], parts.optimiser[name]) for name in whole.optimiser
+    )

@@ -119,6 +119,7 @@ def _fill_in_a_process(directory: Path, utterances: list[Utterance]) -> None:
     assert_all_there(samples, utterances)
 
 
+@pytest.mark.slow
 def test_two_runs_that_build_it_at_once_share_it(tmp_path: Path) -> None:
     utterances = recordings(tmp_path, 30)
     context = multiprocessing.get_context("spawn")

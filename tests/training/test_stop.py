@@ -1,5 +1,6 @@
 """Signals to all processes of a run at once, and the loading processes' own troubles."""
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -9,10 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.utils.data import DataLoader
 
 from aids.runs import TRAIN, lines
-from aids.tones import QUICKSTART, random_texts, tone_settings, write_tones
+from aids.tones import QUICKSTART, random_texts, tone_config, tone_settings, write_tones
+from ds2.text.alphabet import english_characters
+from ds2.training.data.examples import read_utterances, select_for_evaluation
+from ds2.training.data.processes import Loader, ended_processes
+from ds2.training.network.network import Network
 from ds2.training.run.checkpoint import LAST, read_checkpoint
+from ds2.training.run.distributed import Workers
+from ds2.training.run.evaluate import Evaluator
 
 SPAWNING = """
 import multiprocessing, sys
@@ -60,6 +71,7 @@ def wait_until_gone(group: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_workers", "number"), [(0, signal.SIGTERM), (1, signal.SIGINT), (2, signal.SIGTERM)]
 )
@@ -84,6 +96,7 @@ def test_a_signal_to_the_whole_group_ends_in_a_checkpoint(
     wait_until_gone(process.pid)
 
 
+@pytest.mark.slow
 def test_a_signal_to_torchrun_and_its_processes_ends_in_a_checkpoint(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -98,6 +111,7 @@ def test_a_signal_to_torchrun_and_its_processes_ends_in_a_checkpoint(tmp_path: P
     wait_until_gone(process.pid)
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
     # A step of many minibatches lasts long enough for both.
     overrides = settings(tmp_path, training__accumulate_batches=99, data__max_batch_size=1)
@@ -113,6 +127,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_loading_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     overrides = settings(tmp_path, data__num_workers=2)
     process = start_group([*DS2, *command(tmp_path / "run", overrides)])
@@ -122,6 +137,59 @@ def test_loading_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> N
     wait_until_gone(process.pid)
 
 
+def test_an_error_leaves_no_loading_process_and_all_others() -> None:
+    other = multiprocessing.Process(target=time.sleep, args=(100,))
+    other.start()
+    numbers: DataLoader[int] = DataLoader(list(range(100)), num_workers=2)  # type: ignore[arg-type]
+    handler = signal.getsignal(signal.SIGCHLD)
+    batches = iter(Loader(numbers))
+
+    def fail() -> None:
+        with ended_processes():
+            next(batches)  # and the iterator outlives the error, as that of an error's frame does
+            assert len(multiprocessing.active_children()) == 3
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert multiprocessing.active_children() == [other]
+    assert signal.getsignal(signal.SIGCHLD) not in (signal.SIG_DFL, handler)  # torch's is back
+    other.kill()
+    other.join()
+
+
+def _evaluate(rank: int, folder: str) -> None:
+    """One of two processes; the second is asked to stop in the midst of an evaluation."""
+    directory = Path(folder)
+    store = dist.FileStore(f"{folder}/store", 2)
+    dist.init_process_group("gloo", rank=rank, world_size=2, store=store)
+    manifest = directory / "dev.jsonl"
+    config = tone_config(manifest, manifest, data__max_batch_size=2, data__num_workers=0)
+    alphabet = english_characters()
+    dev = select_for_evaluation(read_utterances([manifest]), alphabet, config)
+    network = Network(config.network, len(alphabet))
+    evaluator = Evaluator(dev, alphabet, config, Workers(rank, 2, rank), torch.device("cpu"))
+    times_asked = 0
+
+    def stop() -> bool:
+        nonlocal times_asked
+        times_asked += 1
+        return rank == 1 and times_asked == 3
+
+    assert evaluator.evaluate(network, stop) is None
+    whole = evaluator.evaluate(network)
+    assert whole is not None
+    (directory / f"{rank}.txt").write_text(f"{times_asked} {whole.num_utterances}")
+    dist.destroy_process_group()
+
+
+def test_an_evaluation_by_two_processes_ends_when_one_is_asked_to_stop(tmp_path: Path) -> None:
+    write_tones(tmp_path, "dev", random_texts(9))  # the last minibatch is of one process alone
+    mp.spawn(_evaluate, (str(tmp_path),), nprocs=2)
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["3 9", "3 9"]
+
+
+@pytest.mark.slow
 def test_too_little_shared_memory_is_told_in_one_line(tmp_path: Path) -> None:
     words = [*DS2, *command(tmp_path / "run", settings(tmp_path, data__num_workers=1))]
     limit = 50_000  # bytes of any file, those of shared memory included: less than a minibatch
@@ -138,6 +206,7 @@ def test_too_little_shared_memory_is_told_in_one_line(tmp_path: Path) -> None:
     assert found.stderr.splitlines()[-1].startswith("ds2: data.num_workers: the shared memory")
 
 
+@pytest.mark.slow
 def test_loading_processes_can_be_spawned(tmp_path: Path) -> None:
     script = tmp_path / "spawning.py"
     script.write_text(SPAWNING)
@@ -151,6 +220,7 @@ def test_loading_processes_can_be_spawned(tmp_path: Path) -> None:
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_tensorboard(tmp_path: Path) -> None:
     overrides = settings(tmp_path, training__epochs=1)
     words = [sys.executable, "-c", WITHOUT_TENSORBOARD, str(QUICKSTART), str(tmp_path / "run")]

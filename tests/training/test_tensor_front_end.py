@@ -41,6 +41,7 @@ def bank(tmp_path: Path) -> NoiseBank:
     return NoiseBank(sorted(tmp_path.glob("*.wav")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["causal", "clip"])
 @pytest.mark.parametrize(
     "kind",

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ds2.errors import InputError
+from ds2.transcripts.channels import merged
 from ds2.transcripts.transcript import (
     LineShape,
     Transcript,
@@ -107,3 +108,65 @@ def test_impossible_shapes_are_refused() -> None:
         LineShape(max_line_width=0)
     with pytest.raises(InputError, match="max_line_count: needs max_line_width"):
         LineShape(max_line_count=2)
+
+
+def call() -> Transcript:
+    first = spoken(("hello", 0.5, 1.0), ("how", 1.1, 1.2), ("fine", 5.0, 5.5))
+    second = spoken(("good", 2.0, 2.25), ("morning", 2.3, 3.0))
+    return merged([first, second])
+
+
+def test_channels_are_merged_by_time() -> None:
+    assert call().text == "hello how good morning fine"
+    told = [(segment.speaker, segment.text) for segment in call().segments()]
+    assert told == [
+        ("Speaker 1", "hello how"),
+        ("Speaker 2", "good morning"),
+        ("Speaker 1", "fine"),
+    ]
+    assert merged([spoken(), spoken()]).segments() == []
+
+
+def test_what_is_said_at_a_stretch_stays_together() -> None:
+    long = spoken(("one", 0.0, 1.0), ("two", 1.5, 2.0), ("three", 2.5, 3.0))
+    assert merged([long, spoken(("yes", 1.1, 1.3))]).text == "one two three yes"
+
+
+def test_each_form_names_the_speaker() -> None:
+    assert to_txt(call(), PLAIN) == (
+        "Speaker 1: hello how\nSpeaker 2: good morning\nSpeaker 1: fine\n"
+    )
+    assert to_srt(call(), PLAIN).splitlines()[:3] == [
+        "1",
+        "00:00:00,500 --> 00:00:01,200",
+        "Speaker 1: hello how",
+    ]
+    assert "00:00:02.000 --> 00:00:03.000\n<v Speaker 2>good morning\n" in to_vtt(call(), PLAIN)
+    assert to_tsv(call(), PLAIN).splitlines()[:2] == [
+        "start\tend\ttext\tspeaker",
+        "500\t1200\thello how\tSpeaker 1",
+    ]
+    fields = json.loads(to_json(call(), PLAIN))
+    assert [(each["speaker"], each["channel"]) for each in fields["segments"]] == [
+        ("Speaker 1", 1),
+        ("Speaker 2", 2),
+        ("Speaker 1", 1),
+    ]
+    assert fields["channels"] == [
+        {"channel": 1, "text": "hello how fine"},
+        {"channel": 2, "text": "good morning"},
+    ]
+    channels = [line.split()[1] for line in to_ctm(call(), "call").splitlines()]
+    assert channels == ["1", "1", "1", "2", "2"]  # scorers want a channel's words together
+
+
+def test_each_subtitle_begins_with_the_speaker_and_no_line_grows_too_wide() -> None:
+    shape = LineShape(max_line_width=20, max_line_count=1)
+    cues = to_srt(merged([spoken(("hello", 0, 1), ("everybody", 1, 2), ("here", 2, 3))]), shape)
+    lines = [block.split("\n")[2] for block in cues.strip().split("\n\n")]
+    assert lines == ["Speaker 1: hello", "Speaker 1: everybody", "Speaker 1: here"]
+
+
+def test_without_channels_nothing_names_a_speaker() -> None:
+    for write in (to_txt, to_srt, to_vtt, to_tsv, to_json):
+        assert "peaker" not in write(TWO, PLAIN)

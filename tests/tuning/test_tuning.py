@@ -174,6 +174,7 @@ def test_words_are_judged_as_the_reference_has_them(dev: DevSet, lm: NgramModel)
         assert len(is_right) == count.num_correct + count.num_substitutions + count.num_insertions
 
 
+@pytest.mark.slow
 def test_the_tuned_settings_are_those_of_the_parts(dev: DevSet, lm: NgramModel) -> None:
     stages = []
     tuned = tune(

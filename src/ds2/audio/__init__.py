@@ -1,11 +1,11 @@
 """Recordings of any kind in, waveforms at 16 kHz out; and waveforms to files."""
 
-from ds2.audio.arrays import SampleIntake, mono_of
+from ds2.audio.arrays import SampleIntake, array_blocks, frames_of, mono_of
+from ds2.audio.channels import ChannelChoice, Channels, DownMix
+from ds2.audio.finding import EXTENSIONS, Found, find_audio, search
 from ds2.audio.info import AudioInfo
 from ds2.audio.reading import (
-    EXTENSIONS,
     audio_blocks,
-    find_audio,
     pcm_blocks,
     probe_audio,
     read_audio,
@@ -20,17 +20,24 @@ __all__ = [
     "EXTENSIONS",
     "SAMPLE_RATE_HZ",
     "AudioInfo",
+    "ChannelChoice",
+    "Channels",
+    "DownMix",
+    "Found",
     "Resampler",
     "SampleIntake",
     "Source",
     "Track",
     "Waveform",
+    "array_blocks",
     "audio_blocks",
     "find_audio",
+    "frames_of",
     "mono_of",
     "pcm_blocks",
     "probe_audio",
     "read_audio",
+    "search",
     "sound_tracks",
     "write_flac",
     "write_wav",

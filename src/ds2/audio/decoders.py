@@ -22,7 +22,7 @@ from ds2.audio.headers import (
     second_flac,
 )
 from ds2.audio.info import MISSING_S, AudioInfo, Decoder, cut_short, past_end
-from ds2.audio.pcm import check_form, mono
+from ds2.audio.pcm import as_floats, check_form
 from ds2.audio.resampling import Waveform
 from ds2.audio.riff import STARTS, whole_sound
 from ds2.audio.sources import Pipe, Seekable, Source, open_source
@@ -83,10 +83,10 @@ class _SoundFile:
                     self._file.seek(start)
                 block = self._file.read(num_frames, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError:
-                block = np.empty((0, 1), np.float32)
+                block = np.empty((0, self.info.num_channels), np.float32)
             if len(block) < num_frames and there - position > MISSING_S * rate:
                 raise cut_short(self._name, position / rate, self._claimed_s)
-            yield mono(block)
+            yield as_floats(block)
 
 
 @contextmanager

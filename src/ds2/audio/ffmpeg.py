@@ -14,7 +14,7 @@ import numpy as np
 
 from ds2.audio.headers import mp3_tells_length, ogg_end
 from ds2.audio.info import MISSING_S, NOT_AUDIO, AudioInfo, cut_short, past_end
-from ds2.audio.pcm import mono
+from ds2.audio.pcm import as_floats
 from ds2.audio.resampling import Waveform
 from ds2.audio.riff import STARTS, WavPipe, wav_pipe
 from ds2.audio.sources import Pipe, Seekable, is_mp4
@@ -252,23 +252,27 @@ class FFmpegDecoder:
         return min([first_s, *_starts_s(others)])
 
     def _silence(self, frame: Any, num_samples: int) -> Waveform:
-        return np.zeros((num_samples, *self._mono(frame).shape[1:]), np.float32)
+        return np.zeros((num_samples, frame.layout.nb_channels), np.float32)
 
     def _sound(self, frame: Any, num_left_out: int) -> Waveform:
-        return self._mono(frame)[num_left_out:]
+        return self._floats(frame)[num_left_out:]
 
     def _frames(self) -> Iterator[Any]:
         """Decoded frames; like every player, over single bad packets, but not over mostly bad."""
         num_bad = num_frames = 0
-        for packet in self._packets():
-            if packet.stream is not self._stream:
-                if self._clock and packet.dts is not None:
-                    self._clock.see(float(packet.dts * packet.time_base))
-                continue
-            if self._first_s is None and packet.pts is not None:
-                self._first_s = float(packet.pts * packet.time_base)
+        packets = self._packets()
+        while True:
             try:
+                packet = next(packets)
+                if packet.stream is not self._stream:
+                    if self._clock and packet.dts is not None:
+                        self._clock.see(float(packet.dts * packet.time_base))
+                    continue
+                if self._first_s is None and packet.pts is not None:
+                    self._first_s = float(packet.pts * packet.time_base)
                 frames = packet.decode()
+            except StopIteration:
+                break
             except av.InvalidDataError:
                 num_bad += 1
                 continue
@@ -280,14 +284,12 @@ class FFmpegDecoder:
             raise InputError(f"{self._name}: {NOT_AUDIO}")
 
     def _packets(self) -> Iterator[Any]:
-        """Packets of the sound, and of the picture where its clock is needed, until an error."""
+        """Packets of the sound, and of the picture where its clock is needed."""
         streams = [self._stream, *(self._pictures[:1] if self._clock else [])]
         is_told = False
         while True:
             try:
                 yield from self._container.demux(streams)
-                return
-            except av.FFmpegError:
                 return
             except IndexError:  # PyAV knows no tracks but those at the start; the next go on
                 if not is_told:
@@ -296,7 +298,7 @@ class FFmpegDecoder:
                     )
                 is_told = True
 
-    def _mono(self, frame: Any) -> Waveform:
+    def _floats(self, frame: Any) -> Waveform:
         num_channels = frame.layout.nb_channels
         if frame.format.is_planar and num_channels > 8:  # PyAV reads past the end of its planes
             raise InputError(
@@ -308,7 +310,7 @@ class FFmpegDecoder:
             raise InputError(f"{self._name}: {NOT_AUDIO}") from None
         if not frame.format.is_planar:
             array = array.reshape(frame.samples, num_channels).T
-        return mono(array.T)
+        return as_floats(array.T)
 
 
 def _starts_s(streams: Iterable[Any]) -> list[float]:

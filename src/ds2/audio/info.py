@@ -37,7 +37,7 @@ class Decoder(Protocol):
         """All sound tracks; where each begins is looked up in the packets. Ends the decoder."""
 
     def pieces(self, start: int, stop: int | None) -> Iterator[Waveform]:
-        """Samples start to stop, at the recording's own rate, channels averaged, unchecked."""
+        """(N, C) samples start to stop, at the recording's own rate, unchecked."""
 
 
 def cut_short(name: str, there_s: float, claimed_s: float) -> InputError:

@@ -17,7 +17,7 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 2_000, 768_000
 def pcm_pieces(
     file: BinaryIO, name: str, num_channels: int, encoding: Encoding, num_frames: int
 ) -> Iterator[Waveform]:
-    """Samples at their own rate, `num_frames` at a time, channels averaged, unchecked.
+    """(N, C) samples at their own rate, `num_frames` at a time, unchecked.
 
     Raises InputError if there is nothing, or half a sample at the end.
     """
@@ -27,7 +27,7 @@ def pcm_pieces(
         num_bytes += len(data)
         held += data
         whole = len(held) // width * width
-        yield mono(samples.feed(held[:whole]).reshape(-1, num_channels))
+        yield as_floats(samples.feed(held[:whole]).reshape(-1, num_channels))
         held = held[whole:]
     if held:
         raise InputError(
@@ -38,25 +38,25 @@ def pcm_pieces(
         raise InputError(f"{name}: is empty: there is no recording in it")
 
 
-def mono(samples: npt.NDArray[Any]) -> Waveform:
-    """The mean of the channels of (N, C) samples of any type, full scale brought to 1."""
+def as_floats(samples: npt.NDArray[Any]) -> Waveform:
+    """(N, C) samples of any type as float32, full scale brought to 1."""
     if samples.dtype == np.uint8:
         samples = (samples.astype(np.int16) - 128) * np.int16(256)
     if samples.dtype.kind == "i":
         samples = samples * np.float32(2.0 ** (1 - 8 * samples.dtype.itemsize))
     with np.errstate(over="ignore", invalid="ignore"):  # broken samples are told of by `checked`
-        waveform: Waveform = samples.astype(np.float32).mean(axis=1)
-    return waveform
+        return samples.astype(np.float32, copy=False)
 
 
 def checked(pieces: Iterable[Waveform], start: int, rate: int, name: str) -> Iterator[Waveform]:
-    """The pieces, as long as they are sound; start: samples before the first of them."""
+    """The (N,) or (N, C) pieces, as long as they are sound; start: samples before the first."""
     position = start
     for piece in pieces:
         if len(piece) and not np.abs(piece).max() <= LOUDEST:  # not <=: true of NaN too
             index = int(np.argmin(np.abs(piece) <= LOUDEST))
-            told = f"{name}: the sample at {(position + index) / rate:.3f} s is {piece[index]:g}: "
-            if np.isfinite(piece[index]):
+            sample, time_s = piece.flat[index], (position + index // piece[0].size) / rate
+            told = f"{name}: the sample at {time_s:.3f} s is {sample:g}: "
+            if np.isfinite(sample):
                 raise InputError(told + "float samples lie in [-1, 1]: scale them")
             raise InputError(told + "not sound: export the recording again")
         yield piece

@@ -3,28 +3,20 @@
 Whatever cannot be read raises InputError with one line that says why.
 """
 
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from ds2.audio.channels import ChannelChoice, Channels
 from ds2.audio.decoders import open_decoder
 from ds2.audio.info import AudioInfo
 from ds2.audio.pcm import check_form, checked, pcm_pieces
 from ds2.audio.resampling import SAMPLE_RATE_HZ, Waveform, regrouped, resampled
 from ds2.audio.samples import Encoding
-from ds2.audio.sources import Source, name_of
+from ds2.audio.sources import Source, name_of, saying_what_fails
 from ds2.audio.tracks import Track
 from ds2.errors import InputError
-from ds2.files import missing_file
-
-EXTENSIONS = (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"),
-    *(".mkv", ".mov", ".wma", ".amr", ".3gp", ".aif", ".aiff", ".au", ".caf", ".w64", ".sph"),
-)
-"""What `find_audio` takes for a recording; a file named outright may have any extension."""
 
 LONGEST_WHOLE_S = 12 * 3600  # 2.8 GB; also stops a small file that unpacks without end
 
@@ -59,9 +51,12 @@ def audio_blocks(
     duration_s: float | None = None,
     block_s: float = 30.0,
     track: int | str | None = None,
+    channels: Channels = "mix",
 ) -> Iterator[Waveform]:
     """The samples of `read_audio`, exactly, in pieces of `block_s` (the last may be shorter).
 
+    track: as of `read_audio`.
+    channels: their mean; one, by its number from 1; or all, each apart: pieces of (N, C).
     Memory is bounded by the block, however long the recording. A pipe is read as it fills.
     Raises InputError as `read_audio` does; what is wrong late in a file is found late.
     """
@@ -70,12 +65,14 @@ def audio_blocks(
         raise InputError(f"{name}: offset {offset_s} s: it must be 0 or more")
     if duration_s is not None and not (np.isfinite(duration_s) and duration_s > 0):
         raise InputError(f"{name}: duration {duration_s} s: it must be more than 0")
-    with open_decoder(source, name, track) as decoder:
+    with saying_what_fails(name), open_decoder(source, name, track) as decoder:
         decoder.tell()
         rate = decoder.info.sample_rate_hz
         start = round(offset_s * rate)
         stop = None if duration_s is None else start + max(1, round(duration_s * rate))
-        pieces = checked(decoder.pieces(start, stop), start, rate, name)
+        choice = ChannelChoice(channels, name)
+        heard = map(choice.feed, decoder.pieces(start, stop))
+        pieces = checked(heard, start, rate, name)
         yield from regrouped(resampled(pieces, rate), max(1, round(block_s * SAMPLE_RATE_HZ)))
 
 
@@ -84,13 +81,15 @@ def probe_audio(source: Source, *, track: int | str | None = None) -> AudioInfo:
 
     track: as of `read_audio`.
     """
-    with open_decoder(source, name_of(source), track) as decoder:
+    name = name_of(source)
+    with saying_what_fails(name), open_decoder(source, name, track) as decoder:
         return decoder.info
 
 
 def sound_tracks(source: Source) -> tuple[Track, ...]:
     """The sound tracks of the recording, as its container describes them. Raises InputError."""
-    with open_decoder(source, name_of(source)) as decoder:
+    name = name_of(source)
+    with saying_what_fails(name), open_decoder(source, name) as decoder:
         return decoder.tracks()
 
 
@@ -101,37 +100,16 @@ def pcm_blocks(
     num_channels: int,
     encoding: Encoding = "s16le",
     block_s: float = 0.1,
+    channels: Channels = "mix",
 ) -> Iterator[Waveform]:
     """Samples without a header, from a file or pipe: a 16 kHz piece as each `block_s` arrives.
 
+    channels: as of `audio_blocks`.
     Raises InputError where the bytes end within a sample or are not sound.
     """
     name = name_of(file)
     check_form(sample_rate_hz, num_channels, name)
     frames_at_once = max(1, round(block_s * sample_rate_hz))
-    pieces = pcm_pieces(file, name, num_channels, encoding, frames_at_once)
+    choice = ChannelChoice(channels, name)
+    pieces = map(choice.feed, pcm_pieces(file, name, num_channels, encoding, frames_at_once))
     yield from resampled(checked(pieces, 0, sample_rate_hz, name), sample_rate_hz)
-
-
-def find_audio(path: Path) -> list[Path]:
-    """The path itself if it is a file; for a directory the recordings anywhere in it, sorted.
-
-    Hidden files and directories are passed over. Raises InputError if there is nothing.
-    """
-    try:
-        if not stat.S_ISDIR(path.stat().st_mode):
-            return [path]
-    except FileNotFoundError:
-        raise missing_file(path, "no such file or directory") from None
-    except OSError as error:
-        raise InputError(f"{path}: {str(error.strerror).lower()}") from None
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and file.is_file()
-    ]
-    if not found:
-        raise InputError(f"{path}: no recordings in this directory (.wav, .flac, .mp3, ...)")
-    return found

@@ -10,7 +10,7 @@ SAMPLE_RATE_HZ = 16_000
 """The rate of every waveform inside ds2."""
 
 Waveform = npt.NDArray[np.float32]
-"""(N,) float32 samples, one channel."""
+"""(N,) float32 samples, one channel; (N, C) where channels are kept apart."""
 
 
 class Resampler:
@@ -21,9 +21,14 @@ class Resampler:
     at 48 kHz, 120 ms at 8 kHz, until more samples or `finish` bring the rest.
     """
 
-    def __init__(self, rate_in_hz: int, rate_out_hz: int = SAMPLE_RATE_HZ) -> None:
+    def __init__(
+        self, rate_in_hz: int, rate_out_hz: int = SAMPLE_RATE_HZ, num_channels: int | None = None
+    ) -> None:
+        """num_channels: C of (N, C) samples; None takes (N,)."""
+        self._none = np.empty((0,) if num_channels is None else (0, num_channels), np.float32)
+        num_lines = num_channels or 1
         self._stream = (
-            soxr.ResampleStream(rate_in_hz, rate_out_hz, 1, dtype="float32", quality="HQ")
+            soxr.ResampleStream(rate_in_hz, rate_out_hz, num_lines, dtype="float32", quality="HQ")
             if rate_in_hz != rate_out_hz
             else None
         )
@@ -34,7 +39,7 @@ class Resampler:
 
     def finish(self) -> Waveform:
         """The (M,) samples still held back; nothing may be fed after this."""
-        return self._resample(np.empty(0, np.float32), last=True)
+        return self._resample(self._none, last=True)
 
     def _resample(self, waveform: Waveform, *, last: bool) -> Waveform:
         waveform = np.ascontiguousarray(waveform, np.float32)
@@ -46,10 +51,15 @@ class Resampler:
 
 def resampled(pieces: Iterable[Waveform], rate_in_hz: int) -> Iterator[Waveform]:
     """The pieces at 16 kHz, within [-1, 1]: the filter, like lossy codecs, overshoots peaks."""
-    resampler = Resampler(rate_in_hz)
+    resampler: Resampler | None = None
     for piece in pieces:
+        if resampler is None:
+            resampler = Resampler(
+                rate_in_hz, num_channels=piece.shape[1] if piece.ndim == 2 else None
+            )
         yield np.clip(resampler.feed(piece), -1.0, 1.0)
-    yield np.clip(resampler.finish(), -1.0, 1.0)
+    if resampler is not None:
+        yield np.clip(resampler.finish(), -1.0, 1.0)
 
 
 def regrouped(pieces: Iterable[Waveform], num_samples: int) -> Iterator[Waveform]:

@@ -17,9 +17,11 @@ SAMPLE_BYTES: dict[Encoding, int] = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw":
 class Samples:
     """Bytes of one encoding to float32; what ends within a sample waits for the next message."""
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: Encoding, num_channels: int | None = None) -> None:
+        """num_channels: C of interleaved samples, which become (N, C); None takes one: (N,)."""
         self.encoding = encoding
-        self._width = SAMPLE_BYTES[encoding]
+        self._num_channels = num_channels
+        self._width = SAMPLE_BYTES[encoding] * (num_channels or 1)
         self._held = b""
 
     @property
@@ -28,16 +30,20 @@ class Samples:
         return bool(self._held)
 
     def feed(self, data: bytes) -> Waveform:
-        """Take bytes; return the (N,) float32 samples that they complete, full scale at 1."""
+        """Take bytes; return the float32 samples that they complete, full scale at 1."""
         data = self._held + data if self._held else data
         whole = len(data) // self._width * self._width
         self._held = data[whole:]
+        samples = self._decoded(data, whole)
+        return samples if self._num_channels is None else samples.reshape(-1, self._num_channels)
+
+    def _decoded(self, data: bytes, whole: int) -> Waveform:
         if self.encoding == "f32le":
             return np.frombuffer(data[:whole], "<f4").astype(np.float32)
         if self.encoding == "s16le":
             return np.frombuffer(data[:whole], "<i2") * np.float32(2.0**-15)
         table = _MULAW if self.encoding == "mulaw" else _ALAW
-        decoded: Waveform = table[np.frombuffer(data, np.uint8)]
+        decoded: Waveform = table[np.frombuffer(data[:whole], np.uint8)]
         return decoded
 
 

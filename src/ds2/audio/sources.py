@@ -3,7 +3,8 @@
 import io
 import shutil
 import tempfile
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -101,6 +102,16 @@ def open_source(source: Source, stack: ExitStack) -> tuple[Seekable | Pipe, byte
         return Seekable(file), head
     pipe = Pipe(head, file)
     return (Seekable(spool(pipe, stack)) if is_mp4(head) else pipe), head
+
+
+@contextmanager
+def saying_what_fails(name: str) -> Iterator[None]:
+    """Make InputError of what the system has against reading, in the middle of a file too."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{name}: cannot be read: {reason}") from None
 
 
 def is_mp4(head: bytes) -> bool:

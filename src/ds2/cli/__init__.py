@@ -11,7 +11,7 @@ from ds2 import __version__
 from ds2.cli.screen.interruption import acknowledging_interrupts
 from ds2.cli.screen.parser import Parser
 from ds2.cli.screen.streams import open_streams
-from ds2.cli.screen.terminal import set_verbosity
+from ds2.cli.screen.terminal import complain, set_verbosity
 from ds2.errors import InputError
 
 VERBS = (
@@ -41,7 +41,7 @@ INTERRUPTED = 130
 
 
 def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
-    """The parser of the whole command, from which docs/cli.md is made, or that of some verbs."""
+    """The parser of the whole command (docs/reference/cli.md is made from it), or of some verbs."""
     parser = Parser(prog="ds2", description="Speech recognition for English and Mandarin.")
     parser.add_argument("-V", "--version", action="version", version=f"ds2 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
@@ -75,7 +75,7 @@ def _run(words: Sequence[str]) -> int:
         sys.stdout.flush()  # here, where a full disk can still be told
         return status or 0
     except InputError as error:
-        print(f"ds2: {error}", file=sys.stderr)
+        complain(error)
         return 2
     except KeyboardInterrupt:  # which has been told
         return INTERRUPTED
@@ -84,11 +84,11 @@ def _run(words: Sequence[str]) -> int:
         return 141
     except UnicodeEncodeError as error:  # the name of a file, under a locale without UTF-8
         name = ascii(error.object)[1:-1]
-        print(f"ds2: {name}: the system's {error.encoding} has no such name", file=sys.stderr)
+        complain(f"{name}: the system's {error.encoding} has no such name")
         return 2
     except OSError as error:  # a full disk, a network drive that went away
         where = f"{error.filename}: " if error.filename else ""
-        print(f"ds2: {where}{(error.strerror or str(error)).lower()}", file=sys.stderr)
+        complain(f"{where}{(error.strerror or str(error)).lower()}")
         _forget_output()
         return 1
 

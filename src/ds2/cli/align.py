@@ -2,7 +2,7 @@
 
 import argparse
 import json
-import sys
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from ds2.cli.options.output import (
     prepare_output,
 )
 from ds2.cli.options.track import add_track
-from ds2.cli.screen.terminal import note, positive, tracked
+from ds2.cli.screen.terminal import complain_of_all, note, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "score, by which wrong texts are found. An utterance that cannot be aligned is named; "
         "the others are done all the same, and the exit status is 2.",
     )
-    parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
+    parser.add_argument(
+        "manifests", nargs="+", type=Path, metavar="MANIFEST", help="recordings and their texts"
+    )
     add_model(parser)
     add_track(parser)
     add_output(parser, FORMATS, told="files, for each utterance")
@@ -74,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         for path in args.manifests
         for utterance in read_manifest(path, on_error=lambda error: problems.append(str(error)))
     ]
+    num_all = len(utterances) + len(problems)
     output = output_of(args, FORMATS, ("ctm", "json"), len(utterances), "utterances")
     from ds2.recognition.aligner import Aligner  # numba comes with it, which takes its time
 
@@ -87,31 +90,33 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(result, InputError):
             problems.append(f"{utterance.where}: {result}")
         elif output.is_directory:
-            _write(result, utterance, name, args, output)
+            try:
+                _write(result, utterance, name, args, output)
+            except InputError as error:
+                problems.append(str(error))
         else:
             output.put(_printed(result, utterance, name, args, output.format))
     output.finish()
-    for problem in problems:
-        print(f"ds2: {problem}", file=sys.stderr)
-    return 2 if problems else 0
+    return complain_of_all(problems, num_all, "utterances")
 
 
 def _names(utterances: "Sequence[Utterance]") -> list[str]:
     """What each utterance is called in output: its id, as a file's name, and none twice."""
-    return list(distinct_names(map(_plain_name, utterances)))
+    return list(distinct_names(map(_plain_name, utterances), LONGEST_NAME))
 
 
 def _plain_name(utterance: "Utterance") -> str:
     plain = "".join("_" if letter in "/\\:\0" else letter for letter in utterance.id)
-    short = plain.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore")
-    return short.lstrip(".") or "_"
+    return plain.lstrip(".") or "_"
 
 
 def _tell_renamed(utterances: "Sequence[Utterance]", names: Sequence[str]) -> None:
     """Say which is which where several utterances have one id."""
     for utterance, name in zip(utterances, names, strict=True):
-        if name != _plain_name(utterance):
-            note(f"{utterance.where} is written as {name}: another utterance has its id")
+        if name != (wanted := _plain_name(utterance)):
+            has_room = len(os.fsencode(wanted)) <= LONGEST_NAME
+            reason = "another utterance has its id" if has_room else "its id is too long"
+            note(f"{utterance.where} is written as {name}: {reason}")
 
 
 def _align_all(

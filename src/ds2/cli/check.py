@@ -34,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "with --against, what a test set shares with what is trained on. Exits with 1 if there "
         "are errors, with 0 if there are only notes.",
     )
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="the manifest to check")
     parser.add_argument(
         "--against",
         type=Path,

@@ -31,7 +31,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="error rates on transcribed recordings, and where the errors are",
         description="Recognise the utterances of a manifest and compare with their texts.",
     )
-    parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
+    parser.add_argument(
+        "manifests", nargs="+", type=Path, metavar="MANIFEST", help="recordings and their texts"
+    )
     add_model(parser)
     parser.add_argument(
         "--by",

@@ -1,10 +1,9 @@
 """`ds2 export`: from a training run to a bundle that `ds2 transcribe` takes."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from ds2.cli.screen.terminal import note
+from ds2.cli.screen.terminal import complain, note
 from ds2.errors import InputError
 from ds2.installation import needing
 
@@ -18,8 +17,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "without torch. The exported graph is compared with the network first, whole and in "
         "chunks, and not written if a log-probability differs by more than 0.0001.",
     )
-    parser.add_argument("source", type=Path, metavar="RUN_DIR|CHECKPOINT")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE")
+    parser.add_argument(
+        "source", type=Path, metavar="RUN_DIR|CHECKPOINT", help="the trained network"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle to write"
+    )
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last", "averaged"),
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             licence=args.licence,
         )
     except ParityError as error:
-        print(f"ds2: {args.source}: not exported: {error}: a fault of ds2", file=sys.stderr)
+        complain(f"{args.source}: not exported: {error}: a fault of ds2")
         return 1
     size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")

@@ -24,7 +24,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "import",
         help="make a bundle of another toolkit's Deep Speech 2 model",
         description="Make a bundle of a Deep Speech 2 model that another toolkit has trained. No "
-        "code of a checkpoint is run. docs/published-models.md tells which models there are.",
+        "code of a checkpoint is run. docs/how-to/published-models.md tells which models "
+        "there are.",
     )
     toolkits = parser.add_subparsers(dest="toolkit", metavar="TOOLKIT", required=True)
     paddlespeech = toolkits.add_parser(
@@ -34,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "conf/deepspeech2*.yaml, the preprocessing, vocabulary and mean_std.json that it names, "
         "and a .pdparams file.",
     )
-    paddlespeech.add_argument("source", type=Path, metavar="DIR")
+    paddlespeech.add_argument("source", type=Path, metavar="DIR", help="the unpacked archive")
     paddlespeech.add_argument("--config", type=Path, metavar="YAML", help="which of several")
     paddlespeech.add_argument("--checkpoint", type=Path, metavar="PDPARAMS", help="the same")
     pytorch = toolkits.add_parser(
@@ -43,7 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="A checkpoint of deepspeech.pytorch: .pth of its version 2, .ckpt of its "
         "version 3. Needs torch.",
     )
-    pytorch.add_argument("source", type=Path, metavar="FILE")
+    pytorch.add_argument("source", type=Path, metavar="FILE", help="the checkpoint")
     parsers = [paddlespeech, pytorch]
     for name, file in (("masr", "model.pt"), ("ppasr", "model.pdparams")):
         other = toolkits.add_parser(
@@ -52,7 +53,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
             description=f"A checkpoint of {name.upper()}'s deepspeech2 with its configuration and "
             "vocabulary." + (" Needs torch." if name == "masr" else ""),
         )
-        other.add_argument("source", type=Path, metavar="FILE")
+        other.add_argument("source", type=Path, metavar="FILE", help="the checkpoint")
         other.add_argument(
             "--config", type=Path, required=True, metavar="YAML", help="configs/deepspeech2.yml"
         )
@@ -66,7 +67,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle to write"
+    )
     parser.add_argument(
         "--weights",
         choices=("float32", "float16", "int8"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.screen.terminal import complain
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _add_get(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "address, into your data directory. Its checksums are verified; an archive that would "
         "write elsewhere, or holds more than one bundle, is refused.",
     )
-    parser.add_argument("source", metavar="URL|FILE")
+    parser.add_argument("source", metavar="URL|FILE", help="the archive: an address or a file")
     parser.add_argument(
         "--sha256",
         type=_sha256,
@@ -61,7 +62,7 @@ def _list(args: argparse.Namespace) -> None:
     elif rows:
         _print_table(rows)
     for problem in problems:
-        print(f"ds2: {problem}", file=sys.stderr)
+        complain(problem)
     if not rows:
         from ds2.model.places import model_places
 

@@ -33,8 +33,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "serve",
         help="live speech and recordings to text, for many clients at once",
         description="Serve models over HTTP and WebSockets: our own protocol, OpenAI's, "
-        "Deepgram's, those of vosk-server and sherpa-onnx, and a web page. docs/serving.md tells "
-        "more. SIGTERM lets what runs end, and stops.",
+        "Deepgram's, those of vosk-server and sherpa-onnx, and a web page. "
+        "docs/how-to/serving.md tells more. SIGTERM lets what runs end, and stops.",
     )
     parser.add_argument(
         "-m",
@@ -110,6 +110,15 @@ def _add_access(group: "argparse._ArgumentGroup") -> None:
         metavar="ORIGIN",
         help="web pages of https://host may connect; may be repeated; * is all (none but ours)",
     )
+    group.add_argument(
+        "--allow-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="requests may name this host, as behind a proxy; may be repeated; * is all "
+        "(on 127.0.0.1 addresses and localhost, else all)",
+    )
 
 
 def _add_ray(group: "argparse._ArgumentGroup") -> None:
@@ -119,7 +128,7 @@ def _add_ray(group: "argparse._ArgumentGroup") -> None:
         const="local",
         metavar="ADDRESS",
         help="replicas on a Ray cluster: its address, or auto, or nothing for one on this machine "
-        "alone; docs/deploying.md tells more",
+        "alone; docs/how-to/deploying.md tells more",
     )
     _add(group, "replicas", positive, "N", "on all machines together, with --ray (2)")
     _add(group, "min-replicas", positive, "N", "the fewest, where the streams set their number")
@@ -211,6 +220,7 @@ def _settings(args: argparse.Namespace) -> "ServeSettings":
     names = {field.name for field in fields(ServeSettings)}
     values = {name: value for name, value in vars(args).items() if name in names}
     values["allowed_origins"] = tuple(args.allowed_origins)
+    values["allowed_hosts"] = tuple(args.allowed_hosts)
     try:
         return ServeSettings(**values, api_keys=(*keys, *given))
     except ValueError as error:

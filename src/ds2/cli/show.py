@@ -22,9 +22,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Draw a recording as the model sees it: waveform with words, spectrogram, and "
         "the probability of each character over time.",
     )
-    parser.add_argument("recording", metavar="FILE")
+    parser.add_argument("recording", metavar="FILE", help="the recording to draw")
     add_model(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PICTURE.png")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="PICTURE.png",
+        help="the picture to write",
+    )
     parser.add_argument("--offset", type=float, default=0.0, metavar="S", help="start there (0)")
     parser.add_argument(
         "--duration", type=float, default=LONGEST_S, metavar="S", help=f"so long ({LONGEST_S:g})"

@@ -14,7 +14,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Train a network by the settings in a TOML file, or go on with a run: "
         "killed at any moment, it ends with the weights it would have had.",
     )
-    parser.add_argument("source", type=Path, metavar="CONFIG.toml|RUN_DIR|CHECKPOINT")
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="CONFIG.toml|RUN_DIR|CHECKPOINT",
+        help="settings of a new run, or a run to go on with",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="RUN_DIR", help="of a new run (runs/CONFIG)"
     )

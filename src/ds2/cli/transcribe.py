@@ -1,18 +1,21 @@
 """`ds2 transcribe`: recordings to text, subtitles or words with times."""
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.options.decoding import add_decoding, load_recognizer
+from ds2.cli.options.channels import add_channels, channels_of
+from ds2.cli.options.decoding import add_decoding, load_recognizer, tell_why_empty
 from ds2.cli.options.live import add_vad, detector, play
 from ds2.cli.options.model import HELP, default_model
 from ds2.cli.options.output import (
     ALL,
+    LONGEST_NAME,
     Output,
     add_output,
     distinct_names,
@@ -23,7 +26,15 @@ from ds2.cli.options.remote import add_server, transcribe_remotely
 from ds2.cli.options.track import add_track
 from ds2.cli.options.whisper import add_language, add_shape, check_language, shape_of
 from ds2.cli.screen.segments import shows_segments, timed_line
-from ds2.cli.screen.terminal import detail, note, positive, tracked
+from ds2.cli.screen.terminal import (
+    complain,
+    complain_of_all,
+    detail,
+    note,
+    one_line,
+    positive,
+    tracked,
+)
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,6 +79,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="readings of each recording, with their scores, in JSON (1)",
     )
+    add_channels(parser)
     parser.add_argument(
         "--stream", action="store_true", help="show the text as if it were said now, as it changes"
     )
@@ -84,7 +96,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     raw = parser.add_argument_group("samples without a header, on standard input")
     raw.add_argument("--raw", choices=("s16le", "f32le", "mulaw", "alaw"), help="their encoding")
     raw.add_argument("--rate", type=positive, default=16_000, help="in Hz (16000)")
-    raw.add_argument("--channels", type=positive, default=1, help="(1)")
+    raw.add_argument(
+        "--raw-channels", type=positive, metavar="N", help="how many channels, interleaved (1)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -95,7 +109,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--raw: is for standard input alone: give - as the only recording")
     if args.raw and args.track:
         raise InputError("--track: is for files: samples without a header have no tracks")
+    channels_of(args)
     names, problems = _find_recordings(args.recordings)
+    num_all = len(names) + len(problems)
     if args.vad and not args.stream:
         raise InputError("--vad: is for --stream: a recording as a whole has no endpoints")
     if args.stream:
@@ -112,36 +128,43 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(result, InputError):
             problems.append(str(result))
         elif output.is_directory:
-            for form in FORMATS if output.format == ALL else (output.format,):
-                text = _formed(result, form, shape, outputs[index])
-                output.write(f"{outputs[index]}.{form}", text)
+            try:
+                _write(result, shape, outputs[index], output)
+            except InputError as error:
+                problems.append(str(error))
         elif shows_times:
-            _show_segments(result, names[index] if named else "")
+            _show_segments(result, one_line(names[index]) if named else "")
         elif named:
-            output.put(f"{names[index]}\t{result.text}\n")
+            output.put(_named_lines(one_line(names[index]), result))
         else:
             output.put(_formed(result, output.format, shape, outputs[index]))
     output.finish()
-    for problem in problems:
-        print(f"ds2: {problem}", file=sys.stderr)
-    return 2 if problems else 0
+    return complain_of_all(problems, num_all, "recordings")
+
+
+def _write(transcript: "Transcript", shape: "LineShape", name: str, output: Output) -> None:
+    """Write the files of one recording. Raises InputError where one cannot be written."""
+    for form in FORMATS if output.format == ALL else (output.format,):
+        output.write(f"{name}.{form}", _formed(transcript, form, shape, name))
 
 
 def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -> int:
     """Show recordings one after the other as if they were said now."""
     if args.output or args.server or args.raw or args.format not in (None, "txt"):
         raise InputError("--stream: shows text on the terminal: leave out -o, -f, --raw, --server")
+    num_all = len(names) + len(problems)
+    channels = channels_of(args)
+    if channels == "split":
+        raise InputError("--channels split: --stream shows one text: name a channel, say 1")
     voice = detector(args)
     recognizer = _load(args)
     for name in names:
         try:
-            recording = sys.stdin.buffer if name == "-" else Path(name)
-            play(recognizer, recording, args.pace, voice, track=args.track)
+            source = sys.stdin.buffer if name == "-" else Path(name)
+            play(recognizer, source, args.pace, voice, channels, track=args.track)
         except InputError as error:
             problems.append(str(error))
-    for problem in problems:
-        print(f"ds2: {problem}", file=sys.stderr)
-    return 2 if problems else 0
+    return complain_of_all(problems, num_all, "recordings")
 
 
 def _load(args: argparse.Namespace, **options: int) -> "Recognizer":
@@ -157,32 +180,41 @@ def _transcribe_all(
 ) -> "Iterator[Result]":
     """Results to be written one after another, from the model that is loaded here or a server's."""
     if args.server:
-        return transcribe_remotely(names, args, language=args.language)
+        return transcribe_remotely(names, args, language=args.language, channels=channels_of(args))
     recognizer = _load(
         args,
         num_threads=max(1, args.jobs // len(names)),
         num_alternatives=args.alternatives - 1,
     )
     if shows_times and len(names) == 1 and not args.raw:
-        return _shown_at_once(recognizer, names[0], args.track)
+        return _shown_at_once(recognizer, names[0], args)
     return _transcribe(recognizer, names, args, in_order=not output.is_directory)
 
 
 def _find_recordings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The recordings that the arguments name, and what is wrong with others."""
-    from ds2.audio import find_audio
+    from ds2.audio import search
 
-    names: list[str] = []
+    names: dict[str, None] = {}  # in order, each once
     problems: list[str] = []
     for argument in arguments:
+        if argument == "-":
+            names["-"] = None
+            continue
         try:
-            found = [argument] if argument == "-" else map(str, find_audio(Path(argument)))
-            names += [name for name in found if name not in names]
+            found = search(Path(argument))
         except InputError as error:
             problems.append(str(error))
+            continue
+        names |= dict.fromkeys(map(str, found.recordings))
+        problems += found.problems
+        if found.passed_over:
+            note(found.passed_over)
     if not names:
-        raise InputError(problems[0])
-    return names, problems
+        for problem in problems[:-1]:
+            complain(problem)
+        raise InputError(problems[-1])
+    return list(names), problems
 
 
 def _output_names(names: Sequence[str]) -> list[str]:
@@ -203,7 +235,9 @@ def _tell_renamed(names: Sequence[str], outputs: Sequence[str]) -> None:
     """Say which is which where recordings of one name are written under others."""
     for name, output in zip(names, outputs, strict=True):
         if name != "-" and output != Path(name).stem:
-            note(f"{name} is written as {output}: another recording has its name")
+            has_room = len(os.fsencode(Path(name).stem)) <= LONGEST_NAME
+            reason = "another recording has its name" if has_room else "its name is too long"
+            note(f"{name} is written as {output}: {reason}")
 
 
 def _transcribe(
@@ -215,9 +249,14 @@ def _transcribe(
         return
     recordings = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
     results = recognizer.transcribe_many(
-        recordings, batch_size=args.batch_size, jobs=min(args.jobs, len(names)), track=args.track
+        recordings,
+        batch_size=args.batch_size,
+        jobs=min(args.jobs, len(names)),
+        track=args.track,
+        channels=channels_of(args),
     )
     shown = tracked(results, "transcribing", len(names))
+    shown = _with_reasons(shown, recognizer, names, args)
     if not in_order:  # files may be written in any order
         yield from shown
         return
@@ -230,40 +269,64 @@ def _transcribe(
             next_index += 1
 
 
+def _with_reasons(
+    results: "Iterable[Result]",
+    recognizer: "Recognizer",
+    names: Sequence[str],
+    args: argparse.Namespace,
+) -> "Iterator[Result]":
+    """The results; says why where a search leaves a recording without text."""
+    for index, result in results:
+        if not isinstance(result, InputError) and not result.words and names[index] != "-":
+            tell_why_empty(recognizer, args, names[index], channels_of(args))
+        yield index, result
+
+
 def _transcribe_standard_input(
     recognizer: "Recognizer", args: argparse.Namespace
 ) -> "Transcript | InputError":
     from ds2.audio import pcm_blocks
 
     try:
+        channels = channels_of(args)
         if not args.raw:
-            return recognizer.transcribe(sys.stdin.buffer, track=args.track)
-        stream = recognizer.stream()
-        for block in pcm_blocks(
+            return recognizer.transcribe(sys.stdin.buffer, track=args.track, channels=channels)
+        blocks = pcm_blocks(
             sys.stdin.buffer,
             sample_rate_hz=args.rate,
-            num_channels=args.channels,
+            num_channels=args.raw_channels or 1,
             encoding=args.raw,
-        ):
+            channels=channels,
+        )
+        if channels == "split":
+            return recognizer.transcribe_channels(blocks)
+        stream = recognizer.stream()
+        for block in blocks:
             stream.feed(block)
         return stream.finish()
     except InputError as error:
         return error
 
 
-def _shown_at_once(recognizer: "Recognizer", name: str, track: str | None) -> "Iterator[Result]":
+def _shown_at_once(
+    recognizer: "Recognizer", name: str, args: argparse.Namespace
+) -> "Iterator[Result]":
     """Show the segments of a recording as they come; there is nothing left to write then."""
     start_s = time.perf_counter()
+    channels = channels_of(args)
     try:
         transcript = recognizer.transcribe(
             sys.stdin.buffer if name == "-" else Path(name),
-            track=track,
+            track=args.track,
+            channels=channels,
             on_segment=lambda segment: print(timed_line(segment), flush=True),
         )
     except InputError as error:
         yield 0, error
         return
     elapsed_s = time.perf_counter() - start_s
+    if not transcript.words and name != "-":
+        tell_why_empty(recognizer, args, name, channels)
     detail(f"{name}: {transcript.duration_s:.1f} s of audio in {elapsed_s:.1f} s")
 
 
@@ -274,6 +337,13 @@ def _show_segments(transcript: "Transcript", name: str) -> None:
     for segment in transcript.segments():
         print(timed_line(segment))
     print(end="", flush=True)
+
+
+def _named_lines(name: str, transcript: "Transcript") -> str:
+    """The text after the recording's name, on one line; with speakers, one for each segment."""
+    if not transcript.channels:
+        return f"{name}\t{transcript.text}\n"
+    return "".join(f"{name}\t{segment.line}\n" for segment in transcript.segments())
 
 
 def _formed(transcript: "Transcript", form: str, shape: "LineShape", name: str) -> str:

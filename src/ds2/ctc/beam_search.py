@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ds2.ctc.confidence import calibrated
+from ds2.ctc.fitting import fitted
 from ds2.ctc.hypothesis import Hypothesis, Scores, Token
 from ds2.ctc.phrases import Phrase, hot_phrases, spelt_phrases
 from ds2.ctc.search.frames import take_frames
@@ -45,10 +46,11 @@ class BeamSearch:
         """
         self.alphabet = alphabet
         self.settings = settings or BeamSettings()
-        self.lm = lm
         self.phrases = hot_phrases(phrases)
         if lm is not None:
             lm.require(alphabet.word_unit, alphabet.language)
+            lm = lm if known else fitted(lm, alphabet)
+        self.lm = lm
         self._known = known or known_words(alphabet, lm)
         weights = spelt_phrases(self.phrases, alphabet)
         self._scoring = scoring_of(alphabet, self.settings, lm, weights, self._known)

@@ -1,7 +1,6 @@
 """Hot phrases: what a speaker is likely to say, and what that is worth to a hypothesis."""
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,12 +8,22 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ds2.ctc.trie import Trie, trie_of
 from ds2.errors import InputError
 from ds2.text.alphabet import Alphabet
 from ds2.text.normalise import normalise
 
 BORDER = " "
 """Parts words, and stands at both ends of a phrase of words."""
+MOST_PHRASES = 5000
+LONGEST_PHRASE = 100
+"""Letters. With these limits a stream's phrases cost some megabytes, and some tens of ms."""
+LONGEST_TEXT = 10 * LONGEST_PHRASE
+"""Characters as they are written, before what is no letter is left out."""
+MOST_LETTERS = 100_000
+"""Of all phrases together."""
+HOTTEST = 100.0
+"""A weight beyond it, a natural logarithm, would outweigh any sound; and sums stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,9 @@ class HotPhrase:
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight):
             raise ValueError(f"weight: must be a finite number, not {self.weight}")
+        if abs(self.weight) > HOTTEST:
+            told = f"must be from {-HOTTEST:g} to {HOTTEST:g}, not {self.weight:g}"
+            raise ValueError(f"weight: {told}")
 
 
 Phrase: TypeAlias = HotPhrase | str | tuple[str, float]
@@ -48,10 +60,11 @@ def hot_phrase(phrase: Phrase) -> HotPhrase:
     try:
         text, weight = phrase
         return HotPhrase(_text(text), float(weight))
-    except (TypeError, ValueError):
-        raise InputError(
-            f'hot phrase {phrase!r}: write "New York", or ("New York", 5.0) with a weight'
-        ) from None
+    except (TypeError, ValueError) as error:
+        told = 'write "New York", or ("New York", 5.0) with a weight'
+        if str(error).startswith("weight: "):
+            told = str(error)
+        raise InputError(f"hot phrase {phrase!r}: {told}") from None
 
 
 def _text(given: object) -> str:
@@ -70,17 +83,25 @@ def hot_phrases(phrases: Sequence[Phrase]) -> tuple[HotPhrase, ...]:
 def spelt_phrases(phrases: Sequence[HotPhrase], alphabet: Alphabet) -> dict[str, float]:
     """The phrases in the alphabet's spelling, and their weights.
 
-    Raises InputError for one that is empty, that the alphabet cannot spell, or that stands there
-    twice.
+    Raises InputError for one that is empty, too long, that the alphabet cannot spell, or that
+    stands there twice; and for too many.
     """
+    if len(phrases) > MOST_PHRASES:
+        told = f"there are {len(phrases)}, and {MOST_PHRASES} is the most: leave some out"
+        raise InputError(f"hot phrases: {told}")
     spelt: dict[str, float] = {}
+    num_letters = 0
     letters = {*"".join(alphabet.symbols)}
     for phrase in phrases:
+        if len(phrase.text) > LONGEST_TEXT:
+            raise _too_long(phrase.text)
         text = normalise(phrase.text, alphabet.language)
         if alphabet.word_unit == "character":
             text = "".join(text.split())
         if not text:
             raise InputError(f'hot phrase "{phrase.text}": holds no words')
+        if len(text) > LONGEST_PHRASE:
+            raise _too_long(phrase.text)
         missing = {*text} - letters
         if missing:
             named = " ".join(sorted(missing))
@@ -88,73 +109,91 @@ def spelt_phrases(phrases: Sequence[HotPhrase], alphabet: Alphabet) -> dict[str,
         if text in spelt:
             raise InputError(f'hot phrase "{phrase.text}": stands there twice')
         spelt[text] = phrase.weight
+        num_letters += len(text)
+    if num_letters > MOST_LETTERS:
+        told = f"have {num_letters} letters, and {MOST_LETTERS} is the most: leave some out"
+        raise InputError(f"hot phrases: {told}")
     return spelt
+
+
+def _too_long(text: str) -> InputError:
+    told = f"is longer than {LONGEST_PHRASE} letters: name its rare words alone"
+    return InputError(f'hot phrase "{text[:40]}...": {told}')
 
 
 @dataclass(frozen=True)
 class PhraseTables:
     """An Aho-Corasick automaton over characters, as flat arrays.
 
-    A state is the longest end of the text that a phrase begins with.
+    A state is the longest end of the text that a phrase begins with: a node of the phrases' trie.
+    Where a phrase does not go on with the next letter, a shorter end of the text may.
     """
 
     classes: Mapping[str, int]  # of the characters that stand in phrases; all others are class 0
-    next_states: npt.NDArray[np.int32]  # (S, classes)
+    first_child: npt.NDArray[np.int32]  # (S + 1,) as in `Trie`
+    letters: npt.NDArray[np.int32]  # (S,) the class of the letter that leads to a state
+    shorter: npt.NDArray[np.int32]  # (S,) the next shorter end of the text that is a state
     rewards: npt.NDArray[np.float64]  # (S,) weights of the phrases that end on reaching a state
     loans: npt.NDArray[np.float64]  # (S,) the share lent for what is under way
     first_state: int
-
-    @property
-    def max_gain(self) -> float:
-        """The most that one character can add to a score."""
-        gains = (self.rewards + self.loans)[self.next_states] - self.loans[:, np.newaxis]
-        return max(0.0, float(gains.max()))
+    max_gain: float  # the most that one character can add to a score
 
 
 def phrase_tables(weights: Mapping[str, float], *, of_words: bool) -> PhraseTables:
     """The automaton of spelt phrases. of_words: whether they stand between word borders."""
     border = BORDER if of_words else ""
-    letters = sorted({*border, *"".join(weights)})
+    patterns = [border + text + border for text in weights]
+    letters = sorted({*border, *"".join(patterns)})
     classes = {letter: index for index, letter in enumerate(letters, 1)}
-    children: list[dict[int, int]] = [{}]
-    rewards, loans = [0.0], [0.0]
-    for text, weight in weights.items():
-        pattern = [classes[letter] for letter in border + text + border]
-        state = 0
-        for place, letter in enumerate(pattern):
-            if letter not in children[state]:
-                children[state][letter] = len(children)
-                children.append({})
-                rewards.append(0.0)
-                loans.append(0.0)
-            state = children[state][letter]
-            if place < len(pattern) - 1:  # under way; the border that it begins with is no merit
-                share = (place + 1 - len(border)) / (len(pattern) - len(border))
-                loans[state] = max(loans[state], weight * share)
-        rewards[state] += weight
-    next_states = _linked(children, rewards, loans, 1 + len(letters))
-    first_state = int(next_states[0, classes[BORDER]]) if of_words else 0
-    return PhraseTables(classes, next_states, np.array(rewards), np.array(loans), first_state)
+    lengths = np.array([len(pattern) for pattern in patterns], np.int64)
+    codes = np.array([classes[letter] for pattern in patterns for letter in pattern], np.int32)
+    trie = trie_of(codes, lengths)
+    rewards, loans = np.zeros(trie.num_nodes), np.zeros(trie.num_nodes)
+    if patterns:
+        each = np.array([*weights.values()], np.float64)
+        lasts = np.cumsum(lengths) - 1
+        np.add.at(rewards, trie.path[lasts], each)
+        places = np.arange(1, len(codes) + 1) - np.repeat(lasts + 1 - lengths, lengths)
+        # The border that a phrase begins with is no merit.
+        shares = (places - len(border)) / np.repeat(lengths - len(border), lengths)
+        lent = np.repeat(each, lengths) * shares
+        lent[lasts] = 0.0  # what is complete is no longer under way
+        np.maximum.at(loans, trie.path, lent)
+    shorter = _link(trie, rewards, loans)
+    gains = (rewards + loans)[1:] - loans[trie.parents[1:]]
+    return PhraseTables(
+        classes,
+        trie.first_child,
+        trie.letters,
+        shorter,
+        rewards,
+        loans,
+        first_state=1 if of_words and patterns else 0,  # after a border, with which all begin
+        max_gain=float(gains.max(initial=0.0)),
+    )
 
 
-def _linked(
-    children: Sequence[Mapping[int, int]],
-    rewards: list[float],
-    loans: list[float],
-    num_classes: int,
+def _link(
+    trie: Trie, rewards: npt.NDArray[np.float64], loans: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int32]:
-    """The automaton's transitions, breadth first; adds to each state what its shorter ends earn."""
-    next_states = np.zeros((len(children), num_classes), np.int32)
-    shorter = [0] * len(children)
-    waiting = deque([0])
-    while waiting:
-        state = waiting.popleft()
-        if state:
-            rewards[state] += rewards[shorter[state]]
-            loans[state] = max(loans[state], loans[shorter[state]])
-            next_states[state] = next_states[shorter[state]]
-        for letter, child in children[state].items():
-            shorter[child] = int(next_states[state, letter]) if state else 0
-            next_states[state, letter] = child
-            waiting.append(child)
-    return next_states
+    """The next shorter end of each state; adds to each state what its shorter ends earn.
+
+    A state's loan is then at least that of its shorter ends. So the most that a letter adds is
+    added on the way from a node of the trie to its child.
+    """
+    num_classes = np.int64(trie.letters.max(initial=0)) + 1
+    edges = trie.parents.astype(np.int64) * num_classes + trie.letters  # in rising order
+    shorter = np.zeros(trie.num_nodes, np.int32)
+    for start, stop in zip(trie.levels[2:-1], trie.levels[3:], strict=True):
+        level = np.arange(start, stop)
+        waiting, states = level, shorter[trie.parents[level]]
+        while len(waiting):
+            wanted = states * num_classes + trie.letters[waiting]
+            places = np.minimum(np.searchsorted(edges, wanted), len(edges) - 1)
+            is_there = edges[places] == wanted
+            shorter[waiting[is_there]] = places[is_there]
+            goes_on = ~is_there & (states > 0)
+            waiting, states = waiting[goes_on], shorter[states[goes_on]]
+        rewards[level] += rewards[shorter[level]]
+        loans[level] = np.maximum(loans[level], loans[shorter[level]])
+    return shorter

@@ -6,16 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ds2.errors import InputError
+from ds2.files import read_text
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        return path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is no UTF-8 text") from None
+    """The lines of a text file. Raises InputError."""
+    return read_text(path).replace("\r\n", "\n").split("\n")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """From a foreign network to a bundle."""
 
 import hashlib
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ds2.errors import InputError
 from ds2.graph.weights import Precision
@@ -12,6 +15,7 @@ from ds2.importing.graph import build_graph
 from ds2.importing.network import ForeignNetwork
 from ds2.model.bundle import Bundle, ModelFacts, check_place, write_bundle
 from ds2.model.front_end import FrontEnd
+from ds2.recognition.recognizer import Recognizer
 from ds2.text.alphabet import Alphabet
 
 
@@ -28,7 +32,7 @@ class Imported:
 def write_imported(
     imported: Imported, target: Path, *, precision: Precision = "float32", licence: str = "unknown"
 ) -> Bundle:
-    """Write the bundle `target`. Raises InputError."""
+    """Write the bundle `target`, once it has recognised a trial clip. Raises InputError."""
     network = imported.network
     check_place(target)
     if network.num_bins != imported.features.num_bins:
@@ -54,7 +58,23 @@ def write_imported(
         training=_training_facts(imported.origin),
         licence=licence,
     )
+    _try_out(bundle, graph)
     return write_bundle(bundle, graph)
+
+
+def _try_out(bundle: Bundle, graph: bytes) -> None:
+    """Let the model hear two seconds of noise. Raises InputError if it gives no probabilities."""
+    rate_hz = bundle.features.sample_rate_hz
+    noise = np.random.default_rng(0).normal(0, 0.05, 2 * rate_hz).astype(np.float32)
+    with tempfile.TemporaryDirectory() as directory:
+        trial = write_bundle(replace(bundle, path=Path(directory) / "trial"), graph)
+        log_probs = Recognizer.load(trial.path).log_probs(noise)
+    sums = np.exp(log_probs.astype(np.float64)).sum(axis=1)
+    if not len(sums) or not np.allclose(sums, 1, atol=1e-3):
+        raise InputError(
+            f"{bundle.path}: not written: the network gives no probabilities for a trial clip; "
+            "the checkpoint's weights are damaged"
+        )
 
 
 def sha256_of(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ds2.errors import InputError
-from ds2.files import open_unpacked
+from ds2.files import open_text
 
 IMPORT = "tables of other kinds become manifests by `ds2 corpus import DIR --texts {}`"
 """What leads on from a file that is no manifest; to be formatted with its name."""
@@ -47,15 +47,14 @@ class Utterance:
 
 
 def numbered_lines(path: Path) -> Lines:
-    """The lines of a UTF-8 file, plain or .gz, that are not blank, with their numbers from 1.
+    """The lines of a text file, plain or .gz, that are not blank, with their numbers from 1.
 
-    A byte order mark and line ends of any system are taken off. Raises InputError.
+    It is UTF-8, or what its byte order mark tells; the mark and line ends of any system are taken
+    off. Raises InputError.
     """
-    with open_unpacked(path) as file:
+    with open_text(path) as file:
         for number, data in enumerate(file, 1):
             line = _decoded(data, path, number).rstrip("\r\n")
-            if number == 1:
-                line = line.removeprefix("\ufeff")
             if line.strip():
                 yield number, line
 

@@ -3,7 +3,6 @@
 import re
 import shutil
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TypeAlias
 
 from ds2.errors import InputError
+from ds2.files import make_neighbour
 from ds2.model.bundle import Bundle, load_bundle, put_in_place, verify_lm
 from ds2.model.places import FACTS
 
@@ -45,7 +45,7 @@ def install_archive(archive: Path, directory: Path, name: str | None = None) -> 
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".unpacking.", dir=directory))
+        temporary = make_neighbour(directory / "unpacked")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(f"{directory}: cannot be written: {reason}") from None
@@ -57,7 +57,6 @@ def install_archive(archive: Path, directory: Path, name: str | None = None) -> 
                 f"{target}: is there already: remove it first, or choose another --name"
             )
         verify_lm(_loaded(temporary, archive))
-        temporary.chmod(0o755)
         put_in_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError, did_you_mean
-from ds2.files import atomic_write, sync_directory
+from ds2.files import atomic_write, make_neighbour, sync_directory
 from ds2.model.features import FeatureConfig
 from ds2.model.front_end import FrontEnd, front_end_from
 from ds2.model.places import FACTS, model_places, named_models
@@ -134,7 +133,8 @@ def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
     kept = _fitting_lm(target, bundle.alphabet)
     lm, decoding = (kept.lm, kept.decoding) if kept else (None, None)
     bundle = replace(bundle, lm=lm, decoding=decoding)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = make_neighbour(target)
+    rights = temporary.stat().st_mode
     try:
         if target.exists():  # a model card, say
             ours = shutil.ignore_patterns(FACTS, MODEL)
@@ -149,7 +149,7 @@ def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
         with atomic_write(temporary / MODEL, "wb") as file:
             file.write(model)
         write_facts(temporary, _facts(bundle, model))
-        temporary.chmod(0o755)
+        temporary.chmod(rights)  # not those of what is copied
         put_in_place(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -263,7 +263,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     if not where.is_file():
         raise InputError(f"{path}: is no bundle: it holds no {FACTS}")
     try:
-        facts: dict[str, Any] = json.loads(where.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(where.read_bytes())
     except (ValueError, OSError) as error:
         raise InputError(f"{where}: cannot be read: {error}: {ADVICE}") from None
     if not isinstance(facts, dict) or "format_version" not in facts:

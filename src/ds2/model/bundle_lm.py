@@ -11,7 +11,7 @@ from typing import IO
 
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
-from ds2.files import atomic_write
+from ds2.files import atomic_write, make_neighbour
 from ds2.model.bundle import (
     LM,
     Bundle,
@@ -109,10 +109,11 @@ def _changing(path: Path, target: Path | None) -> Iterator[Path]:
         return
     with _naming(target):
         place = target.resolve()  # a link stays one
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        temporary = make_neighbour(place)
+        rights = temporary.stat().st_mode
         try:
             shutil.copytree(path, temporary, dirs_exist_ok=True)
-            temporary.chmod(0o755)
+            temporary.chmod(rights)  # not those of what is copied
             yield temporary
             put_in_place(temporary, place)
         except BaseException:

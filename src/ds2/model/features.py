@@ -28,14 +28,14 @@ class FeatureConfig:
     has mean -8.9 and standard deviation 4.4.
     """
 
-    sample_rate_hz: int = 16_000
-    window_ms: float = 20.0
-    stride_ms: float = 10.0
-    normalisation: Literal["clip", "causal"] = "causal"
+    sample_rate_hz: int = 16_000  # recordings at other rates are resampled to it
+    window_ms: float = 20.0  # audio in one frame
+    stride_ms: float = 10.0  # step from one frame to the next
+    normalisation: Literal["clip", "causal"] = "causal"  # by the whole clip, or by the past alone
 
     floor_db: float = -60.0  # added to power before the logarithm, relative to the level
     mean_log_power: float = -9.0  # nepers of power, relative to the level
-    deviation_log_power: float = 4.5
+    deviation_log_power: float = 4.5  # nepers of power; features are divided by it
     lowest_level_db: float = -70.0  # re full scale: digital silence is not amplified further
 
     prior_level_db: float = -26.0  # RMS of a typical clip, re full scale

@@ -162,11 +162,14 @@ class FilterBankStream:
         return np.asarray((energies - self._means) * self._factors, np.float32)
 
     def _levelled(self, clip: Floats) -> Floats:
-        """The clip at the level asked for, as 16-bit integers; digital silence stays silent."""
-        power = float(np.square(clip, dtype=np.float64).mean()) if len(clip) else 0.0
-        level_db = self._config.clip_level_db or 0.0
-        gain = math.sqrt(10 ** (level_db / 10) / power) if power else 1.0
-        samples = clip * np.float32(gain * FULL_SCALE)
+        """The clip at the level asked for, as 16-bit integers; digital silence stays silent.
+
+        In float32 as the originals: a gain that differs in its seventh digit moves some samples to
+        the next integer.
+        """
+        power = np.mean(np.square(clip)) if len(clip) else np.float32(0)
+        gain_db = (self._config.clip_level_db or 0.0) - 10 * np.log10(power or np.float32(1))
+        samples = clip * np.float32(10 ** (gain_db / 20)) * np.float32(FULL_SCALE)
         np.clip(samples, -FULL_SCALE, FULL_SCALE - 1, out=samples)
         np.trunc(samples, out=samples)
         return samples

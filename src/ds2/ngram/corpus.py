@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ds2.errors import InputError
-from ds2.files import missing_file
+from ds2.files import as_utf8, missing_file
 from ds2.manifest import read_manifest
 
 Unit = Literal["word", "character"]
@@ -166,8 +166,6 @@ def _blocks(sources: Sequence[str | Path]) -> Iterator[tuple[str, float | None, 
         with _open(source) as (file, raw):
             line, rest = 1, b""
             while data := file.read(BLOCK_BYTES):
-                if line == 1 and not rest:
-                    data = data.removeprefix(b"\xef\xbb\xbf")
                 whole, newline, rest_of_data = data.rpartition(b"\n")
                 if not newline:
                     rest += data
@@ -193,7 +191,8 @@ def _size(source: str | Path) -> int:
 def _open(source: str | Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
     """The text's bytes, and the file whose position tells how much is read, None for a pipe."""
     if str(source) == STANDARD_INPUT:
-        yield sys.stdin.buffer, None
+        with as_utf8(sys.stdin.buffer, Path("standard input")) as text:
+            yield text, None
         return
     path = Path(source)
     if path.is_dir() or path.name.endswith((".jsonl", ".jsonl.gz")):
@@ -202,11 +201,9 @@ def _open(source: str | Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
         return
     try:
         with path.open("rb") as raw:
-            if path.suffix == ".gz":
-                with gzip.GzipFile(fileobj=raw) as file:
-                    yield cast(BinaryIO, file), raw
-            else:
-                yield raw, raw
+            packed = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else nullcontext(raw)
+            with packed as file, as_utf8(cast(BinaryIO, file), path) as text:
+                yield text, raw
     except FileNotFoundError:
         raise missing_file(path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error):

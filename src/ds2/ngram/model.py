@@ -145,6 +145,14 @@ class NgramModel:
         """Its words by id: <unk>, <s> and </s>, then those of the text."""
         return bytes(self._mapped.sections["spellings"].data).decode().split("\n")[:-1]
 
+    def with_words(self, words: Sequence[str]) -> "NgramModel":
+        """The same model with other spellings of its words. words: by id, but for the marks."""
+        respelt = NgramModel(self._mapped)
+        spelt = [*self.vocabulary[: END + 1], *words]
+        respelt.vocabulary = spelt
+        respelt._ids = {word: index for index, word in reversed(list(enumerate(spelt)))}
+        return respelt
+
     def verify(self) -> None:
         """Read all of the file; raises InputError if it was altered since it was written."""
         self._mapped.verify()

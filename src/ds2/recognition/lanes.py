@@ -2,38 +2,66 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from ds2.audio import Waveform
 from ds2.errors import InputError
-from ds2.recognition.recordings import Recording
+from ds2.recognition.recordings import Recording, columns_of
 from ds2.recognition.streams import Stream
+from ds2.transcripts.channels import merged
 from ds2.transcripts.transcript import Transcript
 
 
 class Lane:
-    """A recording on its way through a batch: read as far as the next step needs."""
+    """A recording on its way through a batch: read as far as the next step needs.
 
-    def __init__(self, index: int, blocks: Iterator[Waveform], stream: Stream) -> None:
-        """blocks: of the recording."""
+    Its channels, where they are split, have a stream each; all have heard the same time.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        blocks: Iterator[Waveform],
+        new_stream: Callable[[], Stream],
+        *,
+        is_split: bool,
+    ) -> None:
+        """blocks: of the recording, (N,), or (N, C) if it is split."""
         self.index = index
-        self.stream = stream
+        self.streams = [new_stream()]  # as many as there are channels, from the first block on
+        self._new_stream = new_stream
+        self._is_split = is_split
         self.error: InputError | None = None
         self._blocks = blocks
 
     def read(self) -> None:
-        """Read until the stream has a chunk, or the recording has ended or cannot be read."""
-        while self.error is None and not self.stream.is_ready:
+        """Read until the streams have a chunk, or the recording has ended or cannot be read."""
+        while self.error is None and not self.streams[0].is_ready:
             try:
                 block = next(self._blocks, None)
             except InputError as error:
                 self.error = error
                 return
             if block is None:
-                self.stream.end()
+                for stream in self.streams:
+                    stream.end()
                 return
-            self.stream.hear(block)
+            columns = columns_of(block)
+            while len(self.streams) < len(columns):
+                self.streams.append(self._new_stream())
+            for stream, column in zip(self.streams, columns, strict=True):
+                stream.hear(column)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the recording has ended and all outputs are decoded."""
+        return all(stream.is_done for stream in self.streams)
+
+    def finish(self) -> Transcript:
+        """The transcript, at the end."""
+        finished = [stream.finish() for stream in self.streams]
+        return merged(finished) if self._is_split else finished[0]
 
 
 class SharedIterator:

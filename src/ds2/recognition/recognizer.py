@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ds2.audio import SAMPLE_RATE_HZ
+from ds2.audio import SAMPLE_RATE_HZ, Channels, Waveform
 from ds2.ctc.greedy import GreedyDecoder
 from ds2.ctc.hypothesis import Decoder
 from ds2.ctc.phrases import Phrase
@@ -20,12 +20,13 @@ from ds2.model.acoustic import AcousticModel
 from ds2.model.bundle import Bundle, find_bundle, load_bundle
 from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.lanes import Lane, Message, SharedIterator, results_in
-from ds2.recognition.recordings import Recording, recording_blocks
+from ds2.recognition.recordings import Recording, columns_of, recording_blocks
 from ds2.recognition.segments import Outputs, Segments
 from ds2.recognition.streams import Stream, WholeStream, advance
 from ds2.recognition.telling import OnSegment, SegmentTeller
 from ds2.recognition.voice import VoiceDetector
 from ds2.text.alphabet import Alphabet
+from ds2.transcripts.channels import merged
 from ds2.transcripts.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Recognizer:
         lm_path = (bundle.lm_path if lm else None) if isinstance(lm, bool) else Path(lm)
         if not greedy and (lm_path or settings or phrases or num_alternatives):
             self._search = _beam_search(bundle.alphabet, self._settings, lm_path, phrases)
+
+    @property
+    def searches(self) -> bool:
+        """Whether it searches for the text, with a language model or without; else it is greedy."""
+        return self._search is not None
 
     @classmethod
     def load(
@@ -181,6 +187,7 @@ class Recognizer:
         *,
         sample_rate: int | None = None,
         track: int | str | None = None,
+        channels: Channels = "mix",
         on_segment: OnSegment | None = None,
     ) -> Transcript:
         """The transcript of one recording, in bounded memory however long it is.
@@ -190,25 +197,50 @@ class Recognizer:
         sample_rate: of samples in memory, in Hz; None is 16000. A file says its own.
         track: of a film with several sound tracks, its number, from 1, or its language ("en",
             "eng"); None is the track that the film calls its default. Times are the film's.
-        on_segment: is called with each segment as soon as no more audio changes it.
+        channels: their mean; one, by its number from 1; or "split": each apart, as in a call that
+            has a speaker on each. `Transcript.channels` then holds a transcript of each, and the
+            segments, in the order of time, say whose they are.
+        on_segment: is called with each segment as soon as no more audio changes it; where the
+            channels are split, at the end.
 
         Raises InputError if it cannot be read.
         """
+        if channels == "split":
+            blocks = recording_blocks(recording, sample_rate, BATCH_CHUNK_S, track, channels)
+            transcript = self.transcribe_channels(blocks)
+            if on_segment is not None:
+                for segment in transcript.segments():
+                    on_segment(segment)
+            return transcript
         segments = self._silent_segments()
         stream = self._stream(segments, BATCH_CHUNK_S)
         if on_segment is None:
-            for block in recording_blocks(recording, sample_rate, track=track):
+            for block in recording_blocks(recording, sample_rate, track=track, channels=channels):
                 stream.feed(block)
             return stream.finish()
         teller, num_samples = SegmentTeller(segments, on_segment), 0
-        blocks = recording_blocks(recording, sample_rate, BATCH_CHUNK_S, track)
-        for block in blocks:
+        for block in recording_blocks(recording, sample_rate, BATCH_CHUNK_S, track, channels):
             stream.feed(block)
             num_samples += len(block)
             teller.look(num_samples / SAMPLE_RATE_HZ)
         transcript = stream.finish()
         teller.finish(transcript)
         return transcript
+
+    def transcribe_channels(self, blocks: Iterable[Waveform]) -> Transcript:
+        """The transcript of all channels, each heard apart.
+
+        blocks: (N, C) float32 at 16 kHz, as `ds2.audio.audio_blocks` gives them. Raises InputError.
+        """
+        streams: list[Stream | WholeStream] = []
+        for block in blocks:
+            columns = columns_of(block)
+            streams = streams or [
+                self._stream(self._silent_segments(), BATCH_CHUNK_S) for _ in columns
+            ]
+            for stream, column in zip(streams, columns, strict=True):
+                stream.feed(column)
+        return merged([stream.finish() for stream in streams])
 
     def log_probs(
         self, waveform: ArrayLike, *, sample_rate: int | None = None
@@ -231,17 +263,26 @@ class Recognizer:
         jobs: int = 1,
         sample_rate: int | None = None,
         track: int | str | None = None,
+        channels: Channels = "mix",
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         """Transcripts as they become ready, each with its recording's index.
 
         batch_size: recordings that go through a streaming model side by side (one of whole
         utterances takes them one by one); jobs: such batches at once, a processor core each;
-        sample_rate: of those that are samples in memory, in Hz; track: as of `transcribe`.
+        sample_rate: of those that are samples in memory, in Hz; track, channels: as of
+        `transcribe`.
         A recording that cannot be read gives its error; the others are done all the same.
         """
         todo = SharedIterator(enumerate(recordings))
+        transcribe_share = partial(
+            self._transcribe_share,
+            todo,
+            sample_rate=sample_rate,
+            track=track,
+            channels=channels,
+        )
         if jobs == 1:
-            yield from self._transcribe_share(todo, batch_size, sample_rate, track)
+            yield from transcribe_share(batch_size)
             return
         batch_size = min(batch_size, -(-len(recordings) // jobs))  # leave every core a share
         done: queue.Queue[Message] = queue.Queue()
@@ -249,9 +290,7 @@ class Recognizer:
 
         def work() -> None:
             try:
-                for result in self._transcribe_share(
-                    todo, batch_size, sample_rate, track, stopped.is_set
-                ):
+                for result in transcribe_share(batch_size, stopped.is_set):
                     done.put(result)
                 done.put(None)
             except BaseException as error:  # told where the results are read
@@ -271,37 +310,45 @@ class Recognizer:
         self,
         todo: Iterable[tuple[int, Recording]],
         batch_size: int,
+        is_stopped: Callable[[], bool] = lambda: False,
+        *,
         sample_rate: int | None,
         track: int | str | None,
-        is_stopped: Callable[[], bool] = lambda: False,
+        channels: Channels,
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         if not self.bundle.model.streaming:
             for index, recording in todo:
                 if is_stopped():
                     return
                 try:
-                    yield index, self.transcribe(recording, sample_rate=sample_rate, track=track)
+                    transcript = self.transcribe(
+                        recording, sample_rate=sample_rate, track=track, channels=channels
+                    )
+                    yield index, transcript
                 except InputError as error:
                     yield index, error
             return
+
+        def new_stream() -> Stream:
+            return Stream(self._model, self._silent_segments(), BATCH_CHUNK_S)
+
         waiting = iter(todo)
         lanes: list[Lane] = []
         while not is_stopped():
             while len(lanes) < batch_size and (item := next(waiting, None)) is not None:
-                stream = Stream(self._model, self._silent_segments(), BATCH_CHUNK_S)
-                blocks = recording_blocks(item[1], sample_rate, track=track)
-                lanes.append(Lane(item[0], blocks, stream))
+                blocks = recording_blocks(item[1], sample_rate, track=track, channels=channels)
+                lanes.append(Lane(item[0], blocks, new_stream, is_split=channels == "split"))
             if not lanes:
                 return
             for lane in lanes:
                 lane.read()
-            advance([lane.stream for lane in lanes if lane.error is None])
+            advance([stream for lane in lanes if lane.error is None for stream in lane.streams])
             for lane in lanes:
                 if lane.error is not None:
                     yield lane.index, lane.error
-                elif lane.stream.is_done:
-                    yield lane.index, lane.stream.finish()
-            lanes = [lane for lane in lanes if lane.error is None and not lane.stream.is_done]
+                elif lane.is_done:
+                    yield lane.index, lane.finish()
+            lanes = [lane for lane in lanes if lane.error is None and not lane.is_done]
 
 
 def _beam_search(

@@ -5,14 +5,12 @@ from typing import TypeAlias, cast
 
 from numpy.typing import ArrayLike
 
-from ds2.audio import SampleIntake, Source, Waveform, audio_blocks, mono_of
+from ds2.audio import Channels, Source, Waveform, array_blocks, audio_blocks
 from ds2.errors import InputError
 from ds2.manifest import Utterance
 
 Recording: TypeAlias = Source | Utterance | ArrayLike
 """A path, a file's bytes, an open file; part of a file; samples, (N,) or (N, channels)."""
-PIECE = 480_000
-"""Samples in memory that are taken at a time."""
 
 
 def recording_blocks(
@@ -20,8 +18,9 @@ def recording_blocks(
     sample_rate: int | None = None,
     block_s: float = 30.0,
     track: int | str | None = None,
+    channels: Channels = "mix",
 ) -> Iterator[Waveform]:
-    """Pieces of the recording, (N,) float32 at 16 kHz. Raises InputError.
+    """Pieces of the recording, (N,) float32 at 16 kHz; (N, C) if "split". Raises InputError.
 
     sample_rate: of samples in memory, in Hz; None is 16000. A file says its own.
     block_s: how much of a file is read at a time.
@@ -33,7 +32,7 @@ def recording_blocks(
     if not is_file and not hasattr(recording, "read"):
         if track is not None:
             raise InputError("track: is for files: samples in memory have none: leave it out")
-        return _sample_blocks(recording, sample_rate)
+        return array_blocks(recording, sample_rate, channels)
     if sample_rate is not None:
         raise InputError("sample_rate: is for samples in memory: a file says its own: leave it out")
     if isinstance(recording, Utterance):
@@ -43,13 +42,11 @@ def recording_blocks(
             duration_s=recording.duration_s,
             block_s=block_s,
             track=track,
+            channels=channels,
         )
-    return audio_blocks(cast(Source, recording), block_s=block_s, track=track)
+    return audio_blocks(cast(Source, recording), block_s=block_s, track=track, channels=channels)
 
 
-def _sample_blocks(samples: object, sample_rate: int | None) -> Iterator[Waveform]:
-    intake = SampleIntake(sample_rate)
-    waveform = mono_of(samples)
-    for start in range(0, len(waveform), PIECE):
-        yield intake.feed(waveform[start : start + PIECE])
-    yield intake.finish()
+def columns_of(block: Waveform) -> list[Waveform]:
+    """The waveforms of a block, (N,) each: itself, or one for each channel of (N, C)."""
+    return [block] if block.ndim == 1 else [column.copy() for column in block.T]

@@ -1,7 +1,9 @@
 """The web application: all protocols side by side, behind one guard."""
 
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,6 +15,7 @@ from ds2.serving.access.errors import error_response
 from ds2.serving.access.guard import Guard
 from ds2.serving.engine.metrics import CONTENT_TYPE
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.request_id import told_of_fault
 from ds2.serving.engine.service import Service
 from ds2.serving.protocols import native, sherpa, vosk
 from ds2.serving.protocols.deepgram import live as deepgram
@@ -20,30 +23,38 @@ from ds2.serving.protocols.openai import transcriptions
 from ds2.serving.protocols.openai.realtime import connection as realtime
 from ds2.serving.protocols.page import routes as page
 
+_Handler: TypeAlias = Callable[[Request, Exception], Response]
+
 
 def build_app(service: Service, access: Access) -> ASGIApp:
     """Everything that listens on the main port."""
     protocols = (native, transcriptions, deepgram, vosk, sherpa, page)
     routes = [route for protocol in protocols for route in protocol.routes(service)]
     routes += realtime.routes(service, access.secrets)
-    return Guard(application([*_watching(service), *routes], service), service, access)
+    return guarded([*_watching(service), *routes], service, access)
 
 
-def application(routes: list[BaseRoute], service: Service) -> Starlette:
-    """Routes, with errors answered in one shape."""
+def guarded(routes: list[BaseRoute], service: Service, access: Access) -> ASGIApp:
+    """Routes behind the guard, with errors answered in one shape.
+
+    Outermost stands what tells browsers which pages may read an answer: refusals are answers, too.
+    """
+    handlers: Mapping[Any, _Handler] = {
+        Refused: _refused,
+        404: _not_found,
+        405: _not_allowed,
+        Exception: _failed,
+    }
+    app = Guard(Starlette(routes=routes, exception_handlers=handlers), service, access)
     origins = list(service.settings.allowed_origins)
-    cors = Middleware(
-        CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
-    )
-    return Starlette(
-        routes=routes,
-        middleware=[cors] if origins else [],
-        exception_handlers={
-            Refused: _refused,
-            404: _not_found,
-            405: _not_allowed,
-            Exception: _failed,
-        },
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["dg-request-id", "retry-after", "x-request-id"],
     )
 
 
@@ -86,5 +97,5 @@ def _not_allowed(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    del request, error  # the server logs it
-    return error_response(500, "this request failed; the server's log tells why")
+    del request, error  # the guard logs it
+    return error_response(500, told_of_fault("request"))

@@ -28,6 +28,8 @@ class ServeSettings:
     drain_s: float = 30.0  # for streams to end by themselves at a shutdown
     api_keys: tuple[str, ...] = ()  # none: everybody may
     allowed_origins: tuple[str, ...] = ()  # web pages of other hosts that may connect; "*": all
+    allowed_hosts: tuple[str, ...] = ()  # names that may be asked for on loopback, or, if any are
+    # given, anywhere; "*": all
     vad: bool = False  # a voice-activity detector listens for endpoints, too
     log_transcripts: bool = False
 

@@ -4,16 +4,12 @@ import asyncio
 import contextlib
 import gc
 import logging
-import multiprocessing
-import os
 import signal
 import socket
 import ssl
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Mapping
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TypeAlias
 
 import uvicorn
@@ -22,19 +18,20 @@ from starlette.types import ASGIApp
 from ds2.errors import InputError
 from ds2.recognition.recognizer import Recognizer
 from ds2.serving.access.access import build_access
+from ds2.serving.access.hosts import is_loopback
 from ds2.serving.app import build_app
 from ds2.serving.config import ServeSettings
-from ds2.serving.engine.metrics import SHARED_DIRECTORY, forget_process
-from ds2.serving.engine.service import Service
+from ds2.serving.engine.service import LAST_WORDS_S, Service
 from ds2.serving.logs import log_to_stderr
+from ds2.serving.supervisor import Orders, supervise
 
 Load: TypeAlias = Callable[[], Mapping[str, Recognizer]]
 """Loads the models, by name; may be sent to another process."""
 
 CLOSE_S = 5
 """For connections to close once nothing runs any more."""
-SHORTEST_LIFE_S = 10.0
-"""A worker that dies sooner would die again."""
+MARGIN_S = 10.0
+"""A worker that has not ended so long after its time hangs."""
 
 SWITCH_S = 0.0005
 """After so long one thread lets another run: with Python's 5 ms, messages and steps, which
@@ -48,19 +45,23 @@ def serve(load: Load, settings: ServeSettings) -> None:
     _check_tls(settings)
     listener = bind_socket(settings.host, settings.port)
     log_to_stderr()
-    if settings.host not in ("127.0.0.1", "::1", "localhost") and not settings.api_keys:
+    if not is_loopback(settings.host) and not settings.api_keys:
         logger.warning("open to everybody who can reach this host: set API keys")
     if settings.workers == 1:
         _work(load, settings, listener)
     else:
-        _supervise(load, settings, listener)
+        longest_end_s = settings.drain_s + LAST_WORDS_S + CLOSE_S + MARGIN_S
+        supervise(partial(_work, load, settings, listener), settings.workers, longest_end_s)
 
 
-def _work(load: Load, settings: ServeSettings, listener: socket.socket) -> None:
-    """One process: load, warm up, serve."""
+def _work(
+    load: Load, settings: ServeSettings, listener: socket.socket, orders: Orders | None = None
+) -> None:
+    """One process: load, warm up, serve. orders: of its parent; None: it hears signals itself."""
     factory = uvicorn.Config("", log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(run_service(start_service(load, settings), listener))
+        watch = orders.watch if orders else None
+        runner.run(run_service(start_service(load, settings), listener, watch))
 
 
 def start_service(load: Load, settings: ServeSettings) -> Service:
@@ -85,13 +86,13 @@ async def run_service(
     do.
     """
     settings = service.settings
-    server = uvicorn.Server(_config(build_app(service, build_access(settings)), settings))
+    server = _Server(_config(build_app(service, build_access(settings)), settings))
     running = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if running.done():
             running.result()
         await asyncio.sleep(0.01)
-    stopping = (watch_signals or _watch_signals)()  # after uvicorn's own handlers
+    stopping = (watch_signals or _watch_signals)()
     scheme = "https" if settings.tls_cert else "http"
     host, port = listener.getsockname()[:2]
     logger.info("listening on %s://%s:%d with %s", scheme, host, port, ", ".join(service.models))
@@ -108,6 +109,15 @@ async def run_service(
     server.should_exit = True
     await service.close()
     await running
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals alone: at the first, uvicorn would close what is still to be drained."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """No signal is uvicorn's."""
+        yield
 
 
 def _config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:
@@ -168,45 +178,3 @@ def _check_tls(settings: ServeSettings) -> None:
     except (OSError, ssl.SSLError) as error:
         told = f"{settings.tls_cert} and {settings.tls_key}"
         raise InputError(f"{told}: cannot be used for TLS: {error}") from None
-
-
-def _supervise(load: Load, settings: ServeSettings, listener: socket.socket) -> None:
-    """Several processes on the same socket, until a signal; one that dies is replaced."""
-    spawning = multiprocessing.get_context("spawn")
-    stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.append(1))
-
-    def start_worker() -> tuple[BaseProcess, float]:
-        process = spawning.Process(target=_run_worker, args=(load, settings, listener))
-        process.start()
-        return process, time.monotonic()
-
-    with tempfile.TemporaryDirectory(prefix="ds2-metrics-") as shared:
-        os.environ[SHARED_DIRECTORY] = shared  # read where the metrics are made
-        workers = [start_worker() for _ in range(settings.workers)]
-        while not stopping:
-            time.sleep(0.2)
-            for index, (process, since_s) in enumerate(workers):
-                if process.exitcode is None:
-                    continue
-                forget_process(shared, process.pid)
-                if time.monotonic() - since_s < SHORTEST_LIFE_S:
-                    logger.error("a worker died as soon as it was started")
-                    stopping.append(1)
-                    break
-                logger.error("a worker died: another takes its place")
-                workers[index] = start_worker()
-        for process, _ in workers:
-            process.terminate()
-        for process, _ in workers:
-            process.join()
-    # One that the signal met while it was still loading had nothing to finish.
-    if any(process.exitcode not in (0, -signal.SIGTERM) for process, _ in workers):
-        sys.exit(1)
-
-
-def _run_worker(load: Load, settings: ServeSettings, listener: socket.socket) -> None:
-    log_to_stderr()
-    with contextlib.suppress(KeyboardInterrupt):
-        _work(load, settings, listener)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -58,7 +59,8 @@ class SequentialReader:
             if not piece and self._position < (getattr(self._file, "size", None) or 0):
                 raise OSError("the connection ended before the file")
         except Exception:
-            self._file = None  # whatever state it is in
+            with suppress(Exception):  # whatever state it is in
+                self.close()
             raise
         self._position += len(piece)
         return piece

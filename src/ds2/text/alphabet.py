@@ -112,7 +112,7 @@ class Alphabet:
     def load(cls, path: Path) -> "Alphabet":
         """The alphabet of a JSON file: of its own, or a bundle.json. Raises InputError."""
         try:
-            data = json.loads(path.read_text(encoding="utf-8-sig"))
+            data = json.loads(path.read_bytes())  # in UTF-8, 16 or 32, with a mark or without
         except FileNotFoundError:
             raise InputError(f"{path}: no such file: `ds2 corpus alphabet` makes one") from None
         except (OSError, ValueError) as error:

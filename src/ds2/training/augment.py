@@ -31,28 +31,28 @@ class AugmentationConfig:
     version). The masks are SpecAugment's (Park et al., 2019), fitted to 161 linear bins.
     """
 
-    speed_probability: float = 0.5
+    speed_probability: float = 0.5  # of a change of speed
     speed_factor: Range = (0.9, 1.1)  # above 1 is faster and higher; in steps of 0.01
-    vocal_tract_probability: float = 0.0
+    vocal_tract_probability: float = 0.0  # of another length of the vocal tract
     vocal_tract_factor: Range = (0.88, 1.12)  # above 1 is a shorter tract: higher resonances
-    reverberation_probability: float = 0.2
+    reverberation_probability: float = 0.2  # of a room around the speaker
     reverberation_s: Range = (0.1, 0.5)  # until the tail has fallen by 60 dB
-    direct_to_reverberant_db: Range = (3.0, 15.0)
-    noise_probability: float = 0.4
-    noise_snr_db: Range = (0.0, 30.0)
-    lowpass_probability: float = 0.1
-    lowpass_hz: Range = (2500.0, 7500.0)
-    telephone_probability: float = 0.05
+    direct_to_reverberant_db: Range = (3.0, 15.0)  # level of the direct sound above the echo
+    noise_probability: float = 0.4  # of noise from `data.noise`
+    noise_snr_db: Range = (0.0, 30.0)  # level of the speech above the noise
+    lowpass_probability: float = 0.1  # of a microphone that lacks high frequencies
+    lowpass_hz: Range = (2500.0, 7500.0)  # the highest frequency that is kept
+    telephone_probability: float = 0.05  # of the band of a telephone
     telephone_hz: Range = (300.0, 3400.0)  # the band kept: not drawn
-    gain_probability: float = 0.5
-    gain_db: Range = (-12.0, 12.0)
+    gain_probability: float = 0.5  # of a change of volume
+    gain_db: Range = (-12.0, 12.0)  # the change of volume
 
     mask_probability: float = 1.0  # of an utterance's features; the limits below are largest sizes
-    num_time_masks: int = 2
-    time_mask_frames: int = 40
+    num_time_masks: int = 2  # stretches of time that are hidden
+    time_mask_frames: int = 40  # the longest stretch
     time_mask_share: float = 0.1  # of the utterance, for each mask
-    num_frequency_masks: int = 2
-    frequency_mask_bins: int = 30
+    num_frequency_masks: int = 2  # bands of frequency that are hidden
+    frequency_mask_bins: int = 30  # the widest band
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tomli_w
 
 from ds2.errors import InputError
+from ds2.files import read_text
 from ds2.model.features import FeatureConfig
 from ds2.settings import settings_from, settings_to_dict
 from ds2.text.alphabet import Alphabet
@@ -37,7 +38,7 @@ class DataConfig:
     """What is trained on, and how it is cut into minibatches."""
 
     train: tuple[str, ...]  # manifests, or shards: "s3://bucket/train-{00000..00099}.tar"
-    dev: tuple[Path, ...]
+    dev: tuple[Path, ...]  # manifests on which the run measures its error rates
     train_shares: tuple[
         float, ...
     ] = ()  # of each manifest in an epoch, drawn anew; none: all of it
@@ -46,19 +47,21 @@ class DataConfig:
     alphabet: str = "characters"  # or "bigrams" (English), or a file of `ds2 corpus alphabet`
     min_count: int = 1  # a character must occur so often in train to be spelt; not for English
     normalise: bool = True  # bring raw transcripts into the alphabet's style
-    min_duration_s: float = 0.1
+    min_duration_s: float = 0.1  # training leaves out shorter utterances
     max_duration_s: float = 20.0  # of training utterances; dev is evaluated whole
     skip_bad: bool = False  # leave out utterances that cannot be trained on, instead of stopping
     num_workers: int = 2  # processes that load audio; 0 loads in the training process
     batch_seconds: float = 120.0  # audio of a minibatch, padding included
-    max_batch_size: int = 64
+    max_batch_size: int = 64  # the most utterances in a minibatch
     cache_dir: Path | None = None  # of decoded recordings; none: in the user's cache directory
     cache_gb: float = 20.0  # the most room that decoded recordings may take; 0 keeps none
     augment_on: Literal["cpu", "device"] = "cpu"  # where audio is changed and made features
+    # augment_on "device": room there for decoded recordings, all
+    # of them or none are kept; none: half of a GPU's free memory
+    resident_gb: float | None = None
     shuffle_shards: int = 2  # shards: how many a loading process holds and mixes
-    shard_streams: tuple[int, int] | None = (
-        None  # shards: [processes, workers of each] at the start
-    )
+    # shards: [processes, workers of each] when the run began; a resumed run keeps its order by it
+    shard_streams: tuple[int, int] | None = None
 
     @property
     def alphabet_path(self) -> Path | None:
@@ -90,6 +93,8 @@ class DataConfig:
             raise ValueError("shard_streams: must be two numbers of at least 1")
         if not 0 <= self.cache_gb < math.inf:
             raise ValueError(f"cache_gb: must be 0 or more, not {self.cache_gb}")
+        if self.resident_gb is not None and not 0 <= self.resident_gb < math.inf:
+            raise ValueError(f"resident_gb: must be 0 or more, not {self.resident_gb}")
         if not 0 < self.batch_seconds < math.inf:
             raise ValueError(f"batch_seconds: must be above 0, not {self.batch_seconds}")
 
@@ -98,12 +103,13 @@ class DataConfig:
 class TrainingConfig:
     """How the network is fitted. For the paper's recipe see `optimiser`."""
 
-    seed: int = 0
-    epochs: int = 20
-    # The paper (section 5): "sgd" with schedule "annealed", learning rate 1e-4 to 6e-4.
+    seed: int = 0  # all random numbers follow from it
+    epochs: int = 20  # passes over the training utterances
+    # The rule that moves the weights. The paper takes "sgd" with schedule "annealed" (section 5).
     optimiser: Literal["adamw", "muon", "soap", "sgd"] = "adamw"
+    # How the learning rate changes during the run.
     schedule: Literal["annealed", "cosine", "inverse", "constant"] = "cosine"
-    learning_rate: float = 1e-3  # the highest of the schedule
+    learning_rate: float = 1e-3  # the highest of the schedule; the paper: 1e-4 to 6e-4 with sgd
     annealing: float = 1.2  # "annealed": the rate is divided by this after each epoch
     warmup_steps: int = 200  # the rate rises linearly over these
     hours: float | None = None  # of audio heard, after which the run ends, in place of epochs
@@ -123,7 +129,7 @@ class TrainingConfig:
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
     num_threads: int | None = None  # of torch on a CPU; the result depends on it in the last bits
     dev_every: int | None = None  # steps between evaluations, besides that after each epoch
-    checkpoint_every_s: float = 600.0
+    checkpoint_every_s: float = 600.0  # seconds between checkpoints
     log_every: int = 20  # steps
     average_last: int = 0  # average the weights of so many last epochs at the end
     init_from: Path | None = None  # a run, checkpoint or bundle whose weights to begin with
@@ -184,9 +190,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises InputError that names the file and the key.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {_reason(error)}") from None
+        data = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     _anchor_paths(data, path.parent.resolve())
@@ -303,7 +307,3 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     section[keys[1]] = value
     if tuple(keys) in PATHS:  # typed by hand, so relative to where the user is
         _anchor_paths({keys[0]: section}, Path.cwd())
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -1,4 +1,4 @@
-"""Events as JSON messages of our own protocol, for both of its ends: docs/websocket.md."""
+"""Events as JSON messages of our own protocol, for both ends: docs/reference/websocket.md."""
 
 from dataclasses import asdict
 from typing import Any

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -32,6 +32,17 @@ class Segment:
 
     words: tuple[Word, ...]
     text: str
+    channel: int | None = None  # its number from 1, where channels were heard apart
+
+    @property
+    def speaker(self) -> str | None:
+        """Who it is, as far as the channel tells: "Speaker 1"."""
+        return None if self.channel is None else f"Speaker {self.channel}"
+
+    @property
+    def line(self) -> str:
+        """The text, after the speaker's name if there is one."""
+        return self.text if self.speaker is None else f"{self.speaker}: {self.text}"
 
     @property
     def start_s(self) -> float:
@@ -57,12 +68,16 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Transcript:
-    """A recording's text, its words in time order."""
+    """A recording's text, its words in time order.
+
+    Where channels were heard apart, the words are in the order of the segments.
+    """
 
     words: tuple[Word, ...]
     duration_s: float
     language: str
     alternatives: tuple[Alternative, ...] = ()  # where asked for, the best first: this text
+    channels: tuple["Transcript", ...] = ()  # one of each, where they were heard apart
 
     @property
     def text(self) -> str:
@@ -70,7 +85,17 @@ class Transcript:
         return _text_of(self.words, self.language)
 
     def segments(self) -> list[Segment]:
-        """The words, cut at pauses, and where a segment grows too long."""
+        """The words, cut at pauses, and where a segment grows too long.
+
+        Those of channels that were heard apart are in the order in which they begin.
+        """
+        if self.channels:
+            told = (
+                replace(segment, channel=number)
+                for number, channel in enumerate(self.channels, 1)
+                for segment in channel.segments()
+            )
+            return sorted(told, key=lambda segment: segment.start_s)
         segments: list[list[Word]] = []
         for word in self.words:
             current = segments[-1] if segments else []
@@ -128,18 +153,22 @@ def _separated(words: Iterable[Word], language: str) -> Iterator[tuple[str, Word
 
 
 def to_txt(transcript: Transcript, shape: LineShape) -> str:
-    """The text, a segment a line."""
+    """The text, a segment a line, with its speaker where channels were heard apart."""
     del shape
-    return "".join(segment.text + "\n" for segment in transcript.segments())
+    return "".join(segment.line + "\n" for segment in transcript.segments())
 
 
 def to_tsv(transcript: Transcript, shape: LineShape) -> str:
-    """Start and end in milliseconds, and text, parted by tabs; a segment a line."""
+    """Start and end in milliseconds, and text, parted by tabs; a segment a line.
+
+    Where channels were heard apart, the speaker comes last.
+    """
     del shape
-    lines = ["start\tend\ttext"]
+    lines = ["start\tend\ttext" + "\tspeaker" * bool(transcript.channels)]
     for segment in transcript.segments():
         text = segment.text.replace("\t", " ")
-        lines.append(f"{round(1000 * segment.start_s)}\t{round(1000 * segment.end_s)}\t{text}")
+        line = f"{round(1000 * segment.start_s)}\t{round(1000 * segment.end_s)}\t{text}"
+        lines.append(line if segment.speaker is None else f"{line}\t{segment.speaker}")
     return "\n".join(lines) + "\n"
 
 
@@ -153,7 +182,10 @@ def to_json(transcript: Transcript, shape: LineShape) -> str:
 
 
 def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
-    """Plain data: text, language, duration, segments with their words, alternatives if any."""
+    """Plain data: text, language, duration, segments with their words, alternatives if any.
+
+    Where channels were heard apart, segments have a speaker, and each channel its text.
+    """
     fields: dict[str, Any] = {
         "text": transcript.text,
         "language": transcript.language,
@@ -164,12 +196,30 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
                 "start": segment.start_s,
                 "end": segment.end_s,
                 "text": segment.text,
+                **_speaker_of(segment),
                 "confidence": round(segment.confidence, 4),
                 "words": [_word_to_dict(word) for word in segment.words],
             }
             for index, segment in enumerate(transcript.segments())
         ],
     }
+    if transcript.alternatives:
+        fields["alternatives"] = [_alternative_to_dict(item) for item in transcript.alternatives]
+    if transcript.channels:
+        fields["channels"] = [
+            _channel_to_dict(number, each) for number, each in enumerate(transcript.channels, 1)
+        ]
+    return fields
+
+
+def _speaker_of(segment: Segment) -> dict[str, Any]:
+    if segment.channel is None:
+        return {}
+    return {"speaker": segment.speaker, "channel": segment.channel}
+
+
+def _channel_to_dict(number: int, transcript: Transcript) -> dict[str, Any]:
+    fields: dict[str, Any] = {"channel": number, "text": transcript.text}
     if transcript.alternatives:
         fields["alternatives"] = [_alternative_to_dict(item) for item in transcript.alternatives]
     return fields
@@ -194,15 +244,16 @@ def to_ctm(transcript: Transcript, utterance_id: str) -> str:
     """NIST's CTM: utterance, channel, start, duration, word and confidence; a word a line."""
     name = "_".join(utterance_id.split())  # white space parts the fields
     return "".join(
-        f"{name} 1 {word.start_s:.3f} {word.end_s - word.start_s:.3f} {word.text} "
+        f"{name} {number} {word.start_s:.3f} {word.end_s - word.start_s:.3f} {word.text} "
         f"{word.confidence:.4f}\n"
-        for word in transcript.words
+        for number, channel in enumerate(transcript.channels or (transcript,), 1)
+        for word in channel.words
     )
 
 
 def to_srt(transcript: Transcript, shape: LineShape) -> str:
-    """SubRip subtitles."""
-    cues = enumerate(_cues(transcript, shape), 1)
+    """SubRip subtitles; where channels were heard apart, each begins with its speaker."""
+    cues = enumerate(_cues(transcript, shape, in_text=True), 1)
     return "".join(
         f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{cue.text}\n\n"
         for number, cue in cues
@@ -210,8 +261,8 @@ def to_srt(transcript: Transcript, shape: LineShape) -> str:
 
 
 def to_vtt(transcript: Transcript, shape: LineShape) -> str:
-    """WebVTT subtitles."""
-    cues = _cues(transcript, shape)
+    """WebVTT subtitles; where channels were heard apart, in voice spans of their speakers."""
+    cues = _cues(transcript, shape, in_text=False)
     return "WEBVTT\n\n" + "".join(
         f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n{cue.text}\n\n" for cue in cues
     )
@@ -238,22 +289,28 @@ class _Cue:
     text: str
 
 
-def _cues(transcript: Transcript, shape: LineShape) -> Iterator[_Cue]:
+def _cues(transcript: Transcript, shape: LineShape, *, in_text: bool) -> Iterator[_Cue]:
+    """The subtitles. in_text: the speaker's name is part of the text; else it is a mark of VTT."""
     for segment in transcript.segments():
-        for lines in _subtitles(segment.words, transcript.language, shape):
+        name = f"{segment.speaker}: " if segment.speaker and in_text else ""
+        voice = f"<v {segment.speaker}>" if segment.speaker and not in_text else ""
+        for lines in _subtitles(segment.words, transcript.language, shape, name):
             words = [word for line in lines for _, word in line]
             if shape.highlight_words:
-                yield from _highlighted(lines, words)
+                cues = _highlighted(lines, words)
             else:
-                yield _Cue(words[0].start_s, words[-1].end_s, _drawn(lines))
+                cues = iter([_Cue(words[0].start_s, words[-1].end_s, _drawn(lines))])
+            yield from (replace(cue, text=voice + cue.text) for cue in cues)
 
 
 Line = list[tuple[str, Word]]
 """Words, each with what stands before it."""
 
 
-def _subtitles(words: Sequence[Word], language: str, shape: LineShape) -> Iterator[list[Line]]:
-    """A segment's words in lines, so many lines a subtitle."""
+def _subtitles(
+    words: Sequence[Word], language: str, shape: LineShape, name: str
+) -> Iterator[list[Line]]:
+    """A segment's words in lines, so many lines a subtitle. name: what each begins with."""
     lines: list[Line] = []
     for separator, word in _separated(words, language):
         if lines and not _is_full(lines[-1], separator + word.text, shape):
@@ -266,7 +323,7 @@ def _subtitles(words: Sequence[Word], language: str, shape: LineShape) -> Iterat
         if lines and new_subtitle:
             yield lines
             lines = []
-        lines.append([("", word)])
+        lines.append([("" if lines else name, word)])
     if lines:
         yield lines
 

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:websockets:DeprecationWarning")
 SAMPLE = Path(__file__).parents[3] / "samples" / "en-1.ogg"
 KEY = "a-key-for-tests"
 RAW = {"encoding": "linear16", "sample_rate": 16_000}
+RAW_FILE = {"encoding": "linear16"}
 PIECE = 6400  # bytes: 0.2 s
 
 
@@ -62,7 +63,7 @@ def client(address: str) -> Iterator[DeepgramClient]:
 
 @contextmanager
 def client_of(address: str, key: str) -> Iterator[DeepgramClient]:
-    """The real client, told of another host, as docs/other-clients.md tells it."""
+    """The real client, told of another host, as docs/reference/other-clients.md tells it."""
     http, ws = f"http://{address}", f"ws://{address}"
     place = DeepgramClientEnvironment(base=http, production=ws, agent=ws, agent_rest=http)
     with httpx.Client() as connections:  # which their client would not close
@@ -315,9 +316,64 @@ def test_what_is_wrong_within_a_stream_is_told_and_ends_it(
     assert told in (client.protocol.close_reason or "")
 
 
+@pytest.fixture(scope="module")
+def call(waveform: Waveform) -> np.ndarray:
+    """Two speakers, the second a second later."""
+    late = np.concatenate([np.zeros(16_000, np.float32), waveform])
+    return np.stack([np.pad(waveform, (0, 16_000)), late], axis=1)
+
+
+def test_a_recording_of_several_channels_has_a_transcript_of_each(
+    client: DeepgramClient, recognizer: Recognizer, call: np.ndarray
+) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, call, 16_000, format="WAV", subtype="FLOAT")
+    expected = recognizer.transcribe(call, channels="split")
+    raw = (call * 32768).astype("<i2").tobytes()
+    of_samples = {"channels": 2, "sample_rate": 16_000}
+    for body, options, more in ((file.getvalue(), {}, {}), (raw, RAW_FILE, of_samples)):
+        answer = client.listen.v1.media.transcribe_file(
+            request=body,
+            multichannel=True,
+            utterances=True,
+            request_options={"additional_query_parameters": more},
+            **options,
+        )
+        assert answer.metadata.channels == 2
+        told = [each.alternatives[0].transcript for each in answer.results.channels]
+        assert told == [each.text for each in expected.channels]
+        assert all(told)
+        places = [(each.channel, each.transcript) for each in answer.results.utterances]
+        assert places == [(each.channel - 1, each.text) for each in expected.segments()]
+
+
+@pytest.mark.parametrize("multichannel", ["true", "false"])
+def test_a_live_stream_of_several_channels(
+    address: str, call: np.ndarray, said: Transcript, multichannel: str
+) -> None:
+    query = f"encoding=linear16&sample_rate=16000&channels=2&multichannel={multichannel}"
+    samples = call if multichannel == "true" else call[:, :1] * [1, -1]  # which cancel each other
+    raw = (samples * 32767).astype("<i2").tobytes()
+    with connected(address, query) as client:
+        for start in range(0, len(raw), 6401):  # within samples, too
+            client.send(raw[start : start + 6401])
+        client.send(json.dumps({"type": "CloseStream"}))
+        messages = received(client)
+    places = [[0, 2], [1, 2]] if multichannel == "true" else [[0, 1]]
+    for place in places:
+        finals = [
+            each["channel"]["alternatives"][0]["transcript"]
+            for each in messages
+            if each["type"] == "Results" and each["is_final"] and each["channel_index"] == place
+        ]
+        assert said.text.split()[2] in " ".join(finals).split()  # segments end elsewhere live
+    assert messages[-1]["type"] == "Metadata"
+    assert messages[-1]["channels"] == len(places)
+
+
 def test_a_handshake_that_is_refused_says_why(address: str, recognizer: Recognizer) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        connected(address, "channels=2&encoding=linear16")
+        connected(address, "channels=99&encoding=linear16")
     assert refused.value.response.status_code == 400
     assert refused.value.response.headers["dg-error"].startswith("channels: ")
     with (

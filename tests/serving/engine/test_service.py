@@ -235,6 +235,7 @@ MESSAGES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(messages=st.lists(MESSAGES, max_size=6))
 def test_whatever_comes_is_answered_and_the_server_lives(at: str, messages: list[str]) -> None:
@@ -318,7 +319,7 @@ def test_bodies_that_do_not_tell_their_size_have_one_too(at: str) -> None:
 
 def test_bodies_that_stop_coming_are_not_waited_for(recognizer: Recognizer) -> None:
     head = (
-        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
     )
     with listening({"tiny": recognizer}, ServeSettings(idle_timeout_s=0.2)) as at:
@@ -529,6 +530,7 @@ def test_what_does_not_end_is_ended(recognizer: Recognizer) -> None:
     assert refused.status == 503
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_command_serves_and_stops_at_sigterm(bundle: Bundle, workers: int) -> None:
     """From outside: a process of its own; a stream that is open at the signal still ends well."""

@@ -91,6 +91,7 @@ def update(**settings: Any) -> dict[str, Any]:
 MANUAL = update(turn_detection=None)
 
 
+@pytest.mark.slow
 def test_a_committed_turn_is_what_ds2_transcribe_hears(
     client: openai.OpenAI, recognizers: dict[str, Recognizer]
 ) -> None:
@@ -212,6 +213,7 @@ def test_several_asynchronous_clients_hear_their_own_words(
     assert asyncio.run(turns()) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sound", "rate_hz", "encoding"),
     [

@@ -168,6 +168,7 @@ def test_events_bring_the_text_as_it_grows(client: openai.OpenAI, said: Transcri
     assert [each.to_dict() for each in done.logprobs] == logprobs_of(said)
 
 
+@pytest.mark.slow
 def test_what_is_found_wrong_late_ends_the_events(client: openai.OpenAI) -> None:
     file = io.BytesIO()
     soundfile.write(file, np.tile(read_audio(SAMPLE), 20), 16_000, format="FLAC")
@@ -378,6 +379,7 @@ FIELDS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(fields=FIELDS, audio=st.sampled_from([None, b"", b"RIFF", noise(0.2)]))
 @settings(max_examples=60, deadline=None)
 def test_no_form_makes_the_server_fail(

@@ -68,6 +68,7 @@ def test_every_id_that_scripts_ask_for_is_on_the_page() -> None:
     assert asked <= set(re.findall(r'\bid="([\w-]+)"', TEXTS["index.html"]))
 
 
+@pytest.mark.slow
 def test_every_file_is_served_with_its_type_and_the_policy(at: str) -> None:
     for name, text in TEXTS.items():
         path = "/" if name == "index.html" else f"/page/{name}"

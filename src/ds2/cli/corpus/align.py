@@ -29,7 +29,14 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "transcript", type=Path, nargs="?", metavar="TEXT", help="of the recording: a text file"
     )
     add_model(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the file to write: a line for each recording",
+    )
     parser.add_argument(
         "--extra-speech",
         type=float,

@@ -27,8 +27,17 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "data.alphabet of a training run names. It is for any language and script. Digits and "
         "signs are no letters: they are named, to be written as they are said.",
     )
-    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="ALPHABET.json")
+    parser.add_argument(
+        "manifests", type=Path, nargs="+", metavar="MANIFEST", help="texts to take the letters from"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="ALPHABET.json",
+        help="the alphabet to write",
+    )
     parser.add_argument(
         "--language", type=language, metavar="CODE", help="of the texts (as the manifests say)"
     )

@@ -31,9 +31,16 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--trusted, or else of the manifest, most of which must then be right. Every line that "
         "is kept tells the probability, as good.",
     )
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="the utterances to judge")
     add_model(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="MANIFEST")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="MANIFEST",
+        help="the manifest of the utterances that are kept",
+    )
     parser.add_argument(
         "--trusted", type=Path, metavar="MANIFEST", help="utterances with good texts to learn from"
     )

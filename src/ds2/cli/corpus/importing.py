@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.screen.terminal import console, language, positive, shows_progress
+from ds2.cli.screen.terminal import counted, language, positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "the recordings, or the one table in DIR)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="MANIFEST", help="(DIR/manifest.jsonl)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="MANIFEST",
+        help="the manifest to write (DIR/manifest.jsonl)",
     )
     parser.add_argument(
         "--speaker-from",
@@ -95,15 +99,10 @@ def _check_output(output: Path, replaces: bool, tables: list[Path]) -> None:
 
 
 def _gathered(request: "Request") -> "Import":
-    from rich.progress import Progress
-
     from ds2.corpora.importing.gather import gather
 
-    with Progress(
-        console=console(stderr=True), transient=True, disable=not shows_progress()
-    ) as progress:
-        task = progress.add_task("reading recordings", total=None)
-        return gather(request, lambda: progress.advance(task))
+    with counted("reading recordings", None) as count:
+        return gather(request, count)
 
 
 def _tell(found: "Import", output: Path) -> None:

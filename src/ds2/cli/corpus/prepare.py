@@ -3,11 +3,10 @@
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.screen.terminal import console, make_directory, note, positive, progress
+from ds2.cli.screen.terminal import complain, console, make_directory, note, positive, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def _option(text: str) -> tuple[str, Any]:
 def _print_results(results: "list[Prepared]") -> int | None:
     for result in results:
         for line in (*result.lacks, *result.notes):
-            print(f"ds2: {line}", file=sys.stderr)
+            complain(line)
         if result.is_written:
             done = " (done before)" if result.was_done else ""
             print(

@@ -30,7 +30,14 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--audio.",
     )
     parser.add_argument("aligned", type=Path, metavar="ALIGNED", help="of ds2 corpus align")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="MANIFEST")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="MANIFEST",
+        help="the manifest of utterances to write",
+    )
     for name, help_text in HELP.items():
         parser.add_argument(
             f"--{name.removesuffix('_s').replace('_', '-')}",

@@ -20,8 +20,12 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "speaker stands in two of them, and each is as near to the asked amount as speakers "
         "allow. The same utterances and seed give the same splits, in whatever order they come.",
     )
-    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "manifests", type=Path, nargs="+", metavar="MANIFEST", help="the utterances to split"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="where to write the splits"
+    )
     for name in ("dev", "test"):
         parser.add_argument(
             f"--{name}", metavar="AMOUNT", help="a share (5%%), hours (2h) or utterances (500)"

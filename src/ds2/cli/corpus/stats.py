@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import print_errors
-from ds2.cli.screen.terminal import console, language, positive, shows_progress
+from ds2.cli.screen.terminal import console, counted, language, positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "sample of the recordings the levels, clipping, noise and bandwidth. Prints a table; -o "
         "writes a page with plots.",
     )
-    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
+    parser.add_argument(
+        "manifests", type=Path, nargs="+", metavar="MANIFEST", help="the corpus to describe"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="a page (.html) or a picture (.png, .svg)"
     )
@@ -114,20 +116,14 @@ def _read(
     args: argparse.Namespace, options: "CheckOptions"
 ) -> "tuple[list[Item], list[Problem], list[Part]]":
     """All utterances, what cannot be read of them, and their groups."""
-    from rich.progress import Progress
-
     from ds2.corpora.statistics.stats import groups_by, listen_to_items
     from ds2.manifest import read_manifest
 
     num_heard = _num_heard(args.sound)
     utterances = [utterance for path in args.manifests for utterance in read_manifest(path)]
     total = len(utterances) if num_heard is None else min(num_heard, len(utterances))
-    hidden = not shows_progress()
-    with Progress(console=console(stderr=True), transient=True, disable=hidden) as progress:
-        task = progress.add_task("listening", total=total)
-        items, problems = listen_to_items(
-            utterances, options, num_heard, lambda: progress.advance(task)
-        )
+    with counted("listening", total) as count:
+        items, problems = listen_to_items(utterances, options, num_heard, count)
     if not items:
         raise InputError(f"{problems[0].where}: {problems[0].message}")
     if args.by is None:

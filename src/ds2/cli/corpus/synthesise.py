@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import print_errors
-from ds2.cli.screen.terminal import console, language, make_directory, positive, shows_progress
+from ds2.cli.screen.terminal import counted, language, make_directory, positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,17 +120,13 @@ def _range(name: str, text: str | None, engine: "Engine") -> tuple[float, float]
 def _speak(
     jobs: "list[Job]", engine: "Engine", rules: "SpeechRules", args: argparse.Namespace
 ) -> int:
-    from rich.progress import Progress
-
     from ds2.manifest import write_manifest
     from ds2.synthesis.speech import speak_all
 
     make_directory(args.output)
     clips, manifest = args.output / "clips", args.output / "manifest.jsonl"
-    hidden = not shows_progress()
-    with Progress(console=console(stderr=True), transient=True, disable=hidden) as progress:
-        task = progress.add_task("speaking", total=len(jobs))
-        found = speak_all(jobs, engine, rules, clips, args.jobs, lambda: progress.advance(task))
+    with counted("speaking", len(jobs)) as count:
+        found = speak_all(jobs, engine, rules, clips, args.jobs, count)
     utterances = [spoken.utterance for spoken in found if spoken.utterance]
     if not utterances:
         raise InputError(found[0].error)

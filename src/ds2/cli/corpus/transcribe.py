@@ -15,9 +15,11 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         description="Recognise the utterances of a manifest, and write it again with pred_text "
         "and pred_confidence in every line. An interrupted run goes on where it was.",
     )
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="the recordings")
     add_model(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="MANIFEST")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="MANIFEST", help="the manifest to write"
+    )
     parser.add_argument(
         "--greedy", action="store_true", help="the likeliest label of each frame, no search"
     )

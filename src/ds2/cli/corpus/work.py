@@ -1,7 +1,9 @@
 """What the actions share that work on every utterance of a manifest."""
 
 import argparse
+import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,12 +11,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.screen.terminal import make_directory, positive, tracked
+from ds2.cli.screen.terminal import complain, make_directory, positive, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.corpora.work.resumable import Fields, Work, Workers
     from ds2.manifest import Utterance
+
+LONGEST_FILE_NAME = 255
+"""Bytes that file systems take."""
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +119,8 @@ def results_beside(
 
     make_directory(output.parent)
     part = output.with_name(output.name + ".part")
+    if len(os.fsencode(part.name)) > LONGEST_FILE_NAME:
+        part = output.with_name(hashlib.sha256(os.fsencode(output.name)).hexdigest() + ".part")
     do_all(work, utterances, part, workers, track)
     try:
         yield results_in(part)
@@ -128,5 +135,5 @@ def results_beside(
 def print_errors(errors: "Sequence[str]") -> int:
     """Print errors; the exit status."""
     for error in errors:
-        print(f"ds2: {error}", file=sys.stderr)
+        complain(error)
     return 2 if errors else 0

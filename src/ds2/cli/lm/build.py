@@ -101,7 +101,9 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the model to write"
+    )
     parser.add_argument(
         "--arpa", type=Path, metavar="FILE", help="write the model as text too (.arpa, .arpa.gz)"
     )
@@ -181,8 +183,10 @@ def add_convert(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Read an ARPA file (of KenLM, SRILM, IRSTLM, ...) or a model, and write a "
         "model; or, to a name with .arpa in it, an ARPA file.",
     )
-    parser.add_argument("source", type=Path, metavar="MODEL|ARPA")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument("source", type=Path, metavar="MODEL|ARPA", help="the model to convert")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the model to write"
+    )
     parser.add_argument(
         "--exact", action="store_true", help="store 32-bit numbers instead of 16-bit codes"
     )

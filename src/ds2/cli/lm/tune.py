@@ -31,7 +31,13 @@ def add_tune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "development set; then calibrate the confidences of words. Writes model and settings "
         "into the bundle.",
     )
-    parser.add_argument("manifests", nargs="+", type=Path, metavar="DEV_MANIFEST")
+    parser.add_argument(
+        "manifests",
+        nargs="+",
+        type=Path,
+        metavar="DEV_MANIFEST",
+        help="development utterances, never test utterances",
+    )
     parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
     parser.add_argument(
         "--lm", type=Path, metavar="LM", help="lm.bin, or an ARPA file (the bundle's own)"

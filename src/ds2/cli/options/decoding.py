@@ -4,13 +4,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.screen.terminal import detail, positive
+from ds2.cli.screen.terminal import detail, note, positive
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
+    from ds2.audio import Channels
     from ds2.ctc.phrases import HotPhrase
     from ds2.recognition.recognizer import Recognizer
 
+LONGEST_SHOWN = 60
+"""Characters of a text in a message."""
 SETTINGS = ("lm_weight", "word_bonus", "beam_width", "beam_threshold", "unknown_word_score")
 
 
@@ -119,6 +122,31 @@ def load_recognizer(
     )
 
 
+def tell_why_empty(
+    recognizer: "Recognizer", args: argparse.Namespace, name: str, channels: "Channels"
+) -> None:
+    """Say so if it is the search that leaves a recording without text, and not the recording.
+
+    It is read once more, without a search: few recordings have no text.
+    """
+    from ds2.recognition.recognizer import Recognizer
+
+    if not recognizer.searches:
+        return
+    greedy = Recognizer(recognizer.bundle, greedy=True)
+    track = getattr(args, "track", None)
+    text = greedy.transcribe(Path(name), track=track, channels=channels).text
+    if text:
+        given = [
+            f"--{each.replace('_', '-')} {getattr(args, each)}" for each in SETTINGS if each in args
+        ]
+        given += [f"--lm {args.lm}"] if args.lm else []
+        given += ["the hot phrases"] if args.hot_phrase or args.hot_phrases else []
+        reason = " and ".join(given) or "the search of the model"
+        shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+        note(f'{name}: {reason} left no text: --greedy reads "{shown}"')
+
+
 def phrases_of(args: argparse.Namespace) -> "list[HotPhrase]":
     """The hot phrases that the options name. Raises InputError."""
     phrases = [_phrase(text, "--hot-phrase") for text in args.hot_phrase]
@@ -151,13 +179,9 @@ def _phrase(text: str, where: str) -> "HotPhrase":
 
 def _phrases_in(path: Path) -> "list[HotPhrase]":
     """A phrase a line; empty lines, and those that begin with #, are left out."""
-    from ds2.files import open_unpacked
+    from ds2.files import read_text
 
-    with open_unpacked(path) as file:
-        try:
-            lines = file.read().decode("utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: byte {error.start} is not UTF-8: save it as UTF-8") from None
+    lines = read_text(path).splitlines()
     return [
         _phrase(line.strip(), f"{path}:{number}")
         for number, line in enumerate(lines, 1)

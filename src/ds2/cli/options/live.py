@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
+    from ds2.audio import Channels
     from ds2.recognition.recognizer import Recognizer
     from ds2.recognition.voice import VoiceDetector
     from ds2.transcripts.events import Event, Partial
@@ -84,6 +85,7 @@ def play(
     recording: Path | BinaryIO,
     pace: float,
     voice: "VoiceDetector | None" = None,
+    channels: "Channels" = "mix",
     *,
     track: str | None = None,
 ) -> None:
@@ -98,7 +100,7 @@ def play(
     streams = recognizer.bundle.model.streaming
     stream = recognizer.stream(endpoints=EndpointRules() if streams else None, voice=voice)
     start_s, heard_s = time.monotonic(), 0.0
-    for block in audio_blocks(recording, block_s=BLOCK_S, track=track):
+    for block in audio_blocks(recording, block_s=BLOCK_S, track=track, channels=channels):
         heard_s += len(block) / SAMPLE_RATE_HZ
         if pace:
             time.sleep(max(0.0, start_s + heard_s / pace - time.monotonic()))

@@ -1,7 +1,9 @@
 """Where output goes: to standard output, into one file, or into a directory of files."""
 
 import argparse
+import errno
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +12,10 @@ from pathlib import Path
 from ds2.cli.screen.terminal import make_directory, say
 from ds2.errors import InputError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Why nothing more can be written: no other file would do better."""
+LONGEST_NAME = 250
+"""Bytes of a file's name without its extension: file systems take 255 in all."""
 ALL = "all"
 """As a format: every one, a file each."""
 
@@ -62,7 +68,10 @@ class Output:
         sys.stdout.flush()
 
     def write(self, name: str, text: str) -> None:
-        """Write a file of this name into the directory."""
+        """Write a file of this name into the directory.
+
+        Raises InputError where this file cannot be written; OSError where none could.
+        """
         assert self.path is not None
         self._write(self.path / name, text)
 
@@ -78,8 +87,14 @@ class Output:
     def _write(self, path: Path, text: str) -> None:
         from ds2.files import atomic_write
 
-        with atomic_write(path) as file:
-            file.write(text)
+        try:
+            with atomic_write(path) as file:
+                file.write(text)
+        except (OSError, UnicodeEncodeError) as error:  # the second: a name under another locale
+            if getattr(error, "errno", None) in FULL:
+                raise
+            reason = getattr(error, "strerror", None) or "the system has no such name"
+            raise InputError(f"{path}: cannot be written: {reason.lower()}") from None
         self.paths.append(path)
 
 
@@ -118,14 +133,22 @@ def prepare_output(output: Output) -> None:
         make_directory(output.path.parent if output.is_file else output.path)
 
 
-def distinct_names(wanted: Iterable[str]) -> Iterator[str]:
-    """The names, but one that was there already gets a number.
+def distinct_names(wanted: Iterable[str], longest: int = LONGEST_NAME) -> Iterator[str]:
+    """The names, but one that was there already gets a number, and a longer one is cut.
 
-    Names that differ only in capitals are the same to some file systems.
+    Names that differ only in capitals are the same to some file systems. longest: in bytes.
     """
     taken: set[str] = set()  # in lower case
     for name in wanted:
-        numbered = (f"{name}-{number}" for number in itertools.count(2))
-        free = next(n for n in itertools.chain([name], numbered) if n.lower() not in taken)
+        ends = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+        named = (_cut(name, longest - len(end)) + end for end in ends)
+        free = next(each for each in named if each.lower() not in taken)
         taken.add(free.lower())
         yield free
+
+
+def _cut(name: str, longest: int) -> str:
+    """As much of a name as so many bytes can hold."""
+    while len(os.fsencode(name)) > longest:
+        name = name[:-1]
+    return name

@@ -12,7 +12,7 @@ from ds2.errors import InputError
 from ds2.installation import needing
 
 if TYPE_CHECKING:
-    from ds2.audio import Source
+    from ds2.audio import Channels, Source
     from ds2.transcripts.transcript import Transcript
 
 KEY_VARIABLE = "DS2_API_KEY"
@@ -30,11 +30,16 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 
 def transcribe_remotely(
-    names: Sequence[str], args: argparse.Namespace, *, language: str | None = None
+    names: Sequence[str],
+    args: argparse.Namespace,
+    *,
+    language: str | None = None,
+    channels: "Channels" = "mix",
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
     """Each recording's index and transcript, or what is wrong with it, in their order.
 
     names: paths, or - for standard input. language: what the server's model is to be of.
+    channels: what to hear of a recording with several.
     Raises InputError if the server cannot do it at all.
     """
     import asyncio
@@ -50,6 +55,7 @@ def transcribe_remotely(
         "phrases": phrases_of(args),
         "num_alternatives": args.alternatives - 1,
         "track": getattr(args, "track", None),
+        "channels": channels,
     }
     for index, name in enumerate(names):
         source: Source = sys.stdin.buffer if name == "-" else Path(name)

@@ -1,6 +1,7 @@
 """The parser of arguments: one line for what is wrong, with the name that was probably meant."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._words: list[str] = []  # that are parsed
         for short, name, told in (
             ("-q", "--quiet", "show results and errors only: no progress, no notes"),
             ("-v", "--verbose", "say what is done, and with what"),
@@ -28,6 +30,7 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse; an argument that is left over is refused here, where its command is known."""
+        self._words = [*(sys.argv[1:] if args is None else args)]
         parsed, rest = super().parse_known_args(args, namespace)
         if rest:
             self._refuse(rest)
@@ -55,6 +58,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong; exit with 2."""
         message = message.removeprefix("argument ")
+        for word in self._words:
+            if word.startswith("-") and word.strip("-") and os.path.lexists(word):
+                message = (
+                    f"{word}: is taken for an option: write ./{word} for the file of that name"
+                )
         message = message.replace("the following arguments are required", "missing")
         end = "" if message.endswith("?") else f": `{self.prog} --help` shows what there is"
         print(f"{self.prog}: {message}{end}", file=sys.stderr)

@@ -14,7 +14,7 @@ def shows_segments() -> bool:
 
 def timed_line(segment: "Segment") -> str:
     """The times from the recording's start, and the text: [00:01.20 --> 00:03.45]  hello."""
-    return f"[{_clock(segment.start_s)} --> {_clock(segment.end_s)}]  {segment.text}"
+    return f"[{_clock(segment.start_s)} --> {_clock(segment.end_s)}]  {segment.line}"
 
 
 def _clock(time_s: float) -> str:

@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,12 +21,15 @@ WIDEST = 100_000
 """Columns of what is no terminal: nothing is folded there."""
 
 logger = logging.getLogger("ds2.cli")
+CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+"""Characters that move the cursor, or worse, as people write them."""
+SHOWN = ("ds2.compilation", "ds2.audio", "ds2.ngram")
+"""Other loggers whose messages are for the user."""
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     """Say what messages a command shows: with quiet no notes and no progress, with verbose all."""
-    # serve puts its own log there
-    for each in (logger, logging.getLogger("ds2.compilation"), logging.getLogger("ds2.audio")):
+    for each in (logger, *map(logging.getLogger, SHOWN)):  # serve puts its own log there
         each.handlers = [_Lines()]
         each.propagate = False
         each.setLevel("ERROR" if quiet else "DEBUG" if verbose else "INFO")
@@ -37,7 +40,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; a bar takes the place of sys.stderr while it is shown."""
-        print(f"ds2: {record.getMessage()}", file=sys.stderr, flush=True)
+        complain(record.getMessage())
 
 
 def note(text: str) -> None:
@@ -48,6 +51,31 @@ def note(text: str) -> None:
 def detail(text: str) -> None:
     """Show a line on standard error with --verbose only."""
     logger.debug("%s", text)
+
+
+def complain(problem: object) -> None:
+    """Show on standard error, in one line, what is wrong."""
+    print(f"ds2: {one_line(str(problem))}", file=sys.stderr, flush=True)
+
+
+def complain_of_all(problems: Sequence[object], num_done: int, named: str) -> int:
+    """Show what went wrong with some of many, and last how many these were; the exit status.
+
+    num_done: of all that should have been done. named: what they are.
+    """
+    for problem in problems:
+        complain(problem)
+    if problems and num_done > 1:
+        complain(f"{len(problems)} of {num_done} {named} failed")
+    return 2 if problems else 0
+
+
+def one_line(text: str) -> str:
+    r"""The text without line ends and other control characters: \n, \x1b are written out.
+
+    The names of files may hold them.
+    """
+    return text.translate(CONTROLS)
 
 
 def say(text: str) -> None:
@@ -101,6 +129,22 @@ def progress() -> "Iterator[Report]":
             progress.update(task, description=stage, completed=fraction or 0, total=total)
 
         yield report
+
+
+@contextmanager
+def counted(description: str, total: int | None) -> Iterator[Callable[[], object]]:
+    """What counts one more thing done: a bar on standard error, if that is a terminal.
+
+    Elsewhere there is no bar at all: some versions of rich end one that they hide with a line.
+    """
+    if not shows_progress():
+        yield lambda: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda: progress.advance(task)
 
 
 def positive(text: str) -> int:

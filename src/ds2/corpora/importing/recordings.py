@@ -5,14 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from ds2.audio import EXTENSIONS
 from ds2.errors import InputError
 
-ENDINGS = frozenset(
-    (
-        *("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac", "mp4", "webm", "wma", "sph"),
-        *("aif", "aiff", "au", "amr", "3gp", "mka", "mkv", "mov", "caf", "w64", "ac3"),
-    )
-)
+ENDINGS = frozenset(extension[1:] for extension in EXTENSIONS)
 """How the names of recordings end."""
 
 

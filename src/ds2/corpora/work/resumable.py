@@ -110,7 +110,7 @@ def do_all(
     """
     key = _key(work, utterances)
     num_before = _num_done(part, key)
-    with part.open("a", encoding="utf-8") as file:
+    with part.open("a", encoding="utf-8", errors="backslashreplace") as file:  # JSON's escapes
         if file.tell() == 0:
             _append(file, {"key": key})
         with contextlib.closing(workers.results(work, utterances[num_before:])) as results:

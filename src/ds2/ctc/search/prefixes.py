@@ -30,7 +30,7 @@ PREFIX = np.dtype(
         ("frame", np.int32),  # at which it was first reached
         ("last_word", np.int32),  # the prefix, this or one above, that ended the last whole word
         ("num_words", np.int32),  # whole words
-        ("trie", np.int32),  # the node of the word under way; NO_WORD outside the vocabulary
+        ("trie", np.int32),  # the node of the word under way; NO_WORD outside the vocabularies
         ("phrase", np.int32),
         ("in_word", np.int32),  # the letters of the word under way, 0 between words
         ("lm_state", np.int64),
@@ -172,6 +172,7 @@ def new_memory(scoring: Scoring, limits: Limits) -> Memory:
     for name in ("parent", "first_child", "next_sibling", "last_word"):
         root[name] = -1
     root["phrase"] = scoring.first_phrase_state
+    root["trie"] = scoring.first_node
     root["lm_state"] = scoring.first_lm_state
     root["prior"] = scoring.phrase_loans[scoring.first_phrase_state]
     root["confidence"] = -1

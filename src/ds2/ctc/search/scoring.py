@@ -5,7 +5,7 @@ import numpy as np
 from ds2.compilation import inlined
 from ds2.ctc.search.prefixes import NUM_LOOKUPS, Lookups, Prefix, Prefixes
 from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE, Int, Scoring
-from ds2.ctc.search.vocabulary import NO_WORD
+from ds2.ctc.search.vocabulary import NO_CHILD, NO_WORD, child_of
 from ds2.ctc.settings import UNKNOWN_LETTERS
 from ds2.ngram.corpus import END, UNKNOWN
 from ds2.ngram.score import LOG_10, advance
@@ -57,22 +57,54 @@ def _score_unit(
 
 
 @inlined
-def _trie_child(scoring: Scoring, node: int, letter: int) -> int:
+def _next_node(scoring: Scoring, node: int, letter: int) -> int:
     """The node a letter further, NO_WORD if no word goes on so."""
+    num_known = len(scoring.known.letters)
+    if node >= num_known:
+        strange = scoring.strange
+        child = child_of(strange.first_child, strange.letters, node - num_known, letter)
+        if child != NO_CHILD:
+            return num_known + child
+        node = strange.known[node - num_known]
     if node == NO_WORD:
         return NO_WORD
-    for child in range(scoring.first_child[node], scoring.first_child[node + 1]):
-        if scoring.trie_letters[child] == letter:
-            return child
-    return NO_WORD
+    child = child_of(scoring.known.first_child, scoring.known.letters, node, letter)
+    return child if child != NO_CHILD else NO_WORD
+
+
+@inlined
+def _word_at(scoring: Scoring, node: int) -> int:
+    """The id of the word that ends at a node, or NO_WORD."""
+    num_known = len(scoring.known.letters)
+    if node >= num_known:
+        return scoring.strange.words[node - num_known]
+    return NO_WORD if node == NO_WORD else scoring.known.words[node]
+
+
+@inlined
+def _bound_at(scoring: Scoring, node: int) -> float:
+    """The best log-probability of any word from a node on."""
+    num_known = len(scoring.known.letters)
+    if node >= num_known:
+        return scoring.strange.bounds[node - num_known]
+    return scoring.known.bounds[node]
 
 
 @inlined
 def _hear(scoring: Scoring, prefix: Prefix, letter: Int) -> None:
     """Move the phrases on by a letter."""
-    state = scoring.phrase_states[prefix.phrase, scoring.phrase_classes[letter]]
-    prefix.phrase = state
-    prefix.hot += scoring.phrase_rewards[state]
+    wanted = scoring.phrase_classes[letter]
+    state = prefix.phrase
+    prefix.phrase = 0
+    while wanted != 0:
+        child = child_of(scoring.phrase_children, scoring.phrase_letters, state, wanted)
+        if child != NO_CHILD:
+            prefix.phrase = child
+            prefix.hot += scoring.phrase_rewards[child]
+            break
+        if state == 0:
+            break
+        state = scoring.phrase_shorter[state]
 
 
 @inlined
@@ -80,10 +112,10 @@ def end_word(scoring: Scoring, lookups: Lookups, prefix: Prefix) -> bool:
     """Bring the word under way, if there is one, to its end; False if there is no such word."""
     if prefix.in_word == 0:
         return True
-    word = NO_WORD if prefix.trie == NO_WORD else scoring.trie_words[prefix.trie]
+    word = _word_at(scoring, prefix.trie)
     num_letters = prefix.in_word
     prefix.in_word = 0
-    prefix.trie = 0
+    prefix.trie = scoring.first_node
     prefix.bound = 0.0
     _hear(scoring, prefix, SPACE)
     return _score_unit(scoring, lookups, prefix, word, num_letters)
@@ -112,12 +144,12 @@ def _add_to_word(scoring: Scoring, prefix: Prefix, letter: int) -> bool:
     _hear(scoring, prefix, letter)
     if not scoring.has_lm:
         return True
-    prefix.trie = _trie_child(scoring, prefix.trie, letter)
+    prefix.trie = _next_node(scoring, prefix.trie, letter)
     if prefix.trie == NO_WORD:
         price = _unknown_price(scoring, prefix.in_word)
         prefix.bound = scoring.lm_weight * scoring.unknown_log_prob + price
         return price > FORBIDDEN
-    prefix.bound = scoring.lm_weight * scoring.trie_bounds[prefix.trie]
+    prefix.bound = scoring.lm_weight * _bound_at(scoring, prefix.trie)
     return True
 
 

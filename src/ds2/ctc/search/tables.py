@@ -1,6 +1,5 @@
 """The tables that scoring a prefix needs, from alphabet, language model, phrases and settings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
@@ -9,7 +8,7 @@ import numpy.typing as npt
 
 from ds2.compilation import structure
 from ds2.ctc.phrases import BORDER, phrase_tables
-from ds2.ctc.search.vocabulary import NO_WORD, Vocabulary, vocabulary_of
+from ds2.ctc.search.vocabulary import NO_WORD, Vocabulary, strange_words, vocabulary_of
 from ds2.ctc.settings import BeamSettings
 from ds2.ngram.corpus import END, UNKNOWN
 from ds2.ngram.model import NgramModel
@@ -40,13 +39,14 @@ class Scoring:
         npt.NDArray[np.int32], 2
     ]  # (V, 2) of each label; NO_LETTER where there is none
     letter_words: npt.NDArray[np.int32]  # (letters,) their ids as words, NO_WORD if unknown
-    first_child: npt.NDArray[np.int32]  # of the vocabulary's trie
-    trie_letters: npt.NDArray[np.int32]
-    trie_words: npt.NDArray[np.int32]
-    trie_bounds: npt.NDArray[np.float32]
+    known: Vocabulary  # of the language model
+    strange: Vocabulary  # what phrases add to it; its nodes count on from those of `known`
+    first_node: int  # where a word begins: the root of `strange`, if that holds any
     unknown_log_prob: float  # of a word outside the trie, before its context is known
     phrase_classes: npt.NDArray[np.int32]  # (letters,)
-    phrase_states: Annotated[npt.NDArray[np.int32], 2]  # (S, classes)
+    phrase_children: npt.NDArray[np.int32]  # (S + 1,) the first of each state
+    phrase_letters: npt.NDArray[np.int32]  # (S,)
+    phrase_shorter: npt.NDArray[np.int32]  # (S,)
     phrase_rewards: npt.NDArray[np.float64]  # (S,)
     phrase_loans: npt.NDArray[np.float64]  # (S,)
     first_phrase_state: int
@@ -68,8 +68,11 @@ def scoring_of(
     of_words = alphabet.word_unit == "word"
     letters = _letters(alphabet)
     phrases = phrase_tables(phrase_weights, of_words=of_words)
-    strange = _strange(lm, phrase_weights) if of_words else []
-    vocabulary = known_words(alphabet, lm, strange) if strange else known
+    words = _strange(lm, phrase_weights) if of_words else []
+    unknown_log_prob = float(lm.unigram_log_probs()[UNKNOWN]) if lm else 0.0
+    strange = NO_WORDS
+    if words:
+        strange = strange_words(words, UNKNOWN, unknown_log_prob, _spelling(letters), known)
     price = settings.unknown_word_score
     hot = {*"".join(phrase_weights)}  # what is asked for is not forbidden
     letter_words = [
@@ -85,13 +88,14 @@ def scoring_of(
         unknown_word_score=FORBIDDEN if price is None else price,
         letters=_letters_of_labels(alphabet, letters),
         letter_words=np.array(letter_words, np.int32),
-        first_child=vocabulary.first_child,
-        trie_letters=vocabulary.letters,
-        trie_words=vocabulary.words,
-        trie_bounds=vocabulary.bounds,
-        unknown_log_prob=float(lm.unigram_log_probs()[UNKNOWN]) if lm else 0.0,
+        known=known,
+        strange=strange,
+        first_node=len(known.letters) if words else 0,
+        unknown_log_prob=unknown_log_prob,
         phrase_classes=np.array([phrases.classes.get(letter, 0) for letter in letters], np.int32),
-        phrase_states=phrases.next_states,
+        phrase_children=phrases.first_child,
+        phrase_letters=phrases.letters,
+        phrase_shorter=phrases.shorter,
         phrase_rewards=phrases.rewards,
         phrase_loans=phrases.loans,
         first_phrase_state=phrases.first_state,
@@ -120,15 +124,17 @@ def _strange(lm: NgramModel | None, phrase_weights: dict[str, float]) -> list[st
     return sorted(word for word in words if lm and lm.word_id(word) == UNKNOWN)
 
 
-def known_words(
-    alphabet: Alphabet, lm: NgramModel | None, strange: Sequence[str] = ()
-) -> Vocabulary:
-    """The words of a language model of words, and strange ones, which go as its unknown word."""
+def known_words(alphabet: Alphabet, lm: NgramModel | None) -> Vocabulary:
+    """The words of a language model of words."""
     words = lm.vocabulary[END + 1 :] if lm and alphabet.word_unit == "word" else []
-    ids = np.append(END + 1 + np.arange(len(words)), np.full(len(strange), UNKNOWN))
+    ids = END + 1 + np.arange(len(words))
     log_probs = lm.unigram_log_probs()[ids] if lm else np.zeros(0, np.float32)
-    spelt = {letter: number for letter, number in _letters(alphabet).items() if number != SPACE}
-    return vocabulary_of([*words, *strange], ids.astype(np.int32), log_probs, spelt)
+    return vocabulary_of(words, ids.astype(np.int32), log_probs, _spelling(_letters(alphabet)))
+
+
+def _spelling(letters: dict[str, int]) -> dict[str, int]:
+    """The letters of words: all but the one that parts them."""
+    return {letter: number for letter, number in letters.items() if number != SPACE}
 
 
 def _empty_lm() -> NgramArrays:
@@ -147,3 +153,4 @@ def _empty_lm() -> NgramArrays:
 
 
 NO_LM = _empty_lm()
+NO_WORDS = vocabulary_of([], np.zeros(0, np.int32), np.zeros(0, np.float32), {})

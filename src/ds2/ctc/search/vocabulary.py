@@ -6,23 +6,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ds2.compilation import inlined, structure
+from ds2.ctc.trie import trie_of
+
 NO_WORD = -1
 """In place of a word id: the letters so far are no word, or not yet."""
+NO_CHILD = 0
+"""In place of a node: no word goes on so. The empty beginning is nobody's child."""
 
 
 @dataclass(frozen=True)
+@structure
 class Vocabulary:
-    """A trie of words in flat arrays.
-
-    Nodes are numbered breadth first, so the children of a node stand side by side: those of node i
-    are first_child[i] to first_child[i + 1] - 1, in no order that matters. Node 0 is the empty
-    beginning.
-    """
+    """Words as a `Trie`, with what each node of it means."""
 
     first_child: npt.NDArray[np.int32]  # (nodes + 1,)
     letters: npt.NDArray[np.int32]  # (nodes,) the letter that leads to a node, from 1 on
     words: npt.NDArray[np.int32]  # (nodes,) the id of the word that ends here, or NO_WORD
     bounds: npt.NDArray[np.float32]  # (nodes,) the best log-probability of any word from here on
+    known: npt.NDArray[np.int32]  # (nodes,) the same beginning in another vocabulary, or NO_WORD;
+    # empty where there is no other
 
 
 def vocabulary_of(
@@ -36,55 +39,80 @@ def vocabulary_of(
     letters: the number, from 1 on, of every letter that can be spelt; words with others are left
     out, for they cannot be recognised.
     """
-    spelt, kept = _spelt(words, letters)
-    order = np.argsort(_as_bytes(spelt), kind="stable")
-    spelt, kept = spelt[order], kept[order]
-    is_new = np.ones(spelt.shape, bool)  # (words, letters): is this the first word that goes there
-    is_new[1:] = np.logical_or.accumulate(spelt[1:] != spelt[:-1], axis=1)
-    is_new &= spelt > 0
-    depths, rows = np.nonzero(is_new.T)  # breadth first
-    num_nodes = 1 + len(rows)
-    nodes = np.zeros(spelt.shape, np.int32)  # the node of every word after every letter
-    nodes[rows, depths] = np.arange(1, num_nodes)
-    nodes = np.maximum.accumulate(nodes, axis=0)
-    above = np.concatenate([np.zeros((len(spelt), 1), np.int32), nodes[:, :-1]], axis=1)
-    parents = above[rows, depths]
-    num_children = np.bincount(parents, minlength=num_nodes)
-    first_child = np.concatenate([[1], 1 + np.cumsum(num_children)]).astype(np.int32)
-    ends = nodes[np.arange(len(spelt)), np.count_nonzero(spelt, axis=1) - 1]
-    word_ids = np.full(num_nodes, NO_WORD, np.int32)
-    bounds = np.full(num_nodes, -np.inf, np.float32)
+    spelt, lengths, kept = _spelt(words, letters)
+    trie = trie_of(spelt, lengths)
+    ends = trie.path[np.cumsum(lengths) - 1]
+    word_ids = np.full(trie.num_nodes, NO_WORD, np.int32)
+    bounds = np.full(trie.num_nodes, -np.inf, np.float32)
     word_ids[ends] = ids[kept]
     bounds[ends] = log_probs[kept]
-    for depth in range(spelt.shape[1])[::-1]:
-        level = slice(*(1 + np.searchsorted(depths, [depth, depth + 1])))
-        np.maximum.at(bounds, parents[slice(level.start - 1, level.stop - 1)], bounds[level])
-    node_letters = np.concatenate([[0], spelt[rows, depths]]).astype(np.int32)
-    return Vocabulary(first_child, node_letters, word_ids, bounds)
+    for start, stop in zip(trie.levels[-2:0:-1], trie.levels[:1:-1], strict=True):
+        level = slice(start, stop)
+        np.maximum.at(bounds, trie.parents[level], bounds[level])
+    return Vocabulary(trie.first_child, trie.letters, word_ids, bounds, np.zeros(0, np.int32))
+
+
+def strange_words(
+    words: Sequence[str],
+    word_id: int,
+    log_prob: float,
+    letters: Mapping[str, int],
+    known: Vocabulary,
+) -> Vocabulary:
+    """Words beside a vocabulary that lacks them, all with one id and log-probability.
+
+    A node stands for the same letters in both vocabularies, so it tells what both say of them.
+    """
+    count = len(words)
+    own = vocabulary_of(
+        words, np.full(count, word_id, np.int32), np.full(count, log_prob, np.float32), letters
+    )
+    same = np.full(len(own.letters), NO_WORD, np.int32)
+    same[0] = 0
+    for node in range(len(own.letters)):
+        there = int(same[node])
+        if there == NO_WORD:
+            continue
+        if own.words[node] == NO_WORD:
+            own.words[node] = known.words[there]
+        own.bounds[node] = max(own.bounds[node], known.bounds[there])
+        first, last = known.first_child[there : there + 2].tolist()
+        beside = known.letters[first:last]
+        for child in range(own.first_child[node], own.first_child[node + 1]):
+            place = int(np.searchsorted(beside, own.letters[child]))
+            if place < len(beside) and beside[place] == own.letters[child]:
+                same[child] = first + place
+    return Vocabulary(own.first_child, own.letters, own.words, own.bounds, same)
+
+
+@inlined
+def child_of(
+    first_child: npt.NDArray[np.int32], letters: npt.NDArray[np.int32], node: int, letter: int
+) -> int:
+    """The node of a trie a letter further, or NO_CHILD."""
+    low, high = first_child[node], first_child[node + 1]
+    last = high
+    while low < high:
+        middle = (low + high) >> 1
+        if letters[middle] < letter:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < last and letters[low] == letter else NO_CHILD
 
 
 def _spelt(
     words: Sequence[str], letters: Mapping[str, int]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """(words, longest) letters of those that can be spelt, 0 after their ends; and their places."""
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The letters of those that can be spelt, joined; (words,) their lengths, and their places."""
     codes = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
     lengths = np.array([len(word) for word in words], np.int64)
     table = np.zeros(max(map(ord, letters), default=0) + 1, np.int32)
     for letter, number in letters.items():
         table[ord(letter)] = number
     numbers = np.where(codes < len(table), table[np.minimum(codes, len(table) - 1)], 0)
-    starts = np.cumsum(lengths) - lengths
-    bad = np.zeros(len(words), bool)
     owners = np.repeat(np.arange(len(words)), lengths)
+    bad = lengths == 0
     bad[owners[numbers == 0]] = True
-    bad |= lengths == 0
-    spelt = np.zeros((len(words), int(lengths.max(initial=1))), np.int32)
-    spelt[owners, np.arange(len(codes)) - starts[owners]] = numbers
     kept = np.flatnonzero(~bad)
-    return spelt[kept], kept
-
-
-def _as_bytes(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.void]:
-    """Each row as one value that sorts by its letters."""
-    big_endian = np.ascontiguousarray(rows.astype(">u2"))
-    return big_endian.view(f"V{2 * rows.shape[1]}").ravel()
+    return numbers[~bad[owners]].astype(np.int32), lengths[kept], kept

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ SHORTEST_S, LONGEST_S = 10, 7200  # OpenAI's
 LONGEST_SECRET = 4096  # characters; it travels in a header, whose line may have 8192
 
 _SIGNATURE_BYTES = 24
+_SECRET = re.compile(rf"{PREFIX}(?P<payload>[A-Za-z0-9_-]+)\.(?P<signature>[A-Za-z0-9_-]+)")
+"""Python's decoder of base64 passes over all other characters."""
 
 
 class ClientSecrets:
@@ -36,7 +39,7 @@ class ClientSecrets:
         """
         expires_at = int(time.time()) + lifetime_s
         payload = json.dumps([expires_at, session], separators=(",", ":")).encode()
-        value = PREFIX + _text(payload) + "." + _text(self._signature(payload))
+        value = _secret(payload, self._signature(payload))
         if len(value) > LONGEST_SECRET:
             raise ValueError("too long to travel in a header: send it with session.update")
         return value, expires_at
@@ -47,12 +50,15 @@ class ClientSecrets:
 
     def session_of(self, value: str) -> Mapping[str, Any] | None:
         """The settings that the secret was made with; None if it is not valid."""
-        payload_text, dot, signature = value.removeprefix(PREFIX).partition(".")
-        if not (dot and value.startswith(PREFIX)):
+        match = _SECRET.fullmatch(value)
+        if match is None:
             return None
         try:
-            payload, given = _bytes(payload_text), _bytes(signature)
+            payload, given = _bytes(match["payload"]), _bytes(match["signature"])
         except ValueError:
+            return None
+        # A secret has one spelling: rates are counted by it.
+        if value != _secret(payload, given):
             return None
         if not hmac.compare_digest(given, self._signature(payload)):
             return None
@@ -61,6 +67,10 @@ class ClientSecrets:
 
     def _signature(self, payload: bytes) -> bytes:
         return hmac.digest(self._key, payload, "sha256")[:_SIGNATURE_BYTES]
+
+
+def _secret(payload: bytes, signature: bytes) -> str:
+    return f"{PREFIX}{_text(payload)}.{_text(signature)}"
 
 
 def _text(data: bytes) -> str:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -16,8 +15,10 @@ from starlette.websockets import WebSocketDisconnect
 from ds2.serving.access.access import Access
 from ds2.serving.access.client_secrets import PREFIX
 from ds2.serving.access.errors import error_response
+from ds2.serving.access.hosts import host_of, is_local, known_hosts, name_of
 from ds2.serving.access.keys import keys_in
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.request_id import REQUEST_ID, request_id_of, told_of_fault
 from ds2.serving.engine.service import Service
 
 OPEN_PATHS = ("/", "/health", "/ready", "/favicon.ico")
@@ -39,6 +40,7 @@ class Guard:
         self._keys = access.keys
         self._secrets = access.secrets
         self._rates = access.rates
+        self._hosts = known_hosts(service.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -46,40 +48,58 @@ class Guard:
             return
         start_s = time.monotonic()
         told: dict[str, Any] = {}
-        is_socket = scope["type"] == "websocket"
+        request_id = request_id_of(_header(scope, b"x-request-id"))
+        token = REQUEST_ID.set(request_id)
 
         async def watched_send(message: Message) -> None:
             if "status" in message:
                 told["status"] = message["status"]
+            if "status" in message or message["type"] == "websocket.accept":
+                named = (b"x-request-id", request_id.encode())
+                message = {**message, "headers": [*message.get("headers", ()), named]}
             await send(message)
 
         try:
+            await self._serve(scope, receive, watched_send, told)
+        finally:
+            self._log(scope, told, start_s)
+            REQUEST_ID.reset(token)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, told: Mapping[str, Any]
+    ) -> None:
+        """Answer, whatever happens. told: the status, once the answer has begun."""
+        try:
             self._admit(scope)
         except Refused as refused:
-            await _refuse(refused, scope, receive, watched_send)
-            self._log(scope, told, start_s)
+            await _refuse(refused, scope, receive, send)
             return
-        idle = _IdleWatch(self._service, receive, watched_send) if is_socket else None
+        if scope["type"] == "websocket":
+            await self._serve_socket(scope, receive, send)
+            return
         try:
-            if idle:
-                await self._app(scope, idle.receive, idle.send)
-            else:
-                await self._app(scope, self._bounded(receive), watched_send)
+            await self._app(scope, self._bounded(receive), send)
+        except Exception:  # if the answer has begun, the server cuts it off
+            logger.exception("a request failed", extra={"facts": {"path": scope["path"]}})
+            if "status" not in told:
+                await error_response(500, told_of_fault("request"))(scope, receive, send)
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        idle = _IdleWatch(self._service, receive, send)
+        try:
+            await self._app(scope, idle.receive, idle.send)
         except WebSocketDisconnect:
             pass  # while something was sent to it
         except Exception:
-            if not is_socket:
-                raise
             logger.exception("a connection failed", extra={"facts": {"path": scope["path"]}})
             with suppress(OSError, RuntimeError):
                 await send({"type": "websocket.close", "code": 1011})
         finally:
-            if idle:
-                idle.stop()
-            self._log(scope, told, start_s)
+            idle.stop()
 
     def _admit(self, scope: Scope) -> None:
         """Raise Refused for a request that may not come in."""
+        self._check_host(scope)
         self._check_origin(scope)
         if scope.get("method") == "OPTIONS":  # what browsers ask before they send a key
             return
@@ -115,6 +135,20 @@ class Guard:
         self._service.metrics.refused.labels("key").inc()
         raise Refused(401, "a valid API key is needed: send it as Authorization: Bearer KEY")
 
+    def _check_host(self, scope: Scope) -> None:
+        """Raise Refused for a host name that is not ours, where that can be known.
+
+        A page may have its own name changed to lead to this machine (DNS rebinding). To the
+        browser it is then of this server, and may read all answers. An address cannot be changed.
+        """
+        if self._hosts is None:
+            return
+        name = name_of(_header(scope, b"host"))
+        if name and name not in self._hosts and not is_local(name):
+            self._service.metrics.refused.labels("host").inc()
+            told = f'the host name "{name[:200]}" is not served here: see --allow-host'
+            raise Refused(403, told)
+
     def _check_origin(self, scope: Scope) -> None:
         """Raise Refused for web pages of other hosts, unless they are allowed.
 
@@ -126,7 +160,7 @@ class Guard:
         allowed = self._service.settings.allowed_origins
         if "*" in allowed or origin in allowed:
             return
-        if _host_of(origin) != _header(scope, b"host"):
+        if host_of(origin) != _header(scope, b"host"):
             self._service.metrics.refused.labels("origin").inc()
             raise Refused(403, f"pages of {origin[:200]} may not connect: see --allow-origin")
 
@@ -230,14 +264,6 @@ def _address(scope: Scope) -> str:
 def _header(scope: Scope, name: bytes) -> str:
     found = [value for key, value in scope["headers"] if key == name]
     return str(found[0].decode("latin-1")) if found else ""
-
-
-def _host_of(origin: str) -> str | None:
-    """The host and port of an origin; None where it has none that could be."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return None
 
 
 async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ds2.errors import InputError
+from ds2.files import read_text
 
 SUBPROTOCOL = "openai-insecure-api-key."
 """What OpenAI's browser clients put before a key, in the list of WebSocket subprotocols."""
@@ -35,11 +36,7 @@ def read_keys(path: Path) -> tuple[str, ...]:
 
     Raises InputError.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8"
-        raise InputError(f"{path}: cannot be read: {reason.lower()}") from None
+    lines = read_text(path).splitlines()
     keys = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     if not keys:
         raise InputError(f"{path}: holds no key: write one a line")

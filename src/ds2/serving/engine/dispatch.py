@@ -20,15 +20,19 @@ from numpy.typing import NDArray
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
 from ds2.errors import InputError
 from ds2.recognition.streams import Stream, WholeStream, step_network
+from ds2.serving.engine.request_id import REQUEST_ID
 from ds2.serving.engine.steps import frames_of_step, samples_needed
 from ds2.transcripts.events import Event
 
 UPLOAD_PATIENCE_S = 0.5
-"""An upload that has waited so long is as urgent as live streams: they cannot starve it."""
+"""An upload that has waited so long is as urgent as who speaks now: nobody can starve it."""
 UPLOAD_SHARE = 4
 """While somebody speaks, uploads get a batch's size divided by this in a step, at most."""
 MOST_LEAD_S = 2.0
 """A sender so far ahead of real time comes after who speaks."""
+SILENT_S = 2.0
+"""Who has sent nothing for so long does not speak, though the stream be open: uploads need not
+yield to it."""
 LONGEST_STEP_S = 2.0
 """Audio of each stream in a step, when all have so much waiting: longer steps are cheaper."""
 LONGEST_LIVE_STEP_S = 0.4
@@ -80,6 +84,7 @@ class Line:
         self.stream = stream
         self.is_live = is_live
         self.is_closed = False
+        self.request_id = REQUEST_ID.get()  # whose it is, for the log
         self.inbox: deque[Item] = deque()
         self.num_fed = 0  # samples
         self.num_heard = 0  # of them, those that the stream has
@@ -91,7 +96,8 @@ class Line:
         self.num_wanted = 0  # so many of them until the last that gave the dispatcher work
         self.num_settled = 0  # so many of them until the last whose work is done
         self._arrivals: deque[tuple[int, float]] = deque()  # samples so far, when
-        self._began_s = time.monotonic()
+        self._has_finished = False  # nothing is taken after the request to finish
+        self._began_s = self._last_s = time.monotonic()  # when something came last
         self._dispatcher = dispatcher
 
     @property
@@ -110,8 +116,9 @@ class Line:
     @property
     def is_urgent(self) -> bool:
         """Whether somebody is speaking right now, as opposed to a recording that is sent."""
-        lead_s = self.num_fed / SAMPLE_RATE_HZ - (time.monotonic() - self._began_s)
-        return self.is_live and lead_s < MOST_LEAD_S
+        now_s = time.monotonic()
+        lead_s = self.num_fed / SAMPLE_RATE_HZ - (now_s - self._began_s)
+        return self.is_live and lead_s < MOST_LEAD_S and now_s - self._last_s < SILENT_S
 
     @property
     def is_worth_hearing(self) -> bool:
@@ -144,11 +151,14 @@ class Line:
 
     def take(self, item: Item) -> bool:
         """Put something into the inbox; whether the dispatcher has work now."""
+        if self._has_finished:
+            return False
         self.inbox.append(item)
         self.num_put += 1
-        now_s = time.monotonic()
+        now_s = self._last_s = time.monotonic()
         if isinstance(item, str):
             self.num_asked += 1
+            self._has_finished = item == "finish"
         else:
             self.num_fed += len(item)
             if self.is_live:
@@ -316,23 +326,32 @@ class Dispatcher:
         return Update(line, events, line.heard_s, stream.is_done)
 
     def _choose(self) -> list[Line]:
-        """The lines of the next step: those that speak, longest waiting first; then others.
+        """The lines of the next step: those whose time has come first.
 
-        Of live ones none is left out where there is room, though it be ahead of real time: after a
-        jam on its way, audio comes in a rush.
+        Of who speaks that is when the chunk was there; of others it is a little later, so they
+        yield, and yet nobody waits for ever. While somebody speaks, uploads get a share of a step,
+        which keeps it short.
         """
         now_s = time.monotonic()
         self._ready = {line: None for line in self._ready if not line.is_closed}
-        by_age = sorted(self._ready, key=lambda line: line.ready_since_s or now_s)
-        live = [line for line in by_age if line.is_live]
-        live.sort(key=lambda line: not line.is_urgent)  # else as they are
-        uploads = [line for line in by_age if not line.is_live]
+
+        def due_s(line: Line) -> float:
+            since_s = now_s if line.ready_since_s is None else line.ready_since_s
+            return since_s if line.is_urgent else since_s + UPLOAD_PATIENCE_S
+
+        room_for_uploads = self._batch_size
         if self._has_speakers():
-            uploads = uploads[: max(1, self._batch_size // UPLOAD_SHARE)]
-        patience_s = now_s - UPLOAD_PATIENCE_S
-        num_aged = sum((line.ready_since_s or now_s) < patience_s for line in uploads)
-        num_live = self._batch_size - num_aged
-        return (live[:num_live] + uploads)[: self._batch_size]
+            room_for_uploads = max(1, self._batch_size // UPLOAD_SHARE)
+        batch: list[Line] = []
+        for line in sorted(self._ready, key=due_s):
+            if len(batch) == self._batch_size:
+                break
+            if not line.is_live:
+                if not room_for_uploads:
+                    continue
+                room_for_uploads -= 1
+            batch.append(line)
+        return batch
 
     def _step(self, batch: list[Line], updates: list[Update]) -> Report:
         """Move the streams of these lines, and decode what comes out."""
@@ -428,5 +447,6 @@ def _decode(line: Line, stream: Stream, log_probs: NDArray[np.float32]) -> Updat
 
 def _fail(line: Line, error: Exception) -> Update:
     if not isinstance(error, InputError):  # which is the client's to hear
-        logger.error("a stream failed", exc_info=error)
+        facts = {"request": line.request_id}
+        logger.error("a stream failed", exc_info=error, extra={"facts": facts})
     return Update(line, [], error=error)

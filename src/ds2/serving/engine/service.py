@@ -3,15 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
-from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
+from ds2.audio import SAMPLE_RATE_HZ, Channels, audio_blocks, probe_audio
 from ds2.audio.pcm import check_form
 from ds2.errors import InputError
 from ds2.model.bundle import Bundle
@@ -19,11 +19,14 @@ from ds2.recognition.recognizer import Recognizer
 from ds2.recognition.streams import Stream, WholeStream
 from ds2.recognition.voice import VoiceDetector
 from ds2.serving.config import ServeSettings
+from ds2.serving.engine.channels import MOST_CHANNELS, ChannelSessions
 from ds2.serving.engine.dispatch import Dispatcher, Line, Report
 from ds2.serving.engine.metrics import Metrics
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.request_id import told_of_fault
 from ds2.serving.engine.session import Session, StreamOptions
 from ds2.text.language import language_of_name
+from ds2.transcripts.channels import merged
 from ds2.transcripts.events import Event, Final
 from ds2.transcripts.transcript import Transcript, together
 
@@ -48,6 +51,21 @@ class ModelCard:
         return self.bundle.language
 
 
+class Room:
+    """A place among the most streams, for a recording that is still on its way."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+        self._is_held = True
+        service.num_held += 1
+
+    def leave(self) -> None:
+        """Give the place up; again, too, as when a session has taken it over."""
+        if self._is_held:
+            self._is_held = False
+            self._service.num_held -= 1
+
+
 class Service:
     """The models, a dispatcher for each, and the sessions that are open."""
 
@@ -68,7 +86,7 @@ class Service:
         self._detector = VoiceDetector() if self.settings.vad else None
         self._loop: asyncio.AbstractEventLoop | None = None  # which all sessions live on
         self._sessions: dict[Line, Session] = {}
-        self._num_opening = 0
+        self.num_held = 0  # places of recordings and streams that have no session yet
         self._dispatchers = {
             name: Dispatcher(
                 partial(self._hear_report, name),
@@ -81,7 +99,7 @@ class Service:
     @property
     def num_sessions(self) -> int:
         """Streams and uploads that are open."""
-        return len(self._sessions) + self._num_opening
+        return len(self._sessions) + self.num_held
 
     @property
     def is_ready(self) -> bool:
@@ -93,23 +111,57 @@ class Service:
         """Whether all models can still move."""
         return all(dispatcher.is_alive for dispatcher in self._dispatchers.values())
 
-    async def open(self, options: StreamOptions) -> Session:
-        """A new session. Raises Refused."""
+    @contextmanager
+    def room(self) -> Iterator[Room]:
+        """A place for a recording: before it is received, for else it would come for nothing.
+
+        Raises Refused if there is none.
+        """
+        self._check_room()
+        room = Room(self)
+        try:
+            yield room
+        finally:
+            room.leave()
+
+    async def open(self, options: StreamOptions, room: Room | None = None) -> Session:
+        """A new session. room: the place that it takes over. Raises Refused."""
+        if room is None:
+            with self.room() as room:
+                return await self.open(options, room)
         self._loop = asyncio.get_running_loop()
         card = self._card(options)
         self._check(options)
-        self._num_opening += 1
         try:
             stream = await asyncio.to_thread(self._new_stream, card.name, options)
         except InputError as error:
             raise Refused(400, str(error), "phrases") from None
-        finally:
-            self._num_opening -= 1
         line = self._dispatchers[card.name].add(stream, is_live=options.is_live)
         session = Session(line, card.name, options, self.settings, self._forget)
         self._sessions[line] = session
+        room.leave()
         self.metrics.streams.labels(card.name, _kind(options)).inc()
         return session
+
+    async def open_channels(
+        self, options: StreamOptions, num_channels: int, room: Room | None = None
+    ) -> ChannelSessions:
+        """New sessions, one for each channel of a stream. Raises Refused.
+
+        Each takes a place. room: that of the first.
+        """
+        if not 1 <= num_channels <= MOST_CHANNELS:
+            told = f"channels: must be 1 to {MOST_CHANNELS}, not {num_channels}"
+            raise Refused(400, told, "channels")
+        sessions: list[Session] = []
+        try:
+            for _ in range(num_channels):
+                sessions.append(await self.open(options, None if sessions else room))
+        except BaseException:
+            for session in sessions:
+                session.close()
+            raise
+        return ChannelSessions(sessions)
 
     def _forget(self, session: Session) -> None:
         del self._sessions[session.line]
@@ -118,41 +170,62 @@ class Service:
         logger.info("stream ended", extra={"facts": session.facts()})
 
     async def transcribe(
-        self, source: BinaryIO | Path | bytes, options: StreamOptions
+        self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
     ) -> Transcript:
         """The transcript of a recording in any format; never live, whatever the options say.
 
-        Raises Refused; InputError for what cannot be read.
+        room: the place that it takes over. Raises Refused; InputError for what cannot be read.
         """
         finals = [
             event.transcript
-            async for event in self.transcribe_events(source, options)
+            async for event in self.transcribe_events(source, options, room)
             if isinstance(event, Final)
         ]
         return together(finals)
 
     async def transcribe_events(
-        self, source: BinaryIO | Path | bytes, options: StreamOptions
+        self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
     ) -> AsyncGenerator[Event, None]:
         """The events of a recording, as `transcribe` comes to know them."""
         options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
-        async with await self.open(options) as session:
-            reading = asyncio.create_task(self._read(source, session))
-            try:
-                async for event in session.events():
-                    yield event
-                await reading
-            except Refused:
-                if reading.done():
-                    await reading  # what was wrong with the recording comes first
-                raise
-            finally:
-                reading.cancel()
-                with suppress(asyncio.CancelledError, InputError, Refused):
-                    await reading
+        async with await self.open(options, room) as session, self._reading(source, session):
+            async for event in session.events():
+                yield event
 
-    async def _read(self, source: BinaryIO | Path | bytes, session: Session) -> None:
-        blocks = audio_blocks(source, block_s=UPLOAD_BLOCK_S)
+    async def transcribe_channels(
+        self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
+    ) -> Transcript:
+        """The transcript of a recording whose channels are each heard apart, as `transcribe`."""
+        options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
+        num_channels = await asyncio.to_thread(_num_channels, source)
+        opening = self.open_channels(options, num_channels, room)
+        async with await opening as sessions, self._reading(source, sessions):
+            return await transcript_of(sessions)
+
+    @asynccontextmanager
+    async def _reading(
+        self, source: BinaryIO | Path | bytes, session: Session | ChannelSessions
+    ) -> AsyncIterator[None]:
+        """Let a task read the recording while the block takes its events."""
+        reading = asyncio.create_task(self._read(source, session))
+        try:
+            yield
+            await reading
+        except Refused:
+            if reading.done():
+                await reading  # what was wrong with the recording comes first
+            raise
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # told already, or of no interest any more
+
+    async def _read(
+        self, source: BinaryIO | Path | bytes, session: Session | ChannelSessions
+    ) -> None:
+        channels: Channels = "split" if isinstance(session, ChannelSessions) else "mix"
+        blocks = audio_blocks(source, block_s=UPLOAD_BLOCK_S, channels=channels)
         audio_s = 0.0
         try:
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
@@ -162,8 +235,14 @@ class Service:
                     raise Refused(413, f"the recording lasts over {limit:g} s: send it in parts")
                 await session.feed(block)
             await session.finish()
-        except (InputError, Refused) as error:
-            session.fail(error if isinstance(error, Refused) else Refused(400, str(error)))
+        except InputError as error:
+            session.fail(Refused(400, str(error)))
+            raise
+        except Refused as refused:
+            session.fail(refused)
+            raise
+        except Exception:  # a mistake of ours, or of a decoder's: nobody may wait for ever for it
+            session.fail(Refused(500, told_of_fault("recording")))
             raise
 
     async def drain(self) -> None:
@@ -203,14 +282,19 @@ class Service:
             400, f'no model of language "{options.language}": there are {names}', "language"
         )
 
-    def _check(self, options: StreamOptions) -> None:
-        """Raise Refused if there is no room, or an option is impossible."""
+    def _check_room(self) -> None:
+        """Raise Refused if there is no room."""
         if self.is_draining:
             raise Refused(503, "the server is shutting down")
         if self.num_sessions >= self.settings.max_streams:
             self.metrics.refused.labels("streams").inc()
             limit = self.settings.max_streams
             raise Refused(503, f"all {limit} streams are taken: try again later")
+
+    def _check(self, options: StreamOptions) -> None:
+        """Raise Refused if the server shuts down by now, or an option is impossible."""
+        if self.is_draining:
+            raise Refused(503, "the server is shutting down")
         if not 0 <= options.num_alternatives <= MOST_ALTERNATIVES:
             told = f"alternatives: must be 0 to {MOST_ALTERNATIVES}, not {options.num_alternatives}"
             raise Refused(400, told, "alternatives")
@@ -230,18 +314,44 @@ class Service:
 
     def _hear_report(self, model: str, report: Report) -> None:
         """In a dispatcher's thread: count, and pass the updates on to the event loop."""
-        self.metrics.observe(model, report)
+        try:
+            self.metrics.observe(model, report)
+        except Exception:  # say, a full disk; streams are to go on
+            logger.exception("a step could not be counted")
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._deliver, report)
 
     def _deliver(self, report: Report) -> None:
         for update in report.updates:
-            if (session := self._sessions.get(update.line)) is not None:
+            if (session := self._sessions.get(update.line)) is None:
+                continue
+            try:
                 session.take(update)
+            except Exception:  # a mistake of ours: nobody may wait for ever for it
+                facts = {"request": update.line.request_id}
+                logger.exception("a stream failed", extra={"facts": facts})
+                session.fail(Refused(500, told_of_fault("stream", update.line.request_id)))
         for line, num_settled in report.settled:
             if (session := self._sessions.get(line)) is not None:
                 session.settle(num_settled)
+
+
+async def transcript_of(sessions: ChannelSessions) -> Transcript:
+    """One transcript of the events of all channels. Raises Refused."""
+    finals: list[list[Transcript]] = [[] for _ in sessions.sessions]
+    async for index, event in sessions.events():
+        if isinstance(event, Final):
+            finals[index].append(event.transcript)
+    return merged([together(each) for each in finals])
+
+
+def _num_channels(source: BinaryIO | Path | bytes) -> int:
+    """Of a recording, which is at its beginning again afterwards. Raises InputError."""
+    num_channels = probe_audio(source).num_channels
+    if not isinstance(source, Path | bytes):
+        source.seek(0)
+    return num_channels
 
 
 def _kind(options: StreamOptions) -> str:

@@ -19,6 +19,7 @@ from ds2.recognition.endpoint import EndpointRules
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.dispatch import Line, Update
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.request_id import told_of_fault
 from ds2.text.spacing import join_words
 from ds2.transcripts.events import Event, Final, Partial
 
@@ -80,6 +81,7 @@ class Session:
         self._error: Refused | None = None
         self._reason: Refused | None = None  # why the server ends it, once its words are out
         self._has_finished = False  # been told that no more comes
+        self._is_resampling = False  # in another thread
         self._is_done = False
 
     async def __aenter__(self) -> "Session":
@@ -96,9 +98,12 @@ class Session:
     async def feed(self, waveform: Waveform) -> None:
         """Take (N,) float32 samples at the options' rate.
 
-        Waits while more is queued than the server's buffer limit. Raises Refused for samples that
-        are no sound, and if the session is over.
+        Waits while more is queued than the server's buffer limit. What comes after the server has
+        ended the session is left out, for its last words are on their way. Raises Refused for
+        samples that are no sound, and if the session is over.
         """
+        if self._is_ending:
+            return
         self._raise_if_over()
         with np.errstate(over="ignore", invalid="ignore"):
             loudness = np.dot(waveform, waveform)
@@ -122,23 +127,36 @@ class Session:
         rate_hz = self.options.sample_rate_hz
         if rate_hz != SAMPLE_RATE_HZ:
             if len(waveform) > LONG_S * rate_hz:
-                waveform = await asyncio.to_thread(self._resampler.feed, waveform)
+                self._is_resampling = True
+                try:
+                    waveform = await asyncio.to_thread(self._resampler.feed, waveform)
+                finally:
+                    self._is_resampling = False
             else:
                 waveform = self._resampler.feed(waveform)
             waveform = np.clip(waveform, -1.0, 1.0)  # the filter overshoots
         if len(waveform):
             self.line.feed(waveform)
+        if self._is_ending:
+            self._finish_line()
 
     async def flush(self) -> None:
         """End the segment after what has been fed; its Final and Endpoint come as events."""
+        if self._is_ending:
+            return
         self._raise_if_over()
         self.line.flush()
 
     async def finish(self) -> None:
         """No more audio comes; the last events follow. May be called again."""
-        if self._has_finished:
+        if self._has_finished or self._is_ending:
             return
         self._raise_if_over()
+        self._finish_line()
+
+    def _finish_line(self) -> None:
+        if self._has_finished:
+            return
         self._has_finished = True
         if len(rest := self._resampler.finish()):
             self.line.feed(np.clip(rest, -1.0, 1.0))
@@ -188,12 +206,15 @@ class Session:
             self._end("refused")
 
     def end(self, reason: Refused) -> None:
-        """Finish on the server's own account: the words so far, then this, for its reader."""
-        if not self._is_over:
-            self._reason = reason
-            if not self._has_finished:
-                self._has_finished = True
-                self.line.finish()
+        """Finish on the server's own account: the words so far, then this, for its reader.
+
+        What its client has finished already ends by itself, as it would have.
+        """
+        if self._is_over or self._has_finished:
+            return
+        self._reason = reason
+        if not self._is_resampling:  # else it goes into the line first
+            self._finish_line()
 
     def take(self, update: Update) -> None:
         """Take what the dispatcher did."""
@@ -209,7 +230,7 @@ class Session:
         if isinstance(update.error, InputError):
             self.fail(Refused(400, str(update.error)))
         elif update.error is not None:
-            self.fail(Refused(500, "this stream failed; the server's log tells why"))
+            self.fail(Refused(500, told_of_fault("stream", self.line.request_id)))
         elif update.is_done:
             self._is_done = True
             self._error = self._reason
@@ -228,6 +249,7 @@ class Session:
         """What the log tells of it."""
         facts = {
             "stream": self.id,
+            "request": self.line.request_id,
             "model": self.model,
             "live": self.options.is_live,
             "ending": self.ending,
@@ -259,6 +281,11 @@ class Session:
     @property
     def _is_over(self) -> bool:
         return self.ending != "open"
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether the server has ended it, and its last words are on their way."""
+        return self._reason is not None and not self._is_over
 
     def _raise_if_over(self) -> None:
         if self._error is not None:

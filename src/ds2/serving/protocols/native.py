@@ -1,4 +1,4 @@
-"""Our own WebSocket protocol, at /v1/stream: docs/websocket.md tells it, `ds2.client` speaks it."""
+"""Our own WebSocket protocol, at /v1/stream, of docs/reference/websocket.md and `ds2.client`."""
 
 import json
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from ds2.audio.samples import Encoding, Samples
 from ds2.ctc.phrases import HotPhrase
 from ds2.errors import InputError
 from ds2.recognition.endpoint import EndpointRules
+from ds2.serving.engine.channels import ChannelSessions
 from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.service import Service
 from ds2.serving.engine.session import Session, StreamOptions
@@ -40,6 +41,7 @@ class Start:
     endpoints: bool | dict[str, Any] = True  # or rules that differ from the usual ones
     alternatives: int = 0  # other readings of each segment
     partials: bool | Literal["every_step"] = True  # or though the text be the same
+    channels: int = 1  # interleaved in the samples; more than one are each heard apart
     live: bool = True  # False for recordings: they yield to whom speaks
 
     def options(self) -> StreamOptions:
@@ -81,9 +83,14 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
     await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     try:
         start = _start_of(await _receive(websocket))
-        async with await service.open(start.options()) as session:
-            await _send(websocket, _ready(service, session))
-            await _answer(websocket, session, Samples(start.encoding))
+        if start.channels == 1:
+            async with await service.open(start.options()) as session:
+                await _send(websocket, _ready(service, session))
+                await _answer(websocket, session, Samples(start.encoding))
+        else:
+            async with await service.open_channels(start.options(), start.channels) as sessions:
+                await _send(websocket, _ready(service, sessions))
+                await _answer_channels(websocket, sessions, Samples(start.encoding, start.channels))
         await _send(websocket, {"type": "done"})
         await websocket.close()
     except InputError as error:
@@ -103,7 +110,19 @@ async def _answer(websocket: WebSocket, session: Session, samples: Samples) -> N
             raise WebSocketDisconnect
 
 
-async def _read(websocket: WebSocket, session: Session, samples: Samples) -> None:
+async def _answer_channels(
+    websocket: WebSocket, sessions: ChannelSessions, samples: Samples
+) -> None:
+    """The same for several channels: each event tells its channel's number, from 1."""
+    async with sockets.fed_by(sessions, _read(websocket, sessions, samples)):
+        async for index, event in sessions.events():
+            message = event_to_dict(event, sessions.sessions[index].heard_s)
+            await _send(websocket, {**message, "channel": index + 1})
+        if not sessions.is_done:
+            raise WebSocketDisconnect
+
+
+async def _read(websocket: WebSocket, session: Session | ChannelSessions, samples: Samples) -> None:
     """Do what the messages say, until the client goes. Raises Refused, WebSocketDisconnect."""
     while True:
         message = await _receive(websocket)
@@ -131,7 +150,7 @@ def _start_of(message: bytes | dict[str, Any]) -> Start:
     return settings_from(Start, message, "start")
 
 
-def _ready(service: Service, session: Session) -> dict[str, Any]:
+def _ready(service: Service, session: Session | ChannelSessions) -> dict[str, Any]:
     card = service.models[session.model]
     return {
         "type": "ready",

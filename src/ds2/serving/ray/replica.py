@@ -13,8 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ds2.serving.access.access import build_access
-from ds2.serving.access.guard import Guard
-from ds2.serving.app import application, build_app
+from ds2.serving.app import build_app, guarded
 from ds2.serving.config import ServeSettings
 from ds2.serving.engine.metrics import CONTENT_TYPE
 from ds2.serving.engine.service import Service
@@ -85,7 +84,7 @@ class Replica:
         access = build_access(self._settings)
         self._app = build_app(service, access)
         route = Route("/metrics", self._metrics)
-        self._metrics_app = Guard(application([route], service), service, access)
+        self._metrics_app = guarded([route], service, access)
         telling = asyncio.create_task(self._tell(service))
         await send({"type": "lifespan.startup.complete"})
         await receive()

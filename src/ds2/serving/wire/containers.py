@@ -1,16 +1,20 @@
 """Recordings in a container (WebM, Ogg, MP3, ...) that are decoded while they arrive."""
 
 import asyncio
+import logging
 import queue
 import threading
+from collections.abc import Coroutine
 from concurrent.futures import CancelledError
-from typing import BinaryIO, cast
+from contextlib import suppress
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from ds2.audio import audio_blocks
 from ds2.errors import InputError
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.request_id import told_of_fault
 from ds2.serving.engine.session import Session
 
 BLOCK_S = 0.1
@@ -18,6 +22,8 @@ MOST_WAITING = 32
 """Messages that wait for the decoder; then their sender has to."""
 WAIT_S = 0.02
 HEAD_BYTES = 16  # what tells one format from another
+
+logger = logging.getLogger(__name__)
 
 
 class ContainerStream:
@@ -54,16 +60,33 @@ class ContainerStream:
         file = cast(BinaryIO, _Arriving(self._arrived))
         try:
             for block in audio_blocks(file, block_s=BLOCK_S):
-                asyncio.run_coroutine_threadsafe(self._session.feed(block), self._loop).result()
-            asyncio.run_coroutine_threadsafe(self._session.finish(), self._loop).result()
-        except InputError as error:
-            self._loop.call_soon_threadsafe(self._session.fail, Refused(400, str(error)))
-        except (Refused, CancelledError, RuntimeError):
+                self._run(self._session.feed(block))
+            self._run(self._session.finish())
+        except (Refused, CancelledError, _ServerIsOver):
             pass  # the session is over, and who reads its events knows; or the server is
-        except Exception:
-            refused = Refused(500, "this recording failed; the server's log tells why")
+        except InputError as error:
+            self._fail(Refused(400, str(error)))
+        except Exception:  # a mistake of ours, or of a decoder's: nobody may wait for ever for it
+            request_id = self._session.line.request_id
+            logger.exception("a recording failed", extra={"facts": {"request": request_id}})
+            self._fail(Refused(500, told_of_fault("recording", request_id)))
+
+    def _run(self, act: Coroutine[Any, Any, None]) -> None:
+        """Let the session's event loop do something, and wait until it has."""
+        try:
+            doing = asyncio.run_coroutine_threadsafe(act, self._loop)
+        except RuntimeError:  # the loop is closed
+            act.close()
+            raise _ServerIsOver from None
+        doing.result()
+
+    def _fail(self, refused: Refused) -> None:
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._session.fail, refused)
-            raise
+
+
+class _ServerIsOver(Exception):
+    """There is no event loop any more."""
 
 
 class _Arriving:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
@@ -11,7 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ds2.serving.engine.channels import ChannelSessions
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.request_id import told_of_fault
 from ds2.serving.engine.service import Service
 from ds2.serving.engine.session import Session
 from ds2.serving.wire.given_json import json_in
@@ -23,6 +26,7 @@ LONGEST_REASON = 123
 """Bytes that the reason of a close may have."""
 SPLIT_SAMPLE = "the audio ended within a sample: check its encoding"
 
+logger = logging.getLogger(__name__)
 
 Talk: TypeAlias = Callable[[Service, WebSocket], Awaitable[None]]
 """Speaks a protocol by a WebSocket that has been accepted. May raise Refused."""
@@ -121,7 +125,9 @@ def busy_message(is_draining: bool) -> str:
 
 
 @asynccontextmanager
-async def fed_by(session: Session, reading: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def fed_by(
+    session: Session | ChannelSessions, reading: Coroutine[Any, Any, None]
+) -> AsyncIterator[None]:
     """Let a task feed the session from a client's messages while the block tells its events.
 
     What ends the reading ends the session: its events then raise Refused, or stop.
@@ -134,9 +140,9 @@ async def fed_by(session: Session, reading: Coroutine[Any, Any, None]) -> AsyncI
             session.fail(refused)
         except (WebSocketDisconnect, ClientDisconnect):
             session.close()
-        except Exception:
-            session.fail(Refused(500, "this connection failed; the server's log tells why"))
-            raise
+        except Exception:  # told to the client as any other refusal, in its protocol's own way
+            logger.exception("a connection failed")
+            session.fail(Refused(500, told_of_fault("connection")))
 
     task = asyncio.create_task(read())
     try:
@@ -145,3 +151,4 @@ async def fed_by(session: Session, reading: Coroutine[Any, Any, None]) -> AsyncI
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        reading.close()  # which may not have begun

@@ -24,6 +24,7 @@ from ds2.training.changes import change_features, change_waveform
 from ds2.training.config import RunConfig
 from ds2.training.data.examples import Example, output_frames
 from ds2.training.data.processes import Loader
+from ds2.training.data.resident import Stored
 from ds2.training.data.sample_cache import CachedSamples
 from ds2.training.data.tensor_front_end import RawUtterances, features_of, side_by_side
 from ds2.training.network.loss import frames_needed
@@ -39,15 +40,15 @@ class Item:
     """One utterance, loaded.
 
     features: (T, F) float32; labels: (U,); error: why there is nothing, T = U = 0 then.
-    waveform, changes: (N,) float32 and what to do to it, instead of features, where a device
-    makes them.
+    waveform, changes: (N,) float32, or where the device has it, and what to do to it, instead of
+    features, where a device makes them.
     """
 
     index: int
     features: Floats
     labels: tuple[int, ...]
     error: str | None = None
-    waveform: Floats | None = None
+    waveform: Floats | Stored | None = None
     changes: Changes | None = None
 
 
@@ -76,6 +77,11 @@ class Batch:
         if batch.raw is None:
             return batch
         return replace(batch, features=features_of(batch.raw), raw=None)
+
+    def with_samples(self, samples: Tensor) -> "Batch":
+        """The same, with the samples on the device that its utterances are among."""
+        raw = None if self.raw is None else replace(self.raw, samples=samples)
+        return replace(self, raw=raw)
 
     def pin_memory(self) -> "Batch":
         """The same in memory that a GPU can fetch from; DataLoader calls it by this name."""
@@ -107,22 +113,26 @@ class SpeechDataset(Dataset[Item]):
         augmenter: Augmenter | None = None,
         speed: SpeedPlan | None = None,
         samples: CachedSamples | None = None,
+        places: Sequence[Stored] | None = None,
     ) -> None:
         """With an augmenter, utterances are changed and masked; without, they are as recorded.
 
         speed: how fast they are played; None: each one's own randomness tells.
-        samples: of examples that are decoded already.
+        samples: of examples that are decoded already; places: where the device has them, if all.
         """
         self._examples = examples
         self._config = config
         self._augmenter = augmenter
         self._speed = speed
         self._samples = samples
+        self._places = places
 
     def __getitem__(self, key: Key) -> Item:
         """Load one utterance; what is wrong with it is told in the item."""
         epoch, index = key
         utterance = self._examples[index].utterance
+        if self._places is not None:
+            return self._stored(epoch, index, self._places[index])
         decoded = None if self._samples is None else self._samples.waveform(index)
         read = functools.partial(
             read_audio,
@@ -134,6 +144,15 @@ class SpeechDataset(Dataset[Item]):
             return self.load(epoch, index, read if decoded is None else lambda: decoded)
         except InputError as error:
             return self.failed(index, f"{utterance.where}: {error}")
+
+    def _stored(self, epoch: int, index: int, place: Stored) -> Item:
+        labels = self._examples[index].labels or ()
+        try:
+            changes = self._changes(epoch, index, len(place), labels)
+        except InputError as error:
+            item = self.failed(index, f"{self._examples[index].utterance.where}: {error}")
+            return replace(item, waveform=Stored(0, 0))
+        return Item(index, self._nothing(), labels, waveform=place, changes=changes)
 
     def failed(self, index: int, error: str) -> Item:
         """What stands for an utterance that cannot be loaded."""

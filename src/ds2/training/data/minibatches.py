@@ -11,6 +11,7 @@ from ds2.training.augment import Augmenter, SpeedPlan
 from ds2.training.config import RunConfig
 from ds2.training.data.dataset import Batch, SpeechDataset, load_batches
 from ds2.training.data.examples import Example
+from ds2.training.data.resident import ResidentSamples
 from ds2.training.data.sample_cache import CachedSamples
 from ds2.training.data.sampler import SortaGradSampler
 from ds2.training.data.shard_dataset import ShardDataset, load_turns
@@ -25,6 +26,7 @@ class Minibatches:
     sampler: SortaGradSampler | ShardSampler
     dataset: SpeechDataset | ShardDataset
     load_keys: Callable[..., Iterable[Batch]]
+    resident: ResidentSamples | None = None
 
     def plan(self, epoch: int) -> list[list[int]]:
         """All minibatches of one epoch, in order, as indices of examples."""
@@ -44,7 +46,11 @@ class Minibatches:
     ) -> Iterator[Batch]:
         """A process's share of every minibatch of these epochs, less the first `skip`."""
         keys = self._keys(epochs, skip, rank, world_size)
-        return iter(self.load_keys(self.dataset, keys, self.config, device))
+        batches = iter(self.load_keys(self.dataset, keys, self.config, device))
+        resident = self.resident
+        if resident is None:
+            return batches
+        return (batch.with_samples(resident.samples) for batch in batches)
 
     def _keys(self, epochs: Iterable[int], skip: int, rank: int, world_size: int) -> Iterator[Any]:
         for epoch in epochs:
@@ -58,17 +64,19 @@ def minibatches(
     shard_urls: Sequence[str] | None = None,
     augmenter: Augmenter | None = None,
     samples: CachedSamples | None = None,
+    resident: ResidentSamples | None = None,
 ) -> Minibatches:
     """Minibatches of the examples; shard_urls: of the shards that they are in, if they are.
 
-    samples: those of the examples that are decoded already.
+    samples: those of the examples that are decoded already; resident: all, on the device.
 
     Raises InputError for too few shards.
     """
     data, training = config.data, config.training
     durations_s = [example.duration_s for example in examples]
     plan = SpeedPlan(config.augmentation, training.seed, len(examples)) if augmenter else None
-    items = SpeechDataset(examples, config, augmenter, plan, samples)
+    places = resident.places if resident else None
+    items = SpeechDataset(examples, config, augmenter, plan, samples, places)
     if shard_urls is None:
         sampler = SortaGradSampler(
             durations_s,
@@ -79,7 +87,7 @@ def minibatches(
             stretched=(lambda epoch: 100 / plan.percents(epoch)) if plan else None,
             shares=[example.share for example in examples] if data.train_shares else None,
         )
-        return Minibatches(config, sampler, items, load_batches)
+        return Minibatches(config, sampler, items, load_batches, resident)
     shards = [example.place.shard_index for example in examples if example.place]
     streams = data.shard_streams or (1, max(1, data.num_workers))
     if len(set(shards)) < streams[0]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from ds2.model.features import FeatureConfig, Floats, power_ratio, unit_power_window
 from ds2.training.augment import Changes, length_at_speed
 from ds2.training.changes import REACH, SILENCE, band_filter, speed_filters, warped_bins
+from ds2.training.data.resident import Stored, waveforms_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class RawUtterances:
 
     waveforms: (B, N) float32, 0 where padded; lengths: (B,) of the changed waveforms; num_samples:
     the longest of them.
+    stored, samples: instead of waveforms, which are (B, 0) then, start and length (B, 2) of each
+    among all samples (S,) int16, which stay on the device; longest: N.
     """
 
     waveforms: Tensor
@@ -56,6 +59,9 @@ class RawUtterances:
     num_samples: int
     changes: BatchChanges
     config: FeatureConfig
+    longest: int
+    stored: Tensor | None = None
+    samples: Tensor | None = None
 
     def each(self, act: Callable[[Tensor], Tensor]) -> "RawUtterances":
         """The same with every tensor replaced by what `act` makes of it."""
@@ -68,6 +74,9 @@ class RawUtterances:
                 **{f.name: _each(getattr(self.changes, f.name), act) for f in fields(BatchChanges)},
             ),
             self.config,
+            self.longest,
+            None if self.stored is None else act(self.stored),
+            self.samples,
         )
 
 
@@ -78,9 +87,12 @@ def _each(value: Any, act: Callable[[Tensor], Tensor]) -> Any:
 
 
 def side_by_side(
-    waveforms: Sequence[Floats], changes: Sequence[Changes], config: FeatureConfig
+    waveforms: Sequence[Floats | Stored], changes: Sequence[Changes], config: FeatureConfig
 ) -> RawUtterances:
-    """Utterances and their changes as tensors, on the CPU; one that is not there has no samples."""
+    """Utterances and their changes as tensors, on the CPU; one that is not there has no samples.
+
+    waveforms: (N,) float32 each, or, of all, where the device has their samples.
+    """
     longest = max([1, *map(len, waveforms)])
     lengths = [
         length_at_speed(len(w), c.speed_percent) for w, c in zip(waveforms, changes, strict=True)
@@ -105,8 +117,18 @@ def side_by_side(
     if noise is not None:
         ratios = torch.tensor([c.noise_snr_db for c in changes if c.noise is not None])
         together = replace(together, noise=(*noise, ratios))
-    rows = torch.from_numpy(_rows(waveforms, longest))
-    return RawUtterances(rows, torch.tensor(lengths), num_samples, together, config)
+    here = [waveform for waveform in waveforms if not isinstance(waveform, Stored)]
+    stored = [(each.start, len(each)) for each in waveforms if isinstance(each, Stored)]
+    rows = _rows(here, longest) if not stored else np.zeros((len(stored), 0), np.float32)
+    return RawUtterances(
+        torch.from_numpy(rows),
+        torch.tensor(lengths),
+        num_samples,
+        together,
+        config,
+        longest,
+        torch.tensor(stored) if stored else None,
+    )
 
 
 def _rows(arrays: Sequence[Floats], width: int) -> Floats:
@@ -150,6 +172,10 @@ def _warps(factors: Sequence[float], num_bins: int) -> tuple[Tensor, Tensor] | N
 def features_of(utterances: RawUtterances) -> Tensor:
     """(B, T, F) float32 features of the changed utterances, on their device, 0 where padded."""
     config = utterances.config
+    if utterances.stored is not None:
+        assert utterances.samples is not None, "the samples are on the device"
+        waveforms = waveforms_of(utterances.samples, utterances.stored, utterances.longest)
+        utterances = replace(utterances, waveforms=waveforms)
     with torch.autocast(utterances.waveforms.device.type, enabled=False):
         waveforms = changed_waveforms(utterances)
         features = log_spectrograms(waveforms, utterances.lengths, config)

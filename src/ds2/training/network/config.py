@@ -23,7 +23,7 @@ class ConvolutionConfig:
 
     __pydantic_config__: ClassVar = SETTINGS  # a misspelt key is an error inside a list too
 
-    channels: int
+    channels: int  # of its output
     kernel: tuple[int, int]  # (frequency, time); frequency 0 spans all bins: a 1-D convolution
     stride: tuple[int, int] = (1, 1)  # (frequency, time)
 
@@ -70,14 +70,14 @@ class NetworkConfig:
     spectrogram frames each, after them.
     """
 
-    convolutions: tuple[ConvolutionConfig, ...] = BASELINE_2D
-    recurrent: Kind = "gru"
-    hidden_size: int = 512
-    num_recurrent: int = 3
+    convolutions: tuple[ConvolutionConfig, ...] = BASELINE_2D  # 1 to 3, the lowest layers
+    recurrent: Kind = "gru"  # the kind of the recurrent layers: "rnn", "gru" or "lstm"
+    hidden_size: int = 512  # units of each recurrent layer
+    num_recurrent: int = 3  # recurrent layers
     bidirectional: bool = False  # directions share the input weights and are summed
     lookahead: int = 20  # tau: output frames of future seen above the recurrent layers; 0: none
     fully_connected: tuple[int, ...] = ()  # widths of the layers before the output layer
-    batch_norm: bool = True
+    batch_norm: bool = True  # sequence-wise batch normalisation in each layer
     dropout: float = 0.0  # between recurrent layers
     num_bins: int = 161  # of the spectrogram
 

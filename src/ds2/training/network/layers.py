@@ -214,17 +214,18 @@ class FullyConnected(nn.Module):
         self.bias = None if batch_norm else nn.Parameter(torch.zeros(out_size))
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """(N, out) from (N, in) valid frames."""
+    def forward(self, frames: Tensor, valid: Tensor, count: Tensor) -> Tensor:
+        """(N, out) from (N, in) frames; what comes of padded ones means nothing.
+
+        valid: (N,) bool; count: (), how many are.
+        """
         if self.batch_norm is None or not self.training:
             return clipped_relu(F.linear(frames, *self.folded()))
         values = F.linear(frames, self.weight)
         if values.device.type == "cpu":
-            everything = torch.ones(len(values), dtype=torch.bool)
             wide = values.to(self.weight.dtype)
-            return self.batch_norm.normalise_rows(wide, everything, everything.sum(), clip=CLIP)
-        valid, count = values.new_ones(1, 1), torch.tensor(len(values), device=values.device)
-        return clipped_relu(self.batch_norm.normalise(values, valid, count))
+            return self.batch_norm.normalise_rows(wide, valid, count, clip=CLIP)
+        return clipped_relu(self.batch_norm.normalise(values, valid[:, None], count))
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias with the running batch norm inside."""

@@ -68,16 +68,17 @@ class Network(nn.Module):
             states = layer(states, lengths)
         if self.lookahead is not None:
             states = self.lookahead(states)
-        return self._log_probs(states.transpose(0, 1), lengths), lengths
+        return self._log_probs(states, lengths), lengths
 
     def _log_probs(self, states: Tensor, lengths: Tensor) -> Tensor:
-        valid = valid_frames(lengths, states.shape[1])
-        frames = states[valid]  # (N, H): nothing above the recurrent layers sees padding
+        """(B, T', V) from (T', B, H), which are 0 where padded."""
+        valid = valid_frames(lengths, len(states)).T  # (T', B)
+        frames = states.flatten(0, 1)  # padding, too: to leave it out, a host would have to wait
         for layer in self.fc:
-            frames = layer(frames)
+            frames = layer(frames, valid.flatten(), lengths.sum())
         log_probs = F.log_softmax(self.output(frames).float(), dim=-1)
-        padded = log_probs.new_zeros(*states.shape[:2], self.num_labels)
-        return padded.index_put((valid,), log_probs)
+        log_probs = log_probs.view(*states.shape[:2], self.num_labels)
+        return log_probs.masked_fill(~valid[:, :, None], 0.0).transpose(0, 1)
 
     @torch.no_grad()
     def inference_weights(self) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ newer) is the same for whole matrices; the matrices of a recurrent layer hold se
 each is orthogonal for itself here.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -41,27 +42,39 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move every matrix that has a gradient."""
+        """Move every matrix that has a gradient; matrices of one shape share their products."""
         assert closure is None
+        alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor, dict[str, Any]]]] = defaultdict(
+            list
+        )
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, group)
+                    update = self._momentum(parameter, group).view(
+                        group["gates"], -1, parameter.shape[-1]
+                    )
+                    key = (*update.shape[1:], group["iterations"])
+                    alike[key].append((parameter, update.to(self._precision), group))
+        for (rows, columns, iterations), members in alike.items():
+            updates = orthogonal(torch.cat([update for _, update, _ in members]), iterations)
+            scale = max(1.0, rows / columns) ** 0.5
+            counts = [len(update) for _, update, _ in members]
+            for (parameter, _, group), own in zip(
+                members, torch.split(updates, counts), strict=True
+            ):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                own = own.reshape(parameter.shape).to(parameter.dtype)
+                parameter.add_(own, alpha=-group["lr"] * scale)
 
-    def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _momentum(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """Nesterov's: the running mean of the gradients, with the newest once more."""
         gradient, state = parameter.grad, self.state[parameter]
         assert gradient is not None
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        buffer = state["momentum_buffer"]
+        buffer: Tensor = state["momentum_buffer"]
         buffer.lerp_(gradient, 1 - group["momentum"])
-        update = gradient.lerp(buffer, group["momentum"])  # Nesterov's
-        matrices = update.view(group["gates"], -1, update.shape[-1])
-        rows, columns = matrices.shape[1:]
-        update = orthogonal(matrices.to(self._precision), group["iterations"]).to(parameter.dtype)
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        scale = max(1.0, rows / columns) ** 0.5
-        parameter.add_(update.view_as(parameter), alpha=-group["lr"] * scale)
+        return gradient.lerp(buffer, group["momentum"])
 
 
 def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
@@ -70,11 +83,12 @@ def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
     matrices: (..., rows, columns). Singular values come out between 0.7 and 1.2, not exactly 1.
     """
     is_tall = matrices.shape[-2] > matrices.shape[-1]
-    values = matrices.mT if is_tall else matrices
+    values = (matrices.mT if is_tall else matrices).reshape(-1, *sorted(matrices.shape[-2:]))
     norms: Tensor = torch.linalg.matrix_norm(values, keepdim=True)
     values = values / norms.clamp(min=1e-7)
     a, b, c = COEFFICIENTS
     for _ in range(iterations):
         gram = values @ values.mT
-        values = a * values + (b * gram + c * gram @ gram) @ values
-    return values.mT if is_tall else values
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        values = torch.baddbmm(values, polynomial, values, beta=a)
+    return (values.mT if is_tall else values).reshape(matrices.shape)

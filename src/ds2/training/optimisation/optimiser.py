@@ -1,6 +1,5 @@
 """Optimisers: the paper's and quicker ones, and which of them moves which weights."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -136,13 +135,13 @@ def set_learning_rate(optimisers: Optimisers, rate: float) -> None:
             group["lr"] = rate * group[SHARE]
 
 
-def rescale_gradient(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Shorten the gradient to `max_norm` if it is longer; returns its norm before.
+def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """The length of the gradient of all parameters together, (): still on their device."""
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
-    A norm that is not finite leaves the gradient as it is, for the caller to refuse.
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = float(nn.utils.get_total_norm(gradients))
-    if math.isfinite(norm) and norm > max_norm:
+
+def rescale_gradient(parameters: Iterable[Tensor], norm: float, max_norm: float) -> None:
+    """Shorten a gradient whose length is `norm` to `max_norm` if it is longer."""
+    if norm > max_norm:
+        gradients = [p.grad for p in parameters if p.grad is not None]
         torch._foreach_mul_(gradients, max_norm / norm)
-    return norm

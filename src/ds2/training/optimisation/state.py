@@ -54,9 +54,14 @@ def _flat(state: Mapping[str, Any], group: Mapping[str, Any]) -> Iterator[tuple[
         elif isinstance(value, list):
             yield from ((f"{key}[{index}]", tensor) for index, tensor in enumerate(value))
         else:
-            yield f"{key}=", torch.tensor(value)
+            yield f"{key}=", _exact(value)
     if state and "step" in group:
         yield GROUP_STEP, torch.tensor(group["step"])
+
+
+def _exact(number: float) -> Tensor:
+    """A plain number as a tensor that gives the same number back; torch's own choice rounds."""
+    return torch.tensor(number, dtype=torch.float64 if isinstance(number, float) else None)
 
 
 def _restore(

@@ -67,6 +67,10 @@ class Workers:
         dist.all_gather_object(values, value)
         return values
 
+    def any_says(self, claim: bool) -> bool:
+        """Whether the claim is true at some process; every process must ask, and hears the same."""
+        return any(self.gather(claim))
+
     def from_first(self, value: Any) -> Any:
         """The first process's value, at every process."""
         if not self.are_many:

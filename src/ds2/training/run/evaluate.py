@@ -64,12 +64,11 @@ class Evaluator:
             batch_seconds=config.data.batch_seconds,
             max_batch_size=config.data.max_batch_size,
         )
-        self._keys: list[list[Key]] = []
-        for batch in sampler.batches(0):  # by duration, whatever the training does
-            mine = share(batch, workers.rank, workers.world_size)
-            if mine:
-                self._keys.append([(0, index) for index in mine])
-        self._loader = load_batches(SpeechDataset(examples, config), self._keys, config, device)
+        batches = sampler.batches(0)  # by duration, whatever the training does
+        shares = [share(batch, workers.rank, workers.world_size) for batch in batches]
+        self._has_share = list(map(bool, shares))  # of each minibatch
+        keys: list[list[Key]] = [[(0, index) for index in mine] for mine in shares if mine]
+        self._loader = load_batches(SpeechDataset(examples, config), keys, config, device)
 
     def close(self) -> None:
         """Let the loading processes go."""
@@ -79,7 +78,7 @@ class Evaluator:
     def evaluate(
         self, network: Network, stop: Callable[[], bool] = lambda: False
     ) -> Evaluation | None:
-        """Transcribe the set; None if `stop` became true meanwhile.
+        """Transcribe the set; None if `stop` became true meanwhile, at any process.
 
         Raises InputError if a recording cannot be read.
         """
@@ -87,9 +86,13 @@ class Evaluator:
         network.eval()
         try:
             transcribed = []
-            for batch in self._loader:
-                if stop() and not self._workers.are_many:  # many must agree; they finish
+            batches = iter(self._loader)
+            for has_share in self._has_share:
+                if self._workers.any_says(stop()):
                     return None
+                if not has_share:
+                    continue
+                batch = next(batches)
                 if batch.errors:
                     raise InputError(f"data.dev: {batch.errors[0]}")
                 transcribed += self._transcribe(network, batch.to(self._device))

@@ -23,9 +23,16 @@ from ds2.training.data.examples import (
     select_for_training,
 )
 from ds2.training.data.minibatches import Minibatches, minibatches
+from ds2.training.data.resident import (
+    ResidentSamples,
+    free_bytes,
+    num_bytes,
+    resident_samples,
+)
 from ds2.training.data.sample_cache import (
     CachedSamples,
     CacheSettings,
+    Tell,
     cached_samples,
     user_cache_directory,
 )
@@ -65,12 +72,16 @@ class Model:
 
 
 def load_data(
-    config: RunConfig, run_dir: Path, alphabet: Alphabet | None, display: Display | None = None
+    config: RunConfig,
+    run_dir: Path,
+    alphabet: Alphabet | None,
+    display: Display | None = None,
+    device: torch.device | None = None,
 ) -> Data:
     """Read the manifests and check every utterance.
 
-    alphabet: that of a run that goes on; None makes it. What is bad is listed in the run
-    directory. Raises InputError.
+    alphabet: that of a run that goes on; None makes it. device: where samples may be kept. What is
+    bad is listed in the run directory. Raises InputError.
     """
     problems: list[str] = []
     utterances, shards = read_training_data(config.data.train, problems)
@@ -87,7 +98,11 @@ def load_data(
     augmenter = Augmenter(config.augmentation, NoiseBank(noise) if noise else None)
     urls = shards.urls if shards else None
     samples = None if shards else load_samples(config, selection.examples, display)
-    batches = minibatches(config, selection.examples, urls, augmenter, samples)
+    tell = display.say if display else print
+    resident = None
+    if samples and device and config.data.augment_on == "device":
+        resident = load_resident(samples, selection, config, device, tell)
+    batches = minibatches(config, selection.examples, urls, augmenter, samples, resident)
     return Data(alphabet, selection, dev, batches)
 
 
@@ -105,6 +120,28 @@ def load_samples(
     if display is None:
         return cached_samples(utterances, durations_s, settings, print, lambda *_: None)
     return cached_samples(utterances, durations_s, settings, display.say, display.decoding)
+
+
+def load_resident(
+    samples: CachedSamples,
+    selection: Selection,
+    config: RunConfig,
+    device: torch.device,
+    tell: Tell,
+) -> ResidentSamples | None:
+    """All decoded samples on the device, if they fit; None if not."""
+    num_utterances = len(selection.examples)
+    needed, free = num_bytes(samples, num_utterances), free_bytes(device, config.data.resident_gb)
+    if needed is None or not free:
+        return None
+    if needed > free:
+        tell(
+            f"decoded recordings take {needed / 1e9:.2f} GB, more than they may on {device} "
+            f"({free / 1e9:.2f} GB; data.resident_gb): each is copied there when it is used"
+        )
+        return None
+    tell(f"{selection.hours:.2f} h of decoded recordings, {needed / 1e9:.2f} GB, stay on {device}")
+    return resident_samples(samples, num_utterances, device)
 
 
 def build_model(

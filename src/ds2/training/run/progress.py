@@ -74,7 +74,8 @@ class Display:
         self._task = self._live.add_task("loading", total=None, facts="")
 
     def __enter__(self) -> "Display":
-        self._live.start()
+        if self._console.is_terminal:  # else some versions of rich print a line at the end
+            self._live.start()
         return self
 
     def __exit__(
@@ -83,7 +84,8 @@ class Display:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        if self._console.is_terminal:
+            self._live.stop()
 
     def step(self, epoch: int, batch: int, num_batches: int, facts: str, *, log: bool) -> None:
         """Show where the run stands; with `log` also as a line, if there is no live display."""

@@ -54,7 +54,8 @@ def train(run_dir: Path, config: RunConfig, source: Path | None = None) -> int |
         checkpoint, problems = newest_checkpoint(run_dir, workers)
         config = _with_streams(config, workers.world_size)
         changes = changed_settings(checkpoint.config, config) if checkpoint else {}
-        data = load_data(config, run_dir, checkpoint.alphabet if checkpoint else None, display)
+        alphabet = checkpoint.alphabet if checkpoint else None
+        data = load_data(config, run_dir, alphabet, display, device)
         model = build_model(config, len(data.alphabet), checkpoint, device)
         for problem in problems:
             display.warn(f"{problem}; going on from the one before")

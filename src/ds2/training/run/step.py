@@ -14,6 +14,7 @@ from ds2.training.network.loss import ctc_losses
 from ds2.training.network.network import Network
 from ds2.training.optimisation.optimiser import (
     Optimisers,
+    gradient_norm,
     rescale_gradient,
     set_learning_rate,
 )
@@ -78,9 +79,11 @@ class Stepper:
             indices += batch.indices
             errors += batch.errors
         own = torch.cat(losses).detach()
-        facts = torch.stack([own.sum(), own.new_tensor(float(stop))])
-        loss_sum, stops = self._workers.sum_gradients(self._trained(), facts).tolist()
-        norm = rescale_gradient(self._trained(), self._config.max_gradient_norm)
+        facts = torch.stack([own.sum(), own.new_full((), float(stop))])
+        facts = self._workers.sum_gradients(self._trained(), facts)
+        norm = gradient_norm(self._trained()).to(facts.dtype)
+        # The one wait for the device: whether the weights move depends on what is read here.
+        loss_sum, stops, norm = torch.cat((facts, norm[None])).tolist()
         skipped = not (math.isfinite(loss_sum) and math.isfinite(norm))
         culprits: list[int] = []
         if skipped:
@@ -90,6 +93,7 @@ class Stepper:
             for buffer, before in zip(self._network.buffers(), buffers, strict=True):
                 buffer.copy_(before)  # running averages may have caught the NaN
         else:
+            rescale_gradient(self._trained(), norm, self._config.max_gradient_norm)
             set_learning_rate(self._optimisers, learning_rate)
             for optimiser in self._optimisers:
                 optimiser.step()
@@ -101,16 +105,25 @@ class Stepper:
         loaded = batch.frame_lengths > 0
         all_loaded, some_loaded = bool(loaded.all()), bool(loaded.any())
         num_utterances = len(batch.indices)
+        # CTC wants lengths on the host, which knows them: to ask the device would be to wait.
+        output_lengths = self._network.config.output_lengths(batch.frame_lengths)
+        label_lengths = batch.label_lengths
         batch = batch.to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.bf16):
-            log_probs, lengths = self._network(batch.features, batch.frame_lengths)
+            log_probs, _ = self._network(batch.features, batch.frame_lengths)
         if all_loaded:
-            return ctc_losses(log_probs, lengths, batch.labels, batch.label_lengths)
+            return ctc_losses(log_probs, output_lengths, batch.labels, label_lengths)
         losses: Tensor = log_probs.sum((1, 2)) * 0  # keeps this process in the others' statistics
         if some_loaded:
-            loaded = loaded.to(self._device)
-            some = (t[loaded] for t in (log_probs, lengths, batch.labels, batch.label_lengths))
-            losses = losses.masked_scatter(loaded, ctc_losses(*some))
+            rows = loaded.nonzero()[:, 0]  # on the host
+            on_device = rows.to(self._device)
+            some = ctc_losses(
+                log_probs[on_device],
+                output_lengths[rows],
+                batch.labels[on_device],
+                label_lengths[rows],
+            )
+            losses = losses.index_copy(0, on_device, some)
         return losses[:num_utterances]
 
     def _training_mode(self) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Trainer:
         stopping = False
         while True:
             if self._evaluation_due() and not stopping:
-                self._evaluate()
+                stopping = not self._evaluate()
             finished = self._is_finished()
             stopping = stopping or (self._stop() and not self._workers.are_many)
             if finished or stopping or self._checkpoint_due():
@@ -169,10 +169,11 @@ class Trainer:
             return True
         return every is not None and step % every == 0
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> bool:
+        """Judge the weights and keep them; False if some process was asked to stop meanwhile."""
         evaluation = self._judge()
-        if evaluation is None:  # asked to stop; made again when the run goes on
-            return
+        if evaluation is None:  # made again when the run goes on
+            return False
         is_best = self._is_best(evaluation)
         progress = replace(self._progress, evaluated_step=self._progress.step)
         if is_best:
@@ -182,25 +183,25 @@ class Trainer:
         self._report.evaluated("dev", progress, evaluation, is_best=is_best)
         self._save()
         self._keep()
+        return True
 
     def _judge(self) -> Evaluation | None:
         """Evaluate the weights, averaged if they are; None if asked to stop meanwhile."""
         if self._average is None:
             return self._evaluator.evaluate(self._network, self._stop)
         with self._average.applied(self._network):
-            may_stop = not self._workers.are_many  # many must agree; they finish
-            self._renew_statistics(self._stop if may_stop else None)
+            self._renew_statistics(lambda: self._workers.any_says(self._stop()))
             evaluation = self._evaluator.evaluate(self._network, self._stop)
             if evaluation is not None:
                 self._average.keep(self._network)
         return evaluation
 
-    def _renew_statistics(self, stop: StopRequest | None = None) -> None:
+    def _renew_statistics(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Measure batch norm's statistics of the weights that the network has."""
         torch.manual_seed(self._training.seed)  # of dropout, however the run came here
         batches = self._load([self._training.epochs])  # of an epoch that never is
         frozen = self._training.freeze
-        renew_statistics(self._network, batches, self._device, frozen, stop or (lambda: False))
+        renew_statistics(self._network, batches, self._device, frozen, stop)
 
     def _is_best(self, evaluation: Evaluation) -> bool:
         best = self._progress.best

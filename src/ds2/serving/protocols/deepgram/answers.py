@@ -38,7 +38,7 @@ class RequestFacts:
             "model_uuid": self._model_id(),
         }
 
-    def of_all(self, duration_s: float, sha256: str) -> dict[str, Any]:
+    def of_all(self, duration_s: float, sha256: str, *, num_channels: int = 1) -> dict[str, Any]:
         """The metadata of a whole stream or recording. sha256: of the audio, as it was sent."""
         return {
             "transaction_key": "deprecated",
@@ -46,7 +46,7 @@ class RequestFacts:
             "sha256": sha256,
             "created": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "duration": round(duration_s, 3),
-            "channels": 1,
+            "channels": num_channels,
             "models": [self._model_id()],
             "model_info": {self._model_id(): self._model_info()},
         }
@@ -69,11 +69,15 @@ def live_result(
     is_final: bool = False,
     speech_final: bool = False,
     from_finalize: bool = False,
+    place: Sequence[int] = (0, 1),
 ) -> dict[str, Any]:
-    """A message of the type Results, on the stream from start to end."""
+    """A message of the type Results, on the stream from start to end.
+
+    place: the index of the channel, and the number of channels.
+    """
     return {
         "type": "Results",
-        "channel_index": [0, 1],
+        "channel_index": [*place],
         "duration": round(max(0.0, end_s - start_s), 3),
         "start": round(start_s, 3),
         "is_final": is_final,
@@ -109,10 +113,12 @@ def recording_body(
     transcript: Transcript, facts: RequestFacts, sha256: str, *, utterances: bool
 ) -> dict[str, Any]:
     """The answer to a recording. utterances: its segments, too."""
-    results: dict[str, Any] = {"channels": [channel_of(transcript)]}
+    heard = transcript.channels or (transcript,)
+    results: dict[str, Any] = {"channels": [channel_of(each) for each in heard]}
     if utterances:
         results["utterances"] = [_utterance(each) for each in transcript.segments()]
-    return {"metadata": facts.of_all(transcript.duration_s, sha256), "results": results}
+    metadata = facts.of_all(transcript.duration_s, sha256, num_channels=len(heard))
+    return {"metadata": metadata, "results": results}
 
 
 def _utterance(segment: Segment) -> dict[str, Any]:
@@ -121,7 +127,7 @@ def _utterance(segment: Segment) -> dict[str, Any]:
         "start": segment.start_s,
         "end": segment.end_s,
         "confidence": round(segment.confidence, 6),
-        "channel": 0,
+        "channel": (segment.channel or 1) - 1,
         "transcript": segment.text,
         "words": [_word(word) for word in segment.words],
     }

@@ -8,8 +8,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ds2.audio import SAMPLE_RATE_HZ
+from ds2.audio import SAMPLE_RATE_HZ, DownMix
 from ds2.audio.samples import Samples
+from ds2.serving.engine.channels import ChannelSessions
 from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.service import Service
 from ds2.serving.engine.session import Session
@@ -43,7 +44,7 @@ async def _listen(service: Service, websocket: WebSocket) -> None:
         if not service.is_ready:
             raise Refused(503, sockets.busy_message(service.is_draining))
         query = query_of(websocket.query_params, tuple(service.models))
-        session = await service.open(query.live_options()) if query.encoding else None
+        session = await _open(service, query) if query.encoding else None
     except Refused as refused:
         await sockets.deny(websocket, answers.refusal(refused, facts.id))
         return
@@ -62,6 +63,13 @@ async def _listen(service: Service, websocket: WebSocket) -> None:
         live.close()
 
 
+async def _open(service: Service, query: Query) -> Session | ChannelSessions:
+    """What hears samples of the encoding that the query tells."""
+    if query.multichannel:
+        return await service.open_channels(query.live_options(), query.num_channels)
+    return await service.open(query.live_options())
+
+
 class _Live:
     """One client's stream: its messages in, and events out as it wants to hear of them."""
 
@@ -70,7 +78,7 @@ class _Live:
         service: Service,
         websocket: WebSocket,
         query: Query,
-        session: Session | None,
+        session: Session | ChannelSessions | None,
         facts: answers.RequestFacts,
     ) -> None:
         """session: None if the audio's header has to tell what to open."""
@@ -80,12 +88,14 @@ class _Live:
         self._session = session
         self._facts = facts
         self._header = HeaderOff()
-        self._samples = Samples(query.encoding or "s16le")
+        self._samples = Samples(query.encoding or "s16le", query.num_channels)
         self._container: ContainerStream | None = None  # for neither samples nor WAV
         self._sha256 = hashlib.sha256()
-        self._start_s = 0.0  # of the segment under way
-        self._final: Transcript | None = None  # not told: what ended it comes next
-        self._last_word_end_s: float | None = None  # until its UtteranceEnd is told
+        num_channels = query.num_channels if query.multichannel else 1
+        self._mix = DownMix("the audio")
+        self._tellers = [
+            _Teller(websocket, query, facts, index, num_channels) for index in range(num_channels)
+        ]
 
     async def run(self) -> None:
         """Serve until the end of the stream. Raises Refused, WebSocketDisconnect."""
@@ -100,15 +110,23 @@ class _Live:
         session = self._session
         self._facts.card = self._service.models[session.model]
         async with sockets.fed_by(session, self._read(session, first)):
-            try:
-                async for event in session.events():
-                    await self._tell(event, session)
-            finally:  # where the server ends the stream, too
-                if self._final is not None:
-                    await self._tell_final(self._final, session.heard_s, "end")
+            await self._tell_events(session)
             if not session.is_done:
                 return  # the client has gone
         await self._end(session.heard_s)
+
+    async def _tell_events(self, session: Session | ChannelSessions) -> None:
+        sessions = session.sessions if isinstance(session, ChannelSessions) else (session,)
+        try:
+            if isinstance(session, ChannelSessions):
+                async for index, event in session.events():
+                    await self._tellers[index].tell(event, sessions[index])
+            else:
+                async for event in session.events():
+                    await self._tellers[0].tell(event, session)
+        finally:  # where the server ends the stream, too
+            for teller, each in zip(self._tellers, sessions, strict=True):
+                await teller.finish(each)
 
     def close(self) -> None:
         """Give up the stream."""
@@ -119,34 +137,40 @@ class _Live:
 
     async def _open_session(self) -> Session:
         """The session for audio that tells its form itself."""
+        if self._query.multichannel:
+            told = "multichannel: of live audio needs encoding and channels: a file's is not split"
+            raise Refused(400, told, "multichannel")
         form = self._header.form
         if form is None:
             session = await self._service.open(self._query.live_options(SAMPLE_RATE_HZ))
             self._container = ContainerStream(session, self._service.settings.max_upload_bytes)
             return session
-        self._samples = Samples(form.encoding)
+        self._samples = Samples(form.encoding, 1)
         return await self._service.open(self._query.live_options(form.sample_rate_hz))
 
-    async def _read(self, session: Session, first: bytes) -> None:
+    async def _read(self, session: Session | ChannelSessions, first: bytes) -> None:
         """Feed the stream until the client says that it is over."""
         await self._feed(session, first)
         while (data := await self._receive_audio()) is not None:
             if self._container is None:
                 data = self._take_header_off(data, session)
             await self._feed(session, data)
-            await self._tell_utterance_end(session)
+            sessions = session.sessions if isinstance(session, ChannelSessions) else (session,)
+            for teller, each in zip(self._tellers, sessions, strict=True):
+                await teller.tell_utterance_end(each)
         if self._container is None:
             await session.finish()
         else:
             self._container.end()  # which finishes the session, after its last samples
 
-    async def _feed(self, session: Session, data: bytes) -> None:
+    async def _feed(self, session: Session | ChannelSessions, data: bytes) -> None:
         if self._container is None:
-            await session.feed(self._samples.feed(data))
+            samples = self._samples.feed(data)
+            await session.feed(samples if self._query.multichannel else self._mix.feed(samples))
         else:
             await self._container.feed(data)
 
-    def _take_header_off(self, data: bytes, session: Session) -> bytes:
+    def _take_header_off(self, data: bytes, session: Session | ChannelSessions) -> bytes:
         """Samples with an encoding in the query may come with a header all the same."""
         data = self._header.feed(data)
         if self._header.form is not None:
@@ -173,10 +197,46 @@ class _Live:
                 known = "KeepAlive, Finalize or CloseStream"
                 raise Refused(400, f"type: must be {known}, not {str(kind)[:40]}")
 
-    async def _tell(self, event: Event, session: Session) -> None:
+    async def _end(self, duration_s: float) -> None:
+        """Tell what all of it was, and close."""
+        sha256, num_channels = self._sha256.hexdigest(), len(self._tellers)
+        facts = self._facts.of_all(duration_s, sha256, num_channels=num_channels)
+        await sockets.send(self._websocket, {"type": "Metadata", **facts})
+        if self._samples.has_rest:
+            refused = Refused(400, sockets.SPLIT_SAMPLE)
+            await sockets.send(self._websocket, answers.error_message(refused))
+            await sockets.close(self._websocket, sockets.INVALID, sockets.SPLIT_SAMPLE)
+        await sockets.close(self._websocket)
+
+
+class _Teller:
+    """What a client hears of one channel."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        query: Query,
+        facts: answers.RequestFacts,
+        index: int,
+        num_channels: int,
+    ) -> None:
+        self._websocket = websocket
+        self._query = query
+        self._facts = facts
+        self._place = [index, num_channels]
+        self._start_s = 0.0  # of the segment under way
+        self._final: Transcript | None = None  # not told: what ended it comes next
+        self._last_word_end_s: float | None = None  # until its UtteranceEnd is told
+
+    async def finish(self, session: Session) -> None:
+        """Tell the last words, where no endpoint has followed them."""
+        if self._final is not None:
+            await self._tell_final(self._final, session.heard_s, "end")
+
+    async def tell(self, event: Event, session: Session) -> None:
         match event:
             case SpeechStart(time_s) if self._query.vad_events:
-                told = {"type": "SpeechStarted", "channel": [0, 1], "timestamp": time_s}
+                told = {"type": "SpeechStarted", "channel": self._place, "timestamp": time_s}
                 await sockets.send(self._websocket, told)
             case Partial(text=text):
                 if text:
@@ -187,11 +247,13 @@ class _Live:
                 self._final = transcript
             case Endpoint(time_s, reason) if self._final is not None:
                 await self._tell_final(self._final, time_s, reason)
-                await self._tell_utterance_end(session)
+                await self.tell_utterance_end(session)
 
     async def _tell_partial(self, text: str, heard_s: float) -> None:
         channel = answers.partial_channel(text)
-        told = answers.live_result(channel, self._facts, start_s=self._start_s, end_s=heard_s)
+        told = answers.live_result(
+            channel, self._facts, start_s=self._start_s, end_s=heard_s, place=self._place
+        )
         await sockets.send(self._websocket, told)
 
     async def _tell_final(self, transcript: Transcript, end_s: float, reason: str) -> None:
@@ -200,6 +262,7 @@ class _Live:
             self._facts,
             start_s=self._start_s,
             end_s=end_s,
+            place=self._place,
             is_final=True,
             speech_final=self._query.tells_endpoints and reason != "length",
             from_finalize=reason == "request",
@@ -209,20 +272,10 @@ class _Live:
             self._last_word_end_s = transcript.words[-1].end_s
         await sockets.send(self._websocket, told)
 
-    async def _tell_utterance_end(self, session: Session) -> None:
+    async def tell_utterance_end(self, session: Session) -> None:
         """Once after words, when nothing more has been said for as long as the client asked."""
         gap_s, end_s = self._query.utterance_end_s, self._last_word_end_s
         if gap_s is not None and end_s is not None and session.heard_s - end_s >= gap_s:
             self._last_word_end_s = None
-            told = {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": end_s}
+            told = {"type": "UtteranceEnd", "channel": self._place, "last_word_end": end_s}
             await sockets.send(self._websocket, told)
-
-    async def _end(self, duration_s: float) -> None:
-        """Tell what all of it was, and close."""
-        facts = self._facts.of_all(duration_s, self._sha256.hexdigest())
-        await sockets.send(self._websocket, {"type": "Metadata", **facts})
-        if self._samples.has_rest:
-            refused = Refused(400, sockets.SPLIT_SAMPLE)
-            await sockets.send(self._websocket, answers.error_message(refused))
-            await sockets.close(self._websocket, sockets.INVALID, sockets.SPLIT_SAMPLE)
-        await sockets.close(self._websocket)

@@ -8,6 +8,7 @@ from starlette.datastructures import QueryParams
 from ds2.audio.samples import Encoding
 from ds2.ctc.phrases import HotPhrase
 from ds2.recognition.endpoint import EndpointRules
+from ds2.serving.engine.channels import MOST_CHANNELS
 from ds2.serving.engine.refused import Refused
 from ds2.serving.engine.service import MOST_ALTERNATIVES
 from ds2.serving.engine.session import StreamOptions
@@ -38,6 +39,8 @@ class Query:
     utterance_end_s: float | None = None
     vad_events: bool = False
     utterances: bool = False
+    num_channels: int = 1  # of samples; a file tells its own
+    multichannel: bool = False  # whether each is heard apart, or their mix
     num_alternatives: int = 1
     phrases: tuple[HotPhrase, ...] = ()
 
@@ -66,10 +69,6 @@ def query_of(params: QueryParams, models: tuple[str, ...] = ()) -> Query:
     for name in NOT_DONE:
         if params.get(name):
             raise Refused(400, f"{name}: this server does not do that: leave it out", name)
-    if _number(params, "channels", 1) != 1:
-        raise Refused(
-            400, "channels: this server hears one: send the other as a stream", "channels"
-        )
     encoding = params.get("encoding")
     if encoding and encoding not in ENCODINGS:
         known = ", ".join(ENCODINGS)
@@ -88,6 +87,8 @@ def query_of(params: QueryParams, models: tuple[str, ...] = ()) -> Query:
         utterance_end_s=_utterance_end_s(params),
         vad_events=_claim(params, "vad_events"),
         utterances=_claim(params, "utterances"),
+        num_channels=_num_channels(params),
+        multichannel=_claim(params, "multichannel"),
         num_alternatives=min(max(1, _number(params, "alternatives", 1)), MOST_ALTERNATIVES),
         phrases=_phrases(params),
     )
@@ -115,6 +116,13 @@ def _number(params: QueryParams, name: str, usual: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", given):
         raise Refused(400, f'{name}: must be a whole number, not "{given[:40]}"', name)
     return int(given)
+
+
+def _num_channels(params: QueryParams) -> int:
+    num_channels = _number(params, "channels", 1)
+    if not 1 <= num_channels <= MOST_CHANNELS:
+        raise Refused(400, f"channels: must be 1 to {MOST_CHANNELS}", "channels")
+    return num_channels
 
 
 def _claim(params: QueryParams, name: str) -> bool:

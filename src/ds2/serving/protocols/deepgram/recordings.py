@@ -1,30 +1,30 @@
 """Deepgram's POST /v1/listen: recordings."""
 
-import asyncio
 import hashlib
-import tempfile
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from ds2.audio.samples import Encoding, Samples
+from ds2.audio import DownMix
+from ds2.audio.samples import Samples
 from ds2.errors import InputError
+from ds2.serving.engine.channels import ChannelSessions
 from ds2.serving.engine.refused import Refused
-from ds2.serving.engine.service import ModelCard, Service
+from ds2.serving.engine.service import ModelCard, Room, Service, transcript_of
+from ds2.serving.engine.session import Session
 from ds2.serving.protocols.deepgram import answers
 from ds2.serving.protocols.deepgram.query import Query, query_of
 from ds2.serving.wire import sockets
+from ds2.serving.wire.uploads import receive_file, run_while_wanted, wait_until_gone
 from ds2.serving.wire.wav_stream import HeaderOff
 from ds2.transcripts.events import Final
 from ds2.transcripts.transcript import Transcript, together
 
 if TYPE_CHECKING:
     from hashlib import _Hash
-
-IN_MEMORY_BYTES = 1 << 20
-"""An upload that is larger goes to a file."""
 
 
 async def transcribe(service: Service, request: Request) -> Response:
@@ -36,10 +36,11 @@ async def transcribe(service: Service, request: Request) -> Response:
             raise Refused(400, "url: this server fetches nothing: send the audio itself", "url")
         sha256 = hashlib.sha256()
         body = _hash_along(request, sha256)
-        if query.encoding:
-            transcript = await _transcribe_samples(service, body, query, query.encoding)
-        else:
-            transcript = await _transcribe_file(service, body, query)
+        with service.room() as room:
+            if query.encoding:
+                transcript = await _transcribe_samples(service, request, room, body, query)
+            else:
+                transcript = await _transcribe_file(service, request, room, body, query)
     except InputError as error:
         return answers.refusal(Refused(400, str(error)), facts.id)
     except Refused as refused:
@@ -60,21 +61,27 @@ async def _hash_along(request: Request, sha256: "_Hash") -> AsyncIterator[bytes]
 
 
 async def _transcribe_file(
-    service: Service, body: AsyncIterator[bytes], query: Query
+    service: Service, request: Request, room: Room, body: AsyncIterator[bytes], query: Query
 ) -> Transcript:
     """Of a file in any format."""
-    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
-        async for data in body:
-            await asyncio.to_thread(file.write, data)
-        file.seek(0)
-        return await service.transcribe(cast(BinaryIO, file), query.options())
+    with closing(await receive_file(body)) as file:
+        hear = service.transcribe_channels if query.multichannel else service.transcribe
+        work = hear(cast(BinaryIO, file), query.options(), room)
+        return await run_while_wanted(request, work)
 
 
 async def _transcribe_samples(
-    service: Service, body: AsyncIterator[bytes], query: Query, encoding: Encoding
+    service: Service,
+    request: Request,
+    room: Room,
+    body: AsyncIterator[bytes],
+    query: Query,
 ) -> Transcript:
     """Of samples, and of WAV files that are announced as samples."""
-    header, samples = HeaderOff(), Samples(encoding)
+    encoding = query.encoding
+    assert encoding is not None
+    header, mix = HeaderOff(), DownMix("the audio")
+    samples = Samples(encoding, query.num_channels)
     num_left = service.settings.max_upload_s * query.sample_rate_hz
 
     async def read() -> None:
@@ -87,12 +94,23 @@ async def _transcribe_samples(
             if num_left < 0:
                 limit = service.settings.max_upload_s
                 raise Refused(413, f"the recording lasts over {limit:g} s: send it in parts")
-            await session.feed(waveform)
+            await session.feed(waveform if query.multichannel else mix.feed(waveform))
         if samples.has_rest:
             raise Refused(400, sockets.SPLIT_SAMPLE)
         await session.finish()
+        await wait_until_gone(request)
+        raise ClientDisconnect
 
-    async with await service.open(query.options()) as session, sockets.fed_by(session, read()):
+    session: Session | ChannelSessions
+    if query.multichannel:
+        channels_opening = service.open_channels(query.options(), query.num_channels, room)
+        async with await channels_opening as session, sockets.fed_by(session, read()):
+            transcript = await transcript_of(session)
+            if not session.is_done:
+                raise ClientDisconnect
+            return transcript
+    opening = service.open(query.options(), room)
+    async with await opening as session, sockets.fed_by(session, read()):
         events = [event async for event in session.events()]
         if not session.is_done:
             raise ClientDisconnect

@@ -91,7 +91,7 @@ def _word(word: Word) -> dict[str, Any]:
 
 
 def _segment(index: int, segment: Segment, alphabet: Alphabet) -> dict[str, Any]:
-    """All that Whisper tells of a segment; docs/openai.md says what each number is here."""
+    """All that Whisper tells of a segment; docs/reference/openai.md says what each number is."""
     encoded = segment.text.encode()
     return {
         "id": index,

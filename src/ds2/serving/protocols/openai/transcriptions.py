@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -15,7 +16,8 @@ from ds2.errors import InputError
 from ds2.recognition.endpoint import EndpointRules
 from ds2.serving.access.errors import error_body, error_response
 from ds2.serving.engine.refused import Refused
-from ds2.serving.engine.service import ModelCard, Service
+from ds2.serving.engine.request_id import told_of_fault
+from ds2.serving.engine.service import ModelCard, Room, Service
 from ds2.serving.engine.session import StreamOptions
 from ds2.serving.protocols.openai.answers import (
     json_body,
@@ -34,6 +36,8 @@ from ds2.serving.wire.uploads import run_while_wanted
 from ds2.text.spacing import join_words
 from ds2.transcripts.events import Event, Final, Partial
 from ds2.transcripts.transcript import Transcript, together
+
+logger = logging.getLogger(__name__)
 
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads this answer; logs do, where nginx has made the number known."""
@@ -80,29 +84,34 @@ async def _transcriptions(request: Request, service: Service) -> Response:
     """Receive a recording, and answer with its transcript."""
     form: FormData | None = None
     try:
-        form = await receive_form(request)
-        response = await _respond(request, service, form)
+        with service.room() as room:
+            form = await receive_form(request)
+            response = await _respond(request, service, form, room)
     except Refused as error:
         response = error_response(error.status, error.message, error.param)
     except InputError as error:
         response = error_response(400, str(error), "file")
     except ClientDisconnect:
         response = Response(status_code=CLIENT_CLOSED_REQUEST)
+    except BaseException:
+        if form is not None:
+            close_files(form)
+        raise
     if form is not None and not isinstance(response, StreamingResponse):
         close_files(form)
     return response
 
 
-async def _respond(request: Request, service: Service, form: FormData) -> Response:
+async def _respond(request: Request, service: Service, form: FormData, room: Room) -> Response:
     asked = read_form(form)
     card = find_model(service, asked.model, asked.languages)
     options = await asyncio.to_thread(_options, asked, card)  # keywords may be many
     if asked.stream:
-        events = service.transcribe_events(asked.file, options)
+        events = service.transcribe_events(asked.file, options, room)
         # What is wrong with the recording shows here, while an answer can still be an error.
         first = await run_while_wanted(request, anext(events, None))
         return _event_stream(asked, form, card.language, first, events)
-    transcript = await run_while_wanted(request, service.transcribe(asked.file, options))
+    transcript = await run_while_wanted(request, service.transcribe(asked.file, options, room))
     return await asyncio.to_thread(_answer, asked, card, transcript)  # of hours, maybe
 
 
@@ -158,8 +167,10 @@ def _event_stream(
             lines.put_nowait("data: [DONE]\n\n")
         except (Refused, InputError) as error:
             status = error.status if isinstance(error, Refused) else 400
-            body = json.dumps(error_body(status, str(error)), ensure_ascii=False)
-            lines.put_nowait(f"event: error\ndata: {body}\n\n")
+            lines.put_nowait(_error_event(status, str(error)))
+        except Exception:  # the answer has begun, so it can only end with an error
+            logger.exception("a request failed")
+            lines.put_nowait(_error_event(500, told_of_fault("recording")))
         finally:
             lines.put_nowait(None)
 
@@ -174,6 +185,11 @@ def _event_stream(
 
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingResponse(send_lines(), headers=headers, media_type="text/event-stream")
+
+
+def _error_event(status: int, message: str) -> str:
+    body = json.dumps(error_body(status, message), ensure_ascii=False)
+    return f"event: error\ndata: {body}\n\n"
 
 
 async def _messages(

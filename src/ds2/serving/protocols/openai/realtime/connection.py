@@ -18,6 +18,7 @@ from ds2.audio.samples import Samples
 from ds2.serving.access.client_secrets import ClientSecrets
 from ds2.serving.access.errors import error_body
 from ds2.serving.engine.refused import Refused
+from ds2.serving.engine.request_id import told_of_fault
 from ds2.serving.engine.service import Service
 from ds2.serving.engine.session import Session, StreamOptions
 from ds2.serving.protocols.openai.realtime.keys import create_client_secret, session_by_key
@@ -213,7 +214,7 @@ class _Connection:
             pass  # the reading task is told too
         except Exception:  # a client that is told nothing more must not be left waiting
             logger.exception("a live session failed")
-            await self._close_for(Refused(500, "this session failed; the server's log tells why"))
+            await self._close_for(Refused(500, told_of_fault("session")))
 
     async def _end_stream(self) -> None:
         """End the stream, if there is one, and wait for what it still has to tell."""

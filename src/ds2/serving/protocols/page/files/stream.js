@@ -1,4 +1,4 @@
-// One stream of speech to the server, and its answers: the protocol of docs/websocket.md.
+// One stream of speech to the server, and its answers: the protocol of docs/reference/websocket.md.
 
 import { Problem, blocked, lost, refusal, unreachable } from "./problems.js";
 import { bytesOf } from "./sound.js";

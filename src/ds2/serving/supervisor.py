@@ -1,0 +1,225 @@
+"""Several processes on one socket: started, replaced when they die, and told when to end.
+
+A signal to the whole group, as Ctrl-C and service managers send it, comes to every process. The
+workers leave it to their parent, whose word comes by a pipe: the first time to end what runs, the
+second time to hurry. The end of the pipe tells them that the parent is gone.
+"""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import TypeAlias
+
+from ds2.errors import InputError
+from ds2.serving.engine.metrics import SHARED_DIRECTORY, forget_process
+from ds2.serving.logs import log_to_stderr
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SHORTEST_LIFE_S = 10.0
+"""A worker that dies sooner may die again: the next one waits."""
+FIRST_WAIT_S = 0.5  # doubled with every early death
+LONGEST_WAIT_S = 30.0
+MOST_EARLY_DEATHS = 6
+"""In a row, in one place; then the server ends, for whoever started it to see."""
+LOOK_S = 0.1
+BAD_INPUT = 2  # an exit status: no other worker would do better
+
+logger = logging.getLogger(__name__)
+
+
+class Orders:
+    """What a worker hears of its parent."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._pass_on: Callable[[], object] | None = None
+        threading.Thread(target=self._listen, name="orders", daemon=True).start()
+
+    def watch(self) -> asyncio.Event:
+        """An event of the running loop, set by each order to end."""
+        stopping = asyncio.Event()
+        self._pass_on = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
+        return stopping
+
+    def _listen(self) -> None:
+        has_parent = True
+        while has_parent:
+            try:
+                self._connection.recv_bytes()
+            except (EOFError, OSError):
+                has_parent = False
+            if self._pass_on is None:
+                os._exit(0)  # while it is still loading there is nothing to finish
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it ends already
+                self._pass_on()
+
+
+Work: TypeAlias = Callable[[Orders], None]
+"""What a worker does until it is told to end; is sent to another process."""
+
+
+class _Place:
+    """A place for a worker, which is filled again when it is empty."""
+
+    def __init__(self, work: Work, shared: str) -> None:
+        """shared: the directory of the processes' counts."""
+        self._work = work
+        self._shared = shared
+        self._num_early = 0  # deaths in a row
+        self._due_s = 0.0  # when the next worker may be started
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._since_s = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        spawning = multiprocessing.get_context("spawn")
+        theirs, self._connection = spawning.Pipe(duplex=False)
+        process = spawning.Process(target=_run_worker, args=(theirs, self._work))
+        with _signals_held_back():
+            process.start()
+        theirs.close()
+        self._process, self._since_s = process, time.monotonic()
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while a worker runs, or none is there."""
+        return self._process.exitcode if self._process else None
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether a worker runs."""
+        return self._process is not None and self._process.exitcode is None
+
+    def look(self) -> int | None:
+        """See to it that a worker runs. Returns an exit status if there is no point in that."""
+        now_s = time.monotonic()
+        if self.is_filled:
+            return None
+        if self._process is None:
+            if now_s >= self._due_s:
+                self._start()
+            return None
+        code = self._process.exitcode
+        forget_process(self._shared, self._process.pid)
+        if code == BAD_INPUT:
+            return BAD_INPUT
+        is_early = now_s - self._since_s < SHORTEST_LIFE_S
+        self._num_early = self._num_early + 1 if is_early else 0
+        if self._num_early >= MOST_EARLY_DEATHS:
+            logger.error("a worker died %d times as soon as it was started", self._num_early)
+            return 1
+        wait_s = 0.0
+        if is_early:
+            wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (self._num_early - 1))
+        logger.error("a worker died (%s): another takes its place in %g s", code, wait_s)
+        self._drop()
+        self._due_s = now_s + wait_s
+        return None
+
+    def _drop(self) -> None:
+        if self._process is not None:
+            self._process.join()
+        if self._connection is not None:
+            self._connection.close()
+        self._process = self._connection = None
+
+    def tell_to_end(self) -> None:
+        """The first time to end what runs, the second time to hurry."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):  # it has ended
+                self._connection.send_bytes(b"end")
+
+    def kill(self) -> None:
+        """End a worker that does not end by itself."""
+        if self._process is not None and self.is_filled:
+            logger.error("a worker did not end in time: it is killed")
+            self._process.kill()
+        self._drop()
+
+
+def supervise(work: Work, num_workers: int, longest_end_s: float) -> None:
+    """Keep so many workers, until a signal; then wait so long, at most, for them to end.
+
+    Exits with status 1 if they could not be kept or did not end well, with 2 if what they were
+    told to do cannot be done.
+    """
+    signals: list[int] = []
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: signals.append(number))
+    with tempfile.TemporaryDirectory(prefix="ds2-metrics-") as shared:
+        os.environ[SHARED_DIRECTORY] = shared  # read where the metrics are made
+        places = [_Place(work, shared) for _ in range(num_workers)]
+        status = _keep(places, signals)
+        has_ended_well = _end(places, signals, time.monotonic() + longest_end_s)
+    if status or not has_ended_well:
+        sys.exit(status or 1)
+
+
+def _keep(places: list[_Place], signals: list[int]) -> int:
+    """Keep workers running until a signal, which gives 0, or until there is no point in it."""
+    while not signals:
+        for place in places:
+            if status := place.look():
+                return status
+        time.sleep(LOOK_S)
+    return 0
+
+
+def _end(places: list[_Place], signals: list[int], deadline_s: float) -> bool:
+    """Have all workers end; a further signal hurries them. Whether they ended well."""
+    num_told = -1
+    while any(place.is_filled for place in places) and time.monotonic() < deadline_s:
+        if len(signals) > num_told:
+            num_told = max(1, len(signals))
+            for place in places:
+                place.tell_to_end()
+        time.sleep(LOOK_S)
+    codes = [place.exit_code for place in places]
+    is_late = any(place.is_filled for place in places)
+    for place in places:
+        place.kill()
+    return not is_late and all(code in (0, None) for code in codes)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A process that is started meanwhile begins with signals held back, as this one has them.
+
+    It could be hit by one of the group's before it says what to do with it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # which, where it starts something, would let signals in
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run_worker(connection: Connection, work: Work) -> None:
+    for number in SIGNALS:
+        # No SIG_IGN: programs that the worker starts would have it, too.
+        signal.signal(number, lambda *_: None)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    log_to_stderr()
+    try:
+        work(Orders(connection))
+    except InputError as error:
+        logger.error("%s", error)
+        sys.exit(BAD_INPUT)

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -114,22 +114,30 @@ MARKS = (
 )
 """Byte order marks of other encodings than UTF-8, the longer before what they begin with."""
 HEAD_BYTES = 1024
+GZIP = {b"\x1f\x8b": "compressed by gzip: give it a name that ends in .gz"}
+NO_OTHERS: Mapping[bytes, str] = {}
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[BinaryIO]:
+def open_text(path: Path, others: Mapping[bytes, str] = NO_OTHERS) -> Iterator[BinaryIO]:
     """The text of a file in UTF-8 bytes without a mark, unpacked if its name ends in .gz.
 
     A byte order mark tells UTF-8, UTF-16 and UTF-32, which editors and spreadsheets on Windows
-    write. Text without a mark is handed on as it is. Raises InputError, also for what has no mark
-    and holds zero bytes, as UTF-16 does.
+    write. Text without a mark is handed on as it is.
+
+    others: how files of other kinds begin, and what each kind is and what to do, for messages.
+
+    Raises InputError, also for files of other kinds, and for what has no mark and holds zero bytes,
+    as UTF-16 does.
     """
-    with open_unpacked(path) as file, as_utf8(file, path) as text:
+    with open_unpacked(path) as file, as_utf8(file, path, others) as text:
         yield text
 
 
 @contextmanager
-def as_utf8(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+def as_utf8(
+    file: BinaryIO, path: Path, others: Mapping[bytes, str] = NO_OTHERS
+) -> Iterator[BinaryIO]:
     """What `open_text` gives, of a file that is open. path: its name, in messages.
 
     Raises InputError.
@@ -137,6 +145,9 @@ def as_utf8(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
     text = io.BufferedReader(cast(io.RawIOBase, file))
     try:
         head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
+        for magic, kind in {**others, **GZIP}.items():
+            if head.startswith(magic):
+                raise InputError(f"{path}: is {kind}")
         if head.startswith(codecs.BOM_UTF8):
             text.read(len(codecs.BOM_UTF8))
         encoding = next((name for mark, name in MARKS if head.startswith(mark)), None)

@@ -359,7 +359,7 @@ def test_espeak_speaks_mandarin(tmp_path: Path) -> None:
 def test_the_documented_engine_works_with_a_package_of_that_face(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = Path(__file__).parents[2] / "docs" / "synthesis.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "synthesis.md"
     (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "kokoro_engine.py").write_text(code)
     (tmp_path / "kokoro_onnx.py").write_text(

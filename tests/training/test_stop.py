@@ -189,6 +189,22 @@ def test_an_evaluation_by_two_processes_ends_when_one_is_asked_to_stop(tmp_path:
     assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["3 9", "3 9"]
 
 
+def test_the_processes_of_an_evaluation_end_with_it(tmp_path: Path) -> None:
+    """Kept, they would hold a copy of the memory that training had when they began."""
+    manifest = write_tones(tmp_path, "dev", random_texts(4))
+    config = tone_config(manifest, manifest, data__max_batch_size=2, data__num_workers=1)
+    alphabet = english_characters()
+    dev = select_for_evaluation(read_utterances([manifest]), alphabet, config)
+    evaluator = Evaluator(dev, alphabet, config, Workers(), torch.device("cpu"))
+    network = Network(config.network, len(alphabet))
+    before = multiprocessing.active_children()
+    for _ in range(2):
+        evaluation = evaluator.evaluate(network)
+        assert evaluation is not None
+        assert evaluation.num_utterances == 4
+        assert multiprocessing.active_children() == before
+
+
 @pytest.mark.slow
 def test_too_little_shared_memory_is_told_in_one_line(tmp_path: Path) -> None:
     words = [*DS2, *command(tmp_path / "run", settings(tmp_path, data__num_workers=1))]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ds2.errors import InputError
 from ds2.files import atomic_write, open_text
-from ds2.ngram.arpa_reader import Reader, Section
+from ds2.ngram.arpa_reader import FOREIGN, Reader, Section
 from ds2.ngram.columns import Workspace
 from ds2.ngram.corpus import UNKNOWN
 from ds2.ngram.levels import NgramLevel, SortedGrams, sorted_grams, spelled
@@ -33,7 +33,7 @@ def read_arpa(path: str | Path) -> tuple[list[NgramLevel], list[str]]:
     Raises InputError with file and line for what is wrong.
     """
     path = Path(path)
-    with open_text(path) as file:
+    with open_text(path, FOREIGN) as file:
         reader = Reader(file, path)
         counts = reader.counts()
         vocabulary, first = reader.words(counts[0])

@@ -31,8 +31,8 @@ FOREIGN = {
     b"Qblmt": "an IRSTLM binary: convert it with compile-lm --text=yes",
     b"iARPA": "an iARPA file of IRSTLM: convert it with compile-lm --text=yes",
     b"SRILM_BINARY_NGRAM": "an SRILM binary: convert it with ngram -lm FILE -write-lm NEW.arpa",
-    b"\x1f\x8b": "compressed by gzip: give it a name that ends in .gz",
 }
+"""How language models of other kinds begin, and what to do with each."""
 _IS_SPACE = np.array([bytes([code]).isspace() for code in range(256)])
 
 
@@ -58,9 +58,6 @@ class Reader:
     def counts(self) -> list[int]:
         """The number of n-grams of each order, from the header."""
         line = self._next_line()
-        for magic, kind in FOREIGN.items():
-            if line is not None and line.startswith(magic):
-                raise InputError(f"{self._path}: is {kind}")
         while line is not None and line.strip() != b"\\data\\":
             line = self._next_line() if self._line < 1000 else None  # text may come before
         if line is None:

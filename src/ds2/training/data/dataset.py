@@ -251,14 +251,27 @@ def _collate_to_hand_over(items: Sequence[Item], features_config: FeatureConfig)
 
 
 def load_batches(
-    dataset: SpeechDataset, keys: Iterable[list[Key]], config: RunConfig, device: torch.device
+    dataset: SpeechDataset,
+    keys: Iterable[list[Key]],
+    config: RunConfig,
+    device: torch.device,
+    *,
+    keeps_processes: bool = True,
 ) -> Loader[Batch]:
-    """The minibatches of these keys, in order, loaded ahead by `data.num_workers` processes."""
-    return loader(dataset, keys, config, device)
+    """The minibatches of these keys, in order, loaded ahead by `data.num_workers` processes.
+
+    keeps_processes: whether they live on from one pass over the keys to the next.
+    """
+    return loader(dataset, keys, config, device, keeps_processes=keeps_processes)
 
 
 def loader(
-    dataset: Dataset[Any], keys: Iterable[list[Any]], config: RunConfig, device: torch.device
+    dataset: Dataset[Any],
+    keys: Iterable[list[Any]],
+    config: RunConfig,
+    device: torch.device,
+    *,
+    keeps_processes: bool = True,
 ) -> Loader[Batch]:
     """The same for any dataset of items; its keys go to the processes in turn."""
     num_workers = config.data.num_workers
@@ -268,7 +281,7 @@ def loader(
         num_workers=num_workers,
         collate_fn=functools.partial(_collate_to_hand_over, features_config=config.features),
         pin_memory=device.type == "cuda",
-        persistent_workers=num_workers > 0,
+        persistent_workers=keeps_processes and num_workers > 0,
         prefetch_factor=PREFETCHED_BATCHES if num_workers else None,
         generator=torch.Generator(),  # else it would draw from, and so change, the global one
     )

@@ -44,7 +44,11 @@ class Evaluation:
 
 
 class Evaluator:
-    """Transcribes a development set, with its processes kept for the next time."""
+    """Transcribes a development set.
+
+    Its loading processes end with each evaluation. They begin when training has grown large; kept,
+    each would hold a copy of all memory that training had then.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,9 @@ class Evaluator:
         shares = [share(batch, workers.rank, workers.world_size) for batch in batches]
         self._has_share = list(map(bool, shares))  # of each minibatch
         keys: list[list[Key]] = [[(0, index) for index in mine] for mine in shares if mine]
-        self._loader = load_batches(SpeechDataset(examples, config), keys, config, device)
+        self._loader = load_batches(
+            SpeechDataset(examples, config), keys, config, device, keeps_processes=False
+        )
 
     def close(self) -> None:
         """Let the loading processes go."""

@@ -1,9 +1,9 @@
 """Recordings of any kind in, waveforms at 16 kHz out; and waveforms to files."""
 
-from ds2.audio.arrays import SampleIntake, array_blocks, frames_of, mono_of
 from ds2.audio.channels import ChannelChoice, Channels, DownMix
 from ds2.audio.finding import EXTENSIONS, Found, find_audio, search
 from ds2.audio.info import AudioInfo
+from ds2.audio.pcm import SampleIntake, array_blocks, frames_of, mono_of
 from ds2.audio.reading import (
     audio_blocks,
     pcm_blocks,

@@ -236,6 +236,8 @@ def test_ctrl_c_is_acknowledged() -> None:
         [sys.executable, "-m", "ds2", "transcribe", "-", "-m", ZH, "--greedy", "--verbose"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell lets what it starts in the background ignore SIGINT, which is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stderr is not None
         while not process.stderr.readline().startswith(b"ds2: language model"):

@@ -148,10 +148,11 @@ def test_a_microphone_that_is_absent_or_refused_is_told(
 
 
 def test_without_https_the_page_says_what_to_do_and_still_takes_files(
-    open_page: OpenPage, at: str
+    open_page: OpenPage, english: Recognizer
 ) -> None:
-    page = open_page(at.replace("127.0.0.1", INSECURE_HOST))
-    page.get_by_role("button", name="Listen").click()
-    expect(page.get_by_role("alert")).to_contain_text("https or localhost")
-    open_file(page, ROOT / "samples" / "en-1.ogg")
-    assert words_of(page)
+    with listening({"en": english}, ServeSettings(allowed_hosts=(INSECURE_HOST,))) as host:
+        page = open_page(f"http://{host.replace('127.0.0.1', INSECURE_HOST)}/")
+        page.get_by_role("button", name="Listen").click()
+        expect(page.get_by_role("alert")).to_contain_text("https or localhost")
+        open_file(page, ROOT / "samples" / "en-1.ogg")
+        assert words_of(page)

@@ -44,15 +44,16 @@ def film(
 ) -> bytes:
     """A film with a sound track for each of the shifts.
 
-    sound: (N,) float32, in place of `bursts`.
+    sound: (N,) or (N, 2) float32, in place of `bursts`.
     picture_s: how long its picture lasts, from 0 on; 0 makes none.
     """
     file = io.BytesIO()
+    layout = "mono" if sound is None or sound.ndim == 1 else "stereo"
     with av.open(file, "w", format=container) as output:
         timed: list[tuple[float, Any]] = []
         streams = []
         for index, _ in enumerate(shifts):
-            stream = output.add_stream(CODECS[container], rate=rate_hz, layout="mono")
+            stream = output.add_stream(CODECS[container], rate=rate_hz, layout=layout)
             stream.bit_rate = 64_000
             if languages:
                 stream.metadata["language"] = languages[index]
@@ -72,10 +73,14 @@ def film(
 
 def _sound_packets(stream: Any, shift: Shift, sound: np.ndarray) -> list[tuple[float, Any]]:
     form = stream.codec_context.format.name
-    samples, rate_hz = sound[None], stream.rate
+    samples, rate_hz = np.atleast_2d(sound.T), stream.rate  # (C, N)
     if "s16" in form:
         samples = (samples * 32767).astype(np.int16)
-    frame = av.AudioFrame.from_ndarray(samples, format=form, layout="mono")
+    if not form.endswith("p"):
+        samples = samples.T.reshape(1, -1)  # interleaved
+    layout = stream.codec_context.layout.name
+    samples = np.ascontiguousarray(samples)
+    frame = av.AudioFrame.from_ndarray(samples, format=form, layout=layout)
     frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
     size = stream.codec_context.frame_size or 960
     fifo = av.AudioFifo()

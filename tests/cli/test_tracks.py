@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aids.films import film
@@ -46,6 +47,24 @@ def test_words_have_the_times_of_the_track_that_is_heard(
     words = json.loads(told.out)["segments"][0]["words"]
     assert start_s < words[0]["start"] < start_s + 1
     assert ("of 2 sound tracks, number 2 (eng) is heard" in told.err) == (not option)
+
+
+def test_split_channels_have_the_times_of_a_film_whose_sound_begins_late(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = read_audio(SAMPLE)
+    silence = np.zeros_like(first)
+    call = np.stack([np.append(first, silence), np.append(silence, first)], axis=1)
+    path = tmp_path / "call.mkv"
+    path.write_bytes(film("matroska", [lambda _: 3.0], sound=call, rate_hz=16_000))
+    assert main(["transcribe", str(path), "-f", "json", "--channels", "split"]) == 0
+    segments = json.loads(capsys.readouterr().out)["segments"]
+    assert {segment["speaker"] for segment in segments} == {"Speaker 1", "Speaker 2"}
+    for speaker, start_s in (("Speaker 1", 3.0), ("Speaker 2", 3.0 + len(first) / 16_000)):
+        spoken = [segment for segment in segments if segment["speaker"] == speaker]
+        words = [word for segment in spoken for word in segment["words"]]
+        assert start_s < words[0]["start"] < start_s + 1
+        assert words[-1]["end"] <= start_s + len(first) / 16_000 + 0.1
 
 
 def test_align_takes_a_track(

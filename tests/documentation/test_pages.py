@@ -123,13 +123,15 @@ def messages_of_the_source() -> list[str]:
         return None
 
     found, constants = [], {}
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    paths = sorted((ROOT / "src").rglob("*.py"))
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    for tree in trees:  # first all constants: messages use those of other files, too
         for node in tree.body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 value = text_in(node.value)
                 if value is not None:
                     constants[node.targets[0].id] = value
+    for tree in trees:
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr | ast.Constant):
                 text = text_in(node)

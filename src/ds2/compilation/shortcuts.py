@@ -59,11 +59,6 @@ class _OutsideLibrary(JITCodeLibrary):
                 known += [other for other in library.linked if other not in known]
         super().finalize()
 
-    def _optimize_final_module(self) -> None:
-        """Once. numba does it twice, to take out counts of references in between."""
-        passes, builder = self._codegen._module_pass_manager()
-        passes.run(self._final_module, builder)
-
 
 class _Begin(LoweringPass):
     """Gives a function its library, before numba would."""

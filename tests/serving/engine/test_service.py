@@ -280,6 +280,20 @@ def test_who_sends_nothing_is_closed(recognizer: Recognizer) -> None:
         assert websocket.protocol.close_reason == "nothing came for 0.2 s"
 
 
+@pytest.mark.slow
+def test_who_waits_for_a_model_that_is_behind_is_not_closed(recognizer: Recognizer) -> None:
+    limits = ServeSettings(idle_timeout_s=0.3, max_buffer_s=3600.0)
+    samples = (noise(16_000 * 30) * 32767).astype("<i2").tobytes()
+    with listening({"tiny": recognizer}, limits) as at, opened(at) as websocket:
+        started(websocket, partials=False, endpoints=False)
+        for _ in range(60):  # the model needs some seconds for half an hour
+            websocket.send(samples)
+        websocket.send('{"type": "finish"}')
+        messages = rest_of(websocket)
+    assert messages[-1]["type"] == "done"
+    assert messages[-2]["heard_s"] == 1800.0
+
+
 def test_requests_have_a_rate(recognizer: Recognizer) -> None:
     with listening({"tiny": recognizer}, ServeSettings(requests_per_minute=2)) as at:
         for _ in range(2):

@@ -210,6 +210,7 @@ class _IdleWatch:
     """Closes a WebSocket on which nothing passes for long, while somebody waits for its client.
 
     What the server sends counts, too: a client that waits for its last words has no more to say.
+    While the model is behind with what the client sent, the client need not say anything either.
     One timer for a connection, not one for a message: messages are many.
     """
 
@@ -218,6 +219,7 @@ class _IdleWatch:
         self._receive = receive
         self._send = send
         self._limit_s = service.settings.idle_timeout_s
+        self._request_id = REQUEST_ID.get()
         self._loop = asyncio.get_running_loop()
         self._since_s: float | None = None  # since when somebody waits
         self._timer = self._loop.call_later(self._limit_s, self._look)
@@ -244,6 +246,8 @@ class _IdleWatch:
         now_s = self._loop.time()
         since_s = now_s if self._since_s is None else self._since_s
         left_s = since_s + self._limit_s - now_s
+        if left_s <= 0 and self._service.is_behind(self._request_id):
+            left_s = self._limit_s
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._look)
         else:

@@ -111,6 +111,14 @@ class Service:
         """Whether all models can still move."""
         return all(dispatcher.is_alive for dispatcher in self._dispatchers.values())
 
+    def is_behind(self, request_id: str | None) -> bool:
+        """Whether a stream of this request waits for its model, so that its client must wait."""
+        return any(
+            session.is_behind
+            for line, session in self._sessions.items()
+            if line.request_id == request_id
+        )
+
     @contextmanager
     def room(self) -> Iterator[Room]:
         """A place for a recording: before it is received, for else it would come for nothing.

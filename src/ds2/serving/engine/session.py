@@ -162,9 +162,14 @@ class Session:
             self.line.feed(np.clip(rest, -1.0, 1.0))
         self.line.finish()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a whole chunk of what was fed, or a request, waits for the model."""
+        return self._num_settled < self.line.num_wanted and not self._is_over
+
     async def catch_up(self) -> None:
         """Wait until no whole chunk of what was fed, and no flush, waits for the model."""
-        while self._num_settled < self.line.num_wanted and not self._is_over:
+        while self.is_behind:
             await self._wait_for_news()
 
     async def events(self) -> AsyncIterator[Event]:

@@ -113,23 +113,7 @@ async def speak(visit: Visit) -> None:
         "live": visit.randomness.random() < 0.7,
         "partials": visit.randomness.choice([True, False, "every_step"]),
     }
-    texts: list[str] = []
-    async with visit.connected("/v1/stream") as websocket:
-        await websocket.send(json.dumps(start))
-
-        async def send() -> None:
-            for piece in visit.pieces():
-                await websocket.send(piece)
-                await visit.think()
-            await websocket.send('{"type": "finish"}')
-
-        async with _alongside(send()):
-            async for text in websocket:
-                message = json.loads(text)
-                if message["type"] == "error":
-                    raise _judged(message["status"], f"/v1/stream: {message['message']}")
-                if message["type"] == "final":
-                    texts.append(message["text"])
+    texts = await _finals(visit, start)
     recording = visit.recording
     visit.expect(_joined(texts), recording.text_by_segments if ends else recording.text, "ours")
 
@@ -137,25 +121,31 @@ async def speak(visit: Visit) -> None:
 async def speak_with_phrases(visit: Visit) -> None:
     """Our own protocol, with hot phrases."""
     phrases = [{"text": text, "weight": weight} for text, weight in PHRASES]
+    texts = await _finals(visit, {"type": "start", "endpoints": False, "phrases": phrases})
+    visit.expect(_joined(texts), visit.recording.text_with_phrases, "with phrases")
+
+
+async def _finals(visit: Visit, start: dict[str, Any]) -> list[str]:
+    """The text of each segment, by our own protocol."""
     texts: list[str] = []
     async with visit.connected("/v1/stream") as websocket:
-        start = {"type": "start", "endpoints": False, "phrases": phrases}
         await websocket.send(json.dumps(start))
-
-        async def send() -> None:
-            for piece in visit.pieces():
-                await websocket.send(piece)
-                await visit.think()
-            await websocket.send('{"type": "finish"}')
-
-        async with _alongside(send()):
+        async with _alongside(_say(visit, websocket, '{"type": "finish"}')):
             async for text in websocket:
                 message = json.loads(text)
                 if message["type"] == "error":
-                    raise _judged(message["status"], f"with phrases: {message['message']}")
+                    raise _judged(message["status"], f"/v1/stream: {message['message']}")
                 if message["type"] == "final":
                     texts.append(message["text"])
-    visit.expect(_joined(texts), visit.recording.text_with_phrases, "with phrases")
+    return texts
+
+
+async def _say(visit: Visit, websocket: ClientConnection, end: str) -> None:
+    """All of the recording, then the message that ends it."""
+    for piece in visit.pieces():
+        await websocket.send(piece)
+        await visit.think()
+    await websocket.send(end)
 
 
 async def speak_vosk(visit: Visit) -> None:
@@ -174,19 +164,15 @@ async def speak_vosk(visit: Visit) -> None:
 async def speak_deepgram(visit: Visit) -> None:
     """Deepgram's, live."""
     texts = []
-    async with visit.connected(f"/v1/listen?{RAW}&interim_results=true") as websocket:
-
-        async def send() -> None:
-            for piece in visit.pieces():
-                await websocket.send(piece)
-                await visit.think()
-            await websocket.send('{"type": "CloseStream"}')
-
-        async with _alongside(send()):
-            async for text in websocket:
-                message = json.loads(text)
-                if message["type"] == "Results" and message["is_final"]:
-                    texts.append(message["channel"]["alternatives"][0]["transcript"])
+    path = f"/v1/listen?{RAW}&interim_results=true"
+    async with (
+        visit.connected(path) as websocket,
+        _alongside(_say(visit, websocket, '{"type": "CloseStream"}')),
+    ):
+        async for text in websocket:
+            message = json.loads(text)
+            if message["type"] == "Results" and message["is_final"]:
+                texts.append(message["channel"]["alternatives"][0]["transcript"])
     visit.expect(_joined(texts), visit.recording.text_by_segments, "deepgram")
 
 

@@ -1,6 +1,5 @@
 """The sound of films lies at the films' times, whatever the container; tracks can be chosen."""
 
-import io
 import logging
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from aids.films import CODECS, RATE_HZ, SOUND_S, film
 from aids.fuzzing import few
+from aids.pipes import Pipe
 from ds2 import Recognizer
 from ds2.audio import read_audio, sound_tracks
 from ds2.audio.timeline import LONGEST_GAP_S, MOST_SILENCE_S, PictureClock, Timeline
@@ -26,17 +26,6 @@ def loud_parts(waveform: np.ndarray) -> list[tuple[float, float]]:
     cuts = np.flatnonzero(np.diff(loud) > 0.3)
     starts, ends = [loud[0], *loud[cuts + 1]], [*loud[cuts], loud[-1]]
     return [(float(start), float(end)) for start, end in zip(starts, ends, strict=True)]
-
-
-class Pipe:
-    def __init__(self, data: bytes) -> None:
-        self._file = io.BytesIO(data)
-
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
-
-    def seekable(self) -> bool:
-        return False
 
 
 @pytest.mark.parametrize("container", CODECS)

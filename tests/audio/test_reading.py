@@ -17,6 +17,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aids.pipes import Pipe
 from ds2.audio import (
     AudioInfo,
     audio_blocks,
@@ -76,22 +77,6 @@ def wav_bytes(samples: np.ndarray, *, claims: int | None = None, **header: int) 
 
 def ramp(num_samples: int = 16_000) -> np.ndarray:
     return (np.arange(num_samples) % 2_000 - 1_000).astype(np.int16)
-
-
-class Pipe:
-    """A file that can only be read forwards, and counts what was read."""
-
-    def __init__(self, data: bytes) -> None:
-        self._file = io.BytesIO(data)
-        self.num_read = 0
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.num_read += len(data)
-        return data
-
-    def seekable(self) -> bool:
-        return False
 
 
 def signal_to_noise_db(got: np.ndarray, expected: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aids.films import wav
 from aids.fuzzing import few
+from aids.pipes import Pipe
 from ds2.audio import pcm_blocks, probe_audio, read_audio
 from ds2.errors import InputError
 
@@ -20,17 +21,6 @@ SAMPLES = (np.arange(16_000) % 2_000 - 1_000).astype(np.int16)
 EXPECTED = SAMPLES / np.float32(32768)
 CHUNK = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf59.27.100\0"
 UNKNOWN = 0xFFFFFFFF
-
-
-class Pipe:
-    def __init__(self, data: bytes) -> None:
-        self._file = io.BytesIO(data)
-
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
-
-    def seekable(self) -> bool:
-        return False
 
 
 def long_lengths(size: int) -> bytes:

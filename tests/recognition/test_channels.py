@@ -1,6 +1,5 @@
 """Calls with a speaker on each channel, heard apart."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 import soundfile
 
 from aids.models import TINY_BIDIRECTIONAL, write_random_bundle
+from aids.pipes import Pipe
 from ds2 import Recognizer, read_audio
 from ds2.transcripts.channels import merged
 from ds2.transcripts.transcript import Segment, Transcript
@@ -61,10 +61,6 @@ def test_split_is_the_same_in_a_batch_from_a_pipe_and_from_memory(
     recognizer: Recognizer, call: Path, channels: list[np.ndarray]
 ) -> None:
     expected = recognizer.transcribe(call, channels="split")
-
-    class Pipe(io.BytesIO):
-        def seekable(self) -> bool:
-            return False
 
     recordings = [call, np.stack(channels, axis=1), Pipe(call.read_bytes()), CLIPS[0]]
     for batch_size, jobs in ((1, 1), (8, 1), (2, 2)):

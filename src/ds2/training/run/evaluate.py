@@ -76,10 +76,6 @@ class Evaluator:
             SpeechDataset(examples, config), keys, config, device, keeps_processes=False
         )
 
-    def close(self) -> None:
-        """Let the loading processes go."""
-        del self._loader
-
     @torch.inference_mode()
     def evaluate(
         self, network: Network, stop: Callable[[], bool] = lambda: False

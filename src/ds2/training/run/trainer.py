@@ -89,7 +89,6 @@ class Trainer:
     def close(self) -> None:
         """Write out what is pending and let the loading processes go."""
         self._batches = iter(())
-        self._evaluator.close()
         self._report.close()
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Shortcuts through numba, for loops that need little of it: they take half of its time.
+"""Shortcuts through numba, for loops that need little of it.
 
 They reach into parts of numba that have no public name. Without them (`ds2.compilation` goes on
 where this module cannot be imported) the same code is compiled, only more slowly.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
@@ -59,12 +60,13 @@ class Visit:
     randomness: random.Random
     idle_s: float  # the server's time-out
 
-    def pieces(self, most_s: float = 1.0) -> Iterator[bytes]:
-        """The recording, in pieces of any size."""
+    def pieces(self, most_s: float = 1.0, num_channels: int = 1) -> Iterator[bytes]:
+        """The recording, the same on every channel, in pieces of any size."""
+        samples = np.repeat(np.frombuffer(self.recording.samples, "<i2"), num_channels).tobytes()
         start = 0
-        while start < len(self.recording.samples):
+        while start < len(samples):
             size = 1 + self.randomness.randrange(round(BYTES_PER_S * most_s))
-            yield self.recording.samples[start : start + size]
+            yield samples[start : start + size]
             start += size
 
     async def think(self, most_s: float = 0.3) -> None:
@@ -113,36 +115,45 @@ async def speak(visit: Visit) -> None:
         "live": visit.randomness.random() < 0.7,
         "partials": visit.randomness.choice([True, False, "every_step"]),
     }
-    texts = await _finals(visit, start)
+    text = await _hear(visit, start)
     recording = visit.recording
-    visit.expect(_joined(texts), recording.text_by_segments if ends else recording.text, "ours")
+    visit.expect(text, recording.text_by_segments if ends else recording.text, "ours")
 
 
 async def speak_with_phrases(visit: Visit) -> None:
     """Our own protocol, with hot phrases."""
     phrases = [{"text": text, "weight": weight} for text, weight in PHRASES]
-    texts = await _finals(visit, {"type": "start", "endpoints": False, "phrases": phrases})
-    visit.expect(_joined(texts), visit.recording.text_with_phrases, "with phrases")
+    text = await _hear(visit, {"type": "start", "endpoints": False, "phrases": phrases})
+    visit.expect(text, visit.recording.text_with_phrases, "with phrases")
 
 
-async def _finals(visit: Visit, start: dict[str, Any]) -> list[str]:
-    """The text of each segment, by our own protocol."""
+async def speak_on_two_channels(visit: Visit) -> None:
+    """Our own protocol, with a speaker on each channel, who both say the same."""
+    start = {"type": "start", "endpoints": False, "channels": 2}
+    for number in (1, 2):
+        text = await _hear(visit, start, number)
+        visit.expect(text, visit.recording.text, f"channel {number} of 2")
+
+
+async def _hear(visit: Visit, start: dict[str, Any], channel: int | None = None) -> str:
+    """The text of all segments, by our own protocol; of several channels, that of one."""
     texts: list[str] = []
     async with visit.connected("/v1/stream") as websocket:
         await websocket.send(json.dumps(start))
-        async with _alongside(_say(visit, websocket, '{"type": "finish"}')):
+        saying = _say(visit, websocket, '{"type": "finish"}', start.get("channels", 1))
+        async with _alongside(saying):
             async for text in websocket:
                 message = json.loads(text)
                 if message["type"] == "error":
                     raise _judged(message["status"], f"/v1/stream: {message['message']}")
-                if message["type"] == "final":
+                if message["type"] == "final" and message.get("channel") == channel:
                     texts.append(message["text"])
-    return texts
+    return _joined(texts)
 
 
-async def _say(visit: Visit, websocket: ClientConnection, end: str) -> None:
+async def _say(visit: Visit, websocket: ClientConnection, end: str, num_channels: int = 1) -> None:
     """All of the recording, then the message that ends it."""
-    for piece in visit.pieces():
+    for piece in visit.pieces(num_channels=num_channels):
         await websocket.send(piece)
         await visit.think()
     await websocket.send(end)
@@ -326,6 +337,7 @@ GOOD: tuple[Callable[[Visit], Awaitable[None]], ...] = (
     speak,
     speak,
     speak_with_phrases,
+    speak_on_two_channels,
     speak_vosk,
     speak_deepgram,
     speak_realtime,

@@ -72,7 +72,7 @@ def received(client: ClientConnection) -> list[str]:
     messages = []
     with suppress(ConnectionClosed):
         while True:
-            messages.append(str(client.recv(timeout=20)))
+            messages.append(str(client.recv(timeout=120)))
     return messages
 
 

@@ -79,7 +79,7 @@ def in_lock_step(
     replies = []
     for message in (*pieces(data), end):
         client.send(message)
-        replies.append(json.loads(client.recv(timeout=20)))
+        replies.append(json.loads(client.recv(timeout=120)))
     return replies
 
 
@@ -92,7 +92,7 @@ def close_of(client: ClientConnection) -> tuple[int, str]:
     """The code and reason that the server closes with, after all else that it sends."""
     with suppress(ConnectionClosed):
         while True:
-            client.recv(timeout=20)
+            client.recv(timeout=120)
     assert client.protocol.close_code is not None
     return client.protocol.close_code, client.protocol.close_reason or ""
 
@@ -117,7 +117,7 @@ def test_every_piece_gets_one_reply_and_the_results_are_the_transcript(
 def test_the_client_in_the_package_websocket_client_gets_the_same(
     url: str, pcm: bytes, said: Transcript
 ) -> None:
-    client = websocket.create_connection(url, timeout=20)
+    client = websocket.create_connection(url, timeout=120)
     client.send(CONFIG % 16_000)
     replies = []
     for piece in pieces(pcm):
@@ -159,7 +159,7 @@ def test_a_client_that_does_not_wait_gets_as_many_replies(
         messages = [*pieces(pcm), EOF]
         for message in messages:
             client.send(message)
-        replies = [json.loads(client.recv(timeout=20)) for _ in messages]
+        replies = [json.loads(client.recv(timeout=120)) for _ in messages]
         assert close_of(client) == (1000, "")
     assert text_of(replies) == said.text
 
@@ -240,9 +240,9 @@ def test_what_is_wrong_is_told_and_ends_the_connection(
     with connect(url) as client:
         for message in messages:
             client.send(message)
-        replies = [json.loads(client.recv(timeout=20))]
+        replies = [json.loads(client.recv(timeout=120))]
         if b"ab" in messages[:-1]:
-            replies.append(json.loads(client.recv(timeout=20)))
+            replies.append(json.loads(client.recv(timeout=120)))
         code, reason = close_of(client)
     assert told in replies[-1]["error"]
     assert code == 1008
@@ -254,9 +254,9 @@ def test_the_error_comes_with_the_last_words(url: str, pcm: bytes, said: Transcr
         client.send(CONFIG % 16_000)
         for piece in pieces(pcm):
             client.send(piece)
-            client.recv(timeout=20)
+            client.recv(timeout=120)
         client.send("{")
-        last = json.loads(client.recv(timeout=20))
+        last = json.loads(client.recv(timeout=120))
     assert last["text"] == said.text
     assert last["error"] == "a text message must be JSON"
 
@@ -274,7 +274,7 @@ def test_a_full_server_says_so_and_a_browser_is_told_what_this_is(recognizer: Re
         connect(f"ws://{at}/vosk") as client,
     ):
         client.send(b"ab")
-        client.recv(timeout=20)
+        client.recv(timeout=120)
         with pytest.raises(InvalidStatus) as refused:
             connect(f"ws://{at}/vosk")
         assert refused.value.response.status_code == 503

@@ -57,7 +57,7 @@ class Watched:
         self._may_go_on.clear()
         line = self.line()
         line.feed(noise(ENOUGH))
-        self.reports.get(timeout=30)
+        self.reports.get(timeout=120)
         line.close()
 
     def go_on(self) -> None:
@@ -66,7 +66,7 @@ class Watched:
     def next_step(self) -> tuple[set[Line], Report]:
         """The next report of a step, and the lines in it."""
         while True:
-            report = self.reports.get(timeout=30)
+            report = self.reports.get(timeout=120)
             if report.batch_size:
                 return {update.line for update in report.updates}, report
 
@@ -75,7 +75,7 @@ class Watched:
         finals: dict[Line, Transcript] = {}
         num_done = 0
         while num_done < num_lines:
-            for update in self.reports.get(timeout=30).updates:
+            for update in self.reports.get(timeout=120).updates:
                 assert update.error is None
                 num_done += update.is_done
                 for event in update.events:
@@ -251,7 +251,7 @@ def test_a_stream_that_fails_fails_alone(watched: Watched, recognizer: Recognize
     watched.go_on()
     errors, finals = set(), {}
     while sound not in finals:
-        for update in watched.reports.get(timeout=30).updates:
+        for update in watched.reports.get(timeout=120).updates:
             if update.error:
                 errors.add(update.line)
             for event in update.events:

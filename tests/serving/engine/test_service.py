@@ -86,7 +86,7 @@ def opened(at: str, query: str = "", **options: Any) -> Iterator[ClientConnectio
 def started(websocket: ClientConnection, **options: Any) -> dict[str, Any]:
     """The answer to a start."""
     websocket.send(json.dumps({"type": "start", **options}))
-    answer: dict[str, Any] = json.loads(websocket.recv(20))
+    answer: dict[str, Any] = json.loads(websocket.recv(120))
     return answer
 
 
@@ -95,7 +95,7 @@ def rest_of(websocket: ClientConnection) -> list[dict[str, Any]]:
     messages = []
     try:
         while True:
-            messages.append(json.loads(websocket.recv(20)))
+            messages.append(json.loads(websocket.recv(120)))
     except ConnectionClosed:
         return messages
 
@@ -286,12 +286,12 @@ def test_who_waits_for_a_model_that_is_behind_is_not_closed(recognizer: Recogniz
     samples = (noise(16_000 * 30) * 32767).astype("<i2").tobytes()
     with listening({"tiny": recognizer}, limits) as at, opened(at) as websocket:
         started(websocket, partials=False, endpoints=False)
-        for _ in range(60):  # the model needs some seconds for half an hour
+        for _ in range(20):  # the model needs a second or more for ten minutes
             websocket.send(samples)
         websocket.send('{"type": "finish"}')
         messages = rest_of(websocket)
     assert messages[-1]["type"] == "done"
-    assert messages[-2]["heard_s"] == 1800.0
+    assert messages[-2]["heard_s"] == 600.0
 
 
 def test_requests_have_a_rate(recognizer: Recognizer) -> None:
@@ -338,7 +338,7 @@ def test_bodies_that_stop_coming_are_not_waited_for(recognizer: Recognizer) -> N
     )
     with listening({"tiny": recognizer}, ServeSettings(idle_timeout_s=0.2)) as at:
         host, port = at.split(":")
-        with socket.create_connection((host, int(port)), timeout=20.0) as client:
+        with socket.create_connection((host, int(port)), timeout=120) as client:
             client.sendall(head.encode())
             answer = client.makefile("rb").read().decode()
     assert answer.startswith("HTTP/1.1 408 ")
@@ -574,7 +574,7 @@ def test_the_command_serves_and_stops_at_sigterm(bundle: Bundle, workers: int) -
         websocket.send('{"type": "finish"}')
         messages = rest_of(websocket)
     assert messages[-2]["duration_s"] == 2.0
-    _, rest = server.communicate(timeout=30)
+    _, rest = server.communicate(timeout=120)
     assert server.returncode == 0
     assert "rror" not in rest.replace("uvicorn.error", "")
 

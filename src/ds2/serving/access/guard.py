@@ -211,6 +211,7 @@ class _IdleWatch:
 
     What the server sends counts, too: a client that waits for its last words has no more to say.
     While the model is behind with what the client sent, the client need not say anything either.
+    The client has the whole limit again once the model has caught up: its news is still on its way.
     One timer for a connection, not one for a message: messages are many.
     """
 
@@ -222,6 +223,7 @@ class _IdleWatch:
         self._request_id = REQUEST_ID.get()
         self._loop = asyncio.get_running_loop()
         self._since_s: float | None = None  # since when somebody waits
+        self._was_behind = False  # the model, at the last look
         self._timer = self._loop.call_later(self._limit_s, self._look)
         self._closing: asyncio.Task[None] | None = None
 
@@ -245,9 +247,12 @@ class _IdleWatch:
     def _look(self) -> None:
         now_s = self._loop.time()
         since_s = now_s if self._since_s is None else self._since_s
-        left_s = since_s + self._limit_s - now_s
-        if left_s <= 0 and self._service.is_behind(self._request_id):
+        is_behind = self._service.is_behind(self._request_id)
+        if is_behind or self._was_behind:
             left_s = self._limit_s
+        else:
+            left_s = since_s + self._limit_s - now_s
+        self._was_behind = is_behind
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._look)
         else:

@@ -1,4 +1,4 @@
-"""Training audio made harder: what is drawn for each utterance, and noise to draw from."""
+"""Augmentation: draws random changes that make training audio harder, and noise for them."""
 
 import math
 import warnings
@@ -17,42 +17,43 @@ from ds2.model.features import Floats
 Range = tuple[float, float]
 Percents = np.ndarray[Any, np.dtype[np.int16]]
 
-EDGE_HZ = 150.0  # the lowest cut-off: below it, a filter would leave next to nothing
-SPEED_STREAM = 0x5BEED  # tells the plan's random numbers from those of an utterance
-LONGEST_NOISE_S = 60.0  # of one recording: a bank is for variety, not for length
+EDGE_HZ = 150.0  # the lowest cut-off: below it, a filter would leave almost nothing
+SPEED_STREAM = 0x5BEED  # keeps the plan's random numbers apart from those of an utterance
+LONGEST_NOISE_S = 60.0  # of one recording: a noise bank needs variety, not length
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How often each change is made, and between which limits it is drawn, evenly.
+    """How often training makes each change, and the limits of the change.
 
-    Probabilities are per utterance and independent; 0 switches a change off. Noise is that of
-    Deep Speech 2: in 40% of utterances (arXiv version), 0 to 30 dB below the speech (ICML
-    version). The masks are SpecAugment's (Park et al., 2019), fitted to 161 linear bins.
+    The size of a change is drawn evenly between its limits. Probabilities are per utterance and
+    independent; 0 switches a change off. The noise follows Deep Speech 2: it is in 40% of
+    utterances (arXiv version), 0 to 30 dB below the speech (ICML version). The masks are
+    SpecAugment's (Park et al., 2019), fitted to 161 linear bins.
     """
 
-    speed_probability: float = 0.5  # of a change of speed
+    speed_probability: float = 0.5  # probability of a change of speed
     speed_factor: Range = (0.9, 1.1)  # above 1 is faster and higher; in steps of 0.01
-    vocal_tract_probability: float = 0.0  # of another length of the vocal tract
-    vocal_tract_factor: Range = (0.88, 1.12)  # above 1 is a shorter tract: higher resonances
-    reverberation_probability: float = 0.2  # of a room around the speaker
-    reverberation_s: Range = (0.1, 0.5)  # until the tail has fallen by 60 dB
+    vocal_tract_probability: float = 0.0  # probability of another length of the vocal tract
+    vocal_tract_factor: Range = (0.88, 1.12)  # above 1 is a shorter tract, with higher resonances
+    reverberation_probability: float = 0.2  # probability of a room around the speaker
+    reverberation_s: Range = (0.1, 0.5)  # time in which the room's echo falls by 60 dB
     direct_to_reverberant_db: Range = (3.0, 15.0)  # level of the direct sound above the echo
-    noise_probability: float = 0.4  # of noise from `data.noise`
+    noise_probability: float = 0.4  # probability of noise from `data.noise`
     noise_snr_db: Range = (0.0, 30.0)  # level of the speech above the noise
-    lowpass_probability: float = 0.1  # of a microphone that lacks high frequencies
-    lowpass_hz: Range = (2500.0, 7500.0)  # the highest frequency that is kept
-    telephone_probability: float = 0.05  # of the band of a telephone
-    telephone_hz: Range = (300.0, 3400.0)  # the band kept: not drawn
-    gain_probability: float = 0.5  # of a change of volume
+    lowpass_probability: float = 0.1  # probability of a microphone that lacks high frequencies
+    lowpass_hz: Range = (2500.0, 7500.0)  # highest frequency that the microphone keeps
+    telephone_probability: float = 0.05  # probability of a telephone, which keeps one band
+    telephone_hz: Range = (300.0, 3400.0)  # the band that a telephone keeps; it is never drawn
+    gain_probability: float = 0.5  # probability of a change of volume
     gain_db: Range = (-12.0, 12.0)  # the change of volume
 
-    mask_probability: float = 1.0  # of an utterance's features; the limits below are largest sizes
-    num_time_masks: int = 2  # stretches of time that are hidden
-    time_mask_frames: int = 40  # the longest stretch
-    time_mask_share: float = 0.1  # of the utterance, for each mask
-    num_frequency_masks: int = 2  # bands of frequency that are hidden
-    frequency_mask_bins: int = 30  # the widest band
+    mask_probability: float = 1.0  # probability that masks hide parts of the features
+    num_time_masks: int = 2  # stretches of time that the masks hide
+    time_mask_frames: int = 40  # longest stretch, in frames
+    time_mask_share: float = 0.1  # longest stretch, as a share of the utterance
+    num_frequency_masks: int = 2  # bands of frequency that the masks hide
+    frequency_mask_bins: int = 30  # widest band, in bins
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -81,14 +82,15 @@ class AugmentationConfig:
 
 
 def augmentation_rng(seed: int, epoch: int, utterance_index: int) -> np.random.Generator:
-    """The randomness of one utterance in one epoch: whichever worker asks, it is the same."""
+    """The random generator of one utterance in one epoch. It is the same in every worker."""
     return np.random.default_rng([seed, epoch, utterance_index])
 
 
 class NoiseBank:
-    """Recordings of noise, each read when first drawn and kept while memory allows.
+    """Recordings of noise. The bank reads one at its first draw and keeps it if memory allows.
 
-    One that cannot be read is passed over with a warning: it need not end a long run.
+    If the bank cannot read a recording, it warns and takes another one. So one bad file does not
+    end a long run.
     """
 
     def __init__(self, paths: Sequence[Path], cache_mb: float = 512.0) -> None:
@@ -103,9 +105,9 @@ class NoiseBank:
         return len(self._paths)
 
     def draw(self, num_samples: int, rng: np.random.Generator) -> Floats:
-        """(N,) samples of one recording from a random place, begun again where it ends.
+        """(N,) samples of one recording from a random place on. A short recording repeats.
 
-        What is drawn depends on `rng` and the recordings alone, not on what was drawn before.
+        The result depends on `rng` and the recordings alone, not on earlier draws.
         Raises InputError if none of the recordings can be read.
         """
         recording = None
@@ -137,9 +139,9 @@ class NoiseBank:
 
 
 class SpeedPlan:
-    """How fast every utterance is played in each epoch, known before the epoch begins.
+    """The speed of every utterance in each epoch, known before the epoch begins.
 
-    So minibatches are made of utterances that are of one length when they have been changed.
+    So the sampler can put utterances together that have a similar length after the change.
     """
 
     def __init__(self, config: AugmentationConfig, seed: int, num_utterances: int) -> None:
@@ -149,7 +151,7 @@ class SpeedPlan:
         self._plans: dict[int, Percents] = {}
 
     def percents(self, epoch: int) -> Percents:
-        """(utterances,) int16: 100 where the speed is not changed."""
+        """(utterances,) int16 percent: 100 where the speed does not change."""
         if epoch not in self._plans:
             rng = np.random.default_rng([self._seed, epoch, SPEED_STREAM])
             chosen = rng.random(self._num_utterances) < self._config.speed_probability
@@ -161,11 +163,11 @@ class SpeedPlan:
 
 @dataclass(frozen=True)
 class Changes:
-    """What is done to one utterance: all that is random about it, drawn.
+    """The changes to one utterance. All random values are drawn.
 
-    tail: (n,) float32, what the room adds after the direct sound; noise: (N',) float32;
-    bands: (low, high) in Hz, kept one after the other; gain: of amplitudes.
-    frequency_masks, time_masks: (first, one after the last) bin or frame, set to 0.
+    tail: (n,) float32, the sound that the room adds after the direct sound; noise: (N',) float32;
+    bands: (low, high) in Hz, one filter after the other; gain: factor of the amplitudes.
+    frequency_masks, time_masks: (first, one after the last) bin or frame to set to 0.
     """
 
     speed_percent: int = 100
@@ -180,16 +182,17 @@ class Changes:
 
     @property
     def waveform_changes(self) -> bool:
-        """Whether anything is done to the waveform."""
+        """Whether the waveform changes."""
         is_heard = self.tail is not None or self.noise is not None or bool(self.bands)
         return is_heard or self.speed_percent != 100 or self.gain != 1.0
 
 
 class Augmenter:
-    """Draws the changes to an utterance, by its rng.
+    """Draws the changes to an utterance from its random generator.
 
-    The order is that of the world: the speaker, the room, the noise in it, the microphone and
-    line, the volume. Without a noise bank no noise is mixed in, whatever its probability.
+    The order is the order of the real world: the speaker, the room, the noise in it, the
+    microphone and line, the volume. Without a noise bank there is no noise, whatever its
+    probability.
     """
 
     def __init__(self, config: AugmentationConfig, noise: NoiseBank | None = None) -> None:
@@ -199,9 +202,9 @@ class Augmenter:
     def draw(
         self, num_samples: int, rng: np.random.Generator, speed_percent: int | None = None
     ) -> Changes:
-        """What to do to a waveform of so many samples.
+        """The changes to a waveform of `num_samples` samples.
 
-        speed_percent: if it has been drawn before; None draws it.
+        speed_percent: the speed that a plan has drawn; None: draw it here.
         """
         config = self.config
         if num_samples == 0:
@@ -228,7 +231,7 @@ class Augmenter:
     def draw_for_features(
         self, changes: Changes, num_frames: int, num_bins: int, rng: np.random.Generator
     ) -> Changes:
-        """The same with what is done to the (num_frames, num_bins) features of the result."""
+        """`changes`, with the changes to the (num_frames, num_bins) features of the result."""
         config = self.config
         vocal_tract = 1.0
         if config.vocal_tract_probability and rng.random() < config.vocal_tract_probability:
@@ -240,14 +243,14 @@ class Augmenter:
 
 
 def length_at_speed(num_samples: int, speed_percent: int) -> int:
-    """How many samples are left of so many, played at so many percent of the speed."""
+    """The number of samples after playing `num_samples` at `speed_percent` percent of the speed."""
     return -(-num_samples * 100 // speed_percent)
 
 
 def room_tail(decay_s: float, direct_to_reverberant_db: float, rng: np.random.Generator) -> Floats:
-    """What a room adds after the direct sound, (n,): noise that falls 60 dB in `decay_s`.
+    """The tail that a room adds after the direct sound, (n,): noise that falls 60 dB in `decay_s`.
 
-    Noise under an exponential is Polack's model of a room (1988).
+    Noise that falls exponentially is Polack's model of a room (1988).
     """
     num_tail = max(1, round(decay_s * SAMPLE_RATE_HZ))
     fall = np.exp(np.arange(num_tail, dtype=np.float32) * np.float32(-math.log(1000) / num_tail))
@@ -260,7 +263,7 @@ def room_tail(decay_s: float, direct_to_reverberant_db: float, rng: np.random.Ge
 def draw_masks(
     num_frames: int, num_bins: int, rng: np.random.Generator, config: AugmentationConfig
 ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
-    """Stretches of time and of frequency to set to 0, their mean over speech."""
+    """Stretches of time and of frequency to set to 0, which is the features' mean over speech."""
     if num_frames * num_bins == 0 or rng.random() >= config.mask_probability:
         return (), ()
     longest = min(config.time_mask_frames, int(config.time_mask_share * num_frames))
@@ -273,7 +276,7 @@ def draw_masks(
 
 
 def _stretch(length: int, widest: int, rng: np.random.Generator) -> tuple[int, int]:
-    """A random stretch within `length`, of any width up to `widest`, 0 included."""
+    """A random stretch within `length`. Its width is 0 to `widest`."""
     width = int(rng.integers(min(widest, length) + 1))
     start = int(rng.integers(length - width + 1))
     return start, start + width

@@ -1,4 +1,4 @@
-"""What augmentation does to a waveform and its features, in numpy: the reference of the tensors."""
+"""The changes of augmentation, in numpy. The same changes on tensors must agree with these."""
 
 import math
 from functools import lru_cache
@@ -9,21 +9,21 @@ from ds2.audio.resampling import SAMPLE_RATE_HZ
 from ds2.model.features import Floats
 from ds2.training.augment import Changes, length_at_speed
 
-SILENCE = 1e-10  # mean power, -100 dB re full scale: too little to set a signal-to-noise ratio by
+SILENCE = 1e-10  # mean power, -100 dB re full scale: weaker sound has no signal-to-noise ratio
 REACH = 32
-"""Samples on either side that one sample at another speed is made of."""
+"""Samples on either side that give one sample at another speed."""
 PASSED = 0.94
-"""Of the frequencies there are, the share that a change of speed lets pass."""
+"""Share of the frequency range that a change of speed keeps."""
 BAND_REACH = 320
-"""Samples on either side that a filter sees: from all to nothing takes some 140 Hz."""
+"""Samples on either side that a filter uses. Its gain falls from 1 to 0 over about 140 Hz."""
 
 
 def change_waveform(waveform: Floats, changes: Changes) -> Floats:
-    """The changed waveform; the input itself, never altered, if nothing is done to it.
+    """The changed waveform, or the input itself if there is no change.
 
-    waveform: (N,) float32 at 16 kHz
-    returns: (N',) float32; only a change of speed changes the length. What would exceed full
-        scale is turned down, as clipping would be a change of its own.
+    waveform: (N,) float32 at 16 kHz; never altered
+    returns: (N',) float32; only a change of speed changes the length. A waveform that would
+        exceed full scale is turned down, because clipping would be one more change.
     """
     if not changes.waveform_changes:
         return waveform
@@ -40,7 +40,7 @@ def change_waveform(waveform: Floats, changes: Changes) -> Floats:
 
 
 def change_features(features: Floats, changes: Changes) -> Floats:
-    """The features as of another vocal tract, and masked; the input itself if nothing is done.
+    """The features of another vocal tract, with masks, or the input itself if there is no change.
 
     features: (T, F) float32; not altered
     """
@@ -57,7 +57,7 @@ def change_features(features: Floats, changes: Changes) -> Floats:
 
 
 def change_speed(waveform: Floats, percent: int) -> Floats:
-    """The waveform played at so many percent of its speed, pitch and all."""
+    """The waveform at `percent` percent of its speed. The pitch changes with the speed."""
     if percent == 100 or not len(waveform):
         return waveform
     filters = speed_filters(percent)
@@ -71,9 +71,9 @@ def change_speed(waveform: Floats, percent: int) -> Floats:
 
 @lru_cache(maxsize=256)
 def speed_filters(percent: int) -> Floats:
-    """(percent + 2 * REACH, 100): from a stretch of samples to 100 of them at the new speed.
+    """(percent + 2 * REACH, 100): maps a stretch of samples to 100 samples at the new speed.
 
-    A sinc under a Kaiser window, cut off where the slower of both rates has no more to give.
+    A sinc under a Kaiser window. It cuts off below the highest frequency of the slower rate.
     """
     places = np.arange(100) * percent / 100
     taps = np.arange(percent + 2 * REACH)[:, None] - (REACH - 1)
@@ -85,9 +85,9 @@ def speed_filters(percent: int) -> Floats:
 
 
 def mix_noise(waveform: Floats, noise: Floats, snr_db: float) -> Floats:
-    """The waveform with (N,) noise added, so much weaker in mean power than the waveform.
+    """The waveform with (N,) noise added, `snr_db` dB below the waveform in mean power.
 
-    Unchanged if either is silent: then there is no such ratio.
+    The waveform does not change if either is silent: then there is no ratio.
     """
     power, noise_power = _mean_power(waveform), _mean_power(noise)
     if min(power, noise_power) < SILENCE:
@@ -97,29 +97,30 @@ def mix_noise(waveform: Floats, noise: Floats, snr_db: float) -> Floats:
 
 
 def reverberate(waveform: Floats, tail: Floats) -> Floats:
-    """The waveform in a room: itself, in place, and what the room adds.
+    """The waveform in a room: the direct sound and the tail that the room adds.
 
-    The direct sound keeps its time and level, so that alignments hold; the end is cut at N.
+    The direct sound keeps its time and level, so that alignments stay right. The result has the
+    length of the waveform.
     """
     return _convolved(waveform, np.concatenate([np.ones(1, np.float32), tail]), 0)
 
 
 def limit_band(waveform: Floats, low_hz: float, high_hz: float) -> Floats:
-    """The waveform without what lies below `low_hz` or above `high_hz`, not delayed."""
+    """The waveform without the frequencies below `low_hz` or above `high_hz`, not delayed."""
     return filtered(waveform, band_filter(((low_hz, high_hz),)))
 
 
 def filtered(waveform: Floats, filter_: Floats) -> Floats:
-    """The waveform through a filter of an odd number of taps, not delayed."""
+    """The waveform after a filter with an odd number of taps, not delayed."""
     return _convolved(waveform, filter_, len(filter_) // 2)
 
 
 def band_filter(bands: tuple[tuple[float, float], ...]) -> Floats:
-    """(taps,), odd in number: keeps what lies in all the bands, (low, high) in Hz each."""
+    """(taps,), an odd number: a filter that keeps what all the bands share, (low, high) in Hz."""
     whole = np.ones(1)
     for low_hz, high_hz in bands:
         time_s = np.arange(-BAND_REACH, BAND_REACH + 1) / SAMPLE_RATE_HZ
-        # The cut-offs named are still passed: the fall begins there.
+        # The filter still passes the cut-offs: its gain begins to fall there.
         high, low = 2 * (high_hz + 70.0), 2 * (low_hz - 70.0) if low_hz > 0 else 0.0
         taps = min(high, SAMPLE_RATE_HZ) * np.sinc(min(high, SAMPLE_RATE_HZ) * time_s)
         taps -= low * np.sinc(low * time_s)
@@ -128,7 +129,7 @@ def band_filter(bands: tuple[tuple[float, float], ...]) -> Floats:
 
 
 def warp(features: Floats, factor: float) -> Floats:
-    """The features as of a vocal tract that many times shorter: resonances move up by it.
+    """The features of a vocal tract that is `factor` times shorter: resonances move up.
 
     features: (T, F) float32, linear in frequency. See `warped_bins`.
     """
@@ -140,13 +141,13 @@ def warp(features: Floats, factor: float) -> Floats:
 def warped_bins(
     num_bins: int, factor: float
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]:
-    """Where each bin's feature comes from: the bin below, and the share of the one above it.
+    """The sources of each bin's feature: the bin below, and the share of the bin above it.
 
-    Frequencies are multiplied by the factor up to a knee, and from there run straight to the
-    highest, which stays where it is (as in HTK and Kaldi).
+    Frequencies up to a knee are multiplied by the factor. From the knee on, they run in a straight
+    line to the highest frequency, which stays in its place (as in HTK and Kaldi).
     """
     highest = num_bins - 1
-    knee = 0.85 * highest * min(1.0, factor)  # where a resonance lands at most
+    knee = 0.85 * highest * min(1.0, factor)  # the highest frequency that multiplication gives
     bins = np.arange(num_bins)
     source = np.where(
         bins <= knee,
@@ -163,9 +164,9 @@ def _turn_down(waveform: Floats) -> Floats:
 
 
 def _convolved(waveform: Floats, response: Floats, first: int) -> Floats:
-    """As many samples of the convolution as the waveform has, from the `first` on.
+    """The samples of the convolution from `first` on, as many as the waveform has.
 
-    In float64: what float32 would leave as rounding is seen in the pauses, where nothing else is.
+    In float64: the rounding errors of float32 would show in the pauses, which hold nothing else.
     """
     length = _fast_length(len(waveform) + len(response))
     wide = waveform.astype(np.float64), response.astype(np.float64)
@@ -179,6 +180,6 @@ def _mean_power(waveform: Floats) -> float:
 
 
 def _fast_length(num_samples: int) -> int:
-    """The least 2^n times 9 to 16 that is no less: a length with small factors, quick for FFTs."""
+    """The least length that is enough and is 2^n times 9 to 16: its small factors suit FFTs."""
     step = 1 << max(0, num_samples.bit_length() - 4)
     return -(-num_samples // step) * step

@@ -21,7 +21,7 @@ from ds2.training.network.config import PRESETS, NetworkConfig
 
 DEFAULT_PRESET = "small"
 ALPHABETS = ("characters", "bigrams")
-"""What `data.alphabet` names that is no file."""
+"""The values of `data.alphabet` that do not name a file."""
 PATHS = (
     ("data", "train"),
     ("data", "dev"),
@@ -35,32 +35,34 @@ PATHS = (
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is trained on, and how it is cut into minibatches."""
+    """The training data, and how the trainer cuts it into minibatches."""
 
     train: tuple[str, ...]  # manifests, or shards: "s3://bucket/train-{00000..00099}.tar"
     dev: tuple[Path, ...]  # manifests on which the run measures its error rates
-    train_shares: tuple[
-        float, ...
-    ] = ()  # of each manifest in an epoch, drawn anew; none: all of it
-    noise: tuple[Path, ...] = ()  # manifests of recordings to mix in; their text is not used
-    language: str = "en"  # its code: en, zh, de, ...; an alphabet's file tells its own
-    alphabet: str = "characters"  # or "bigrams" (English), or a file of `ds2 corpus alphabet`
-    min_count: int = 1  # a character must occur so often in train to be spelt; not for English
+    # share of each manifest that an epoch uses, drawn anew for each epoch; if not set: all of it
+    train_shares: tuple[float, ...] = ()
+    noise: tuple[Path, ...] = ()  # manifests of noise to mix in; their text is not used
+    language: str = "en"  # its code: en, zh, de, ...; an alphabet's file names its own language
+    alphabet: str = "characters"  # or "bigrams" (English), or a file from `ds2 corpus alphabet`
+    # the alphabet holds the characters that occur at least this often in train; not for English
+    min_count: int = 1
     normalise: bool = True  # bring raw transcripts into the alphabet's style
     min_duration_s: float = 0.1  # training leaves out shorter utterances
-    max_duration_s: float = 20.0  # of training utterances; dev is evaluated whole
-    skip_bad: bool = False  # leave out utterances that cannot be trained on, instead of stopping
+    max_duration_s: float = 20.0  # training leaves out longer utterances; dev keeps all of them
+    skip_bad: bool = False  # leave out utterances that ds2 cannot train on, instead of stopping
     num_workers: int = 2  # processes that load audio; 0 loads in the training process
-    batch_seconds: float = 120.0  # audio of a minibatch, padding included
-    max_batch_size: int = 64  # the most utterances in a minibatch
-    cache_dir: Path | None = None  # of decoded recordings; none: in the user's cache directory
-    cache_gb: float = 20.0  # the most room that decoded recordings may take; 0 keeps none
-    augment_on: Literal["cpu", "device"] = "cpu"  # where audio is changed and made features
-    # augment_on "device": room there for decoded recordings, all
-    # of them or none are kept; none: half of a GPU's free memory
+    batch_seconds: float = 120.0  # most seconds of audio in a minibatch, padding included
+    max_batch_size: int = 64  # most utterances in a minibatch
+    # directory for decoded recordings; if not set: the user's cache directory
+    cache_dir: Path | None = None
+    cache_gb: float = 20.0  # most disk space for decoded recordings, in GB; 0 keeps none
+    augment_on: Literal["cpu", "device"] = "cpu"  # where ds2 changes audio and computes features
+    # with augment_on "device": memory on the device for decoded recordings, in GB; ds2 keeps
+    # all recordings there or none; if not set: half of a GPU's free memory
     resident_gb: float | None = None
-    shuffle_shards: int = 2  # shards: how many a loading process holds and mixes
-    # shards: [processes, workers of each] when the run began; a resumed run keeps its order by it
+    shuffle_shards: int = 2  # number of shards that one loading process holds and mixes
+    # for shards: [processes, workers of each] at the start of the run; ds2 sets it, and a resumed
+    # run reads it to keep the order of its utterances
     shard_streams: tuple[int, int] | None = None
 
     @property
@@ -78,7 +80,7 @@ class DataConfig:
                 f"not {len(self.train_shares)}"
             )
         if not all(0 < share <= 1 for share in self.train_shares):
-            raise ValueError("train_shares: must each be above 0 and at most 1")
+            raise ValueError("train_shares: each must be above 0 and at most 1")
         check_language(self.language)
         if self.language != "en" and self.alphabet == "bigrams":
             raise ValueError(f"alphabet: bigrams are for English, not for {self.language}")
@@ -101,39 +103,46 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How the network is fitted. For the paper's recipe see `optimiser`."""
+    """How the trainer fits the network. For the paper's recipe, see `optimiser`."""
 
-    seed: int = 0  # all random numbers follow from it
+    seed: int = 0  # all random numbers of the run follow from it
     epochs: int = 20  # passes over the training utterances
-    # The rule that moves the weights. The paper takes "sgd" with schedule "annealed" (section 5).
+    # The rule that moves the weights. The paper uses "sgd" with schedule "annealed" (section 5).
     optimiser: Literal["adamw", "muon", "soap", "sgd"] = "adamw"
     # How the learning rate changes during the run.
     schedule: Literal["annealed", "cosine", "inverse", "constant"] = "cosine"
-    learning_rate: float = 1e-3  # the highest of the schedule; the paper: 1e-4 to 6e-4 with sgd
-    annealing: float = 1.2  # "annealed": the rate is divided by this after each epoch
-    warmup_steps: int = 200  # the rate rises linearly over these
-    hours: float | None = None  # of audio heard, after which the run ends, in place of epochs
-    decay_hours: float = 0.0  # the rate falls to 0 over the last so many of `hours`
-    decay_shape: Literal["linear", "sqrt"] = "linear"  # sqrt: by 1 - sqrt(share done), steep first
-    layer_decay: float = 1.0  # the rate of each layer is so much of that of the layer above it
-    momentum: float = 0.99  # of sgd (Nesterov)
-    weight_decay: float = 0.01  # of all but sgd, on matrices only
-    muon_learning_rate: float = 0.02  # of the matrices that muon moves; it follows the schedule
-    muon_iterations: int = 5  # of Newton-Schulz, each step: 3 are cheaper and less exact
+    # highest rate of the schedule; the paper uses 1e-4 to 6e-4 with sgd
+    learning_rate: float = 1e-3
+    annealing: float = 1.2  # schedule "annealed" divides the rate by this after each epoch
+    warmup_steps: int = 200  # the rate rises linearly over these first steps
+    hours: float | None = None  # hours of audio after which the run ends, in place of epochs
+    decay_hours: float = 0.0  # the rate falls to 0 over this last part of `hours`
+    # how the rate falls over `decay_hours`; "sqrt" is 1 - sqrt(share done), steepest at first
+    decay_shape: Literal["linear", "sqrt"] = "linear"
+    layer_decay: float = 1.0  # each layer's rate is this share of the rate of the layer above it
+    momentum: float = 0.99  # Nesterov momentum of sgd
+    weight_decay: float = 0.01  # of every optimiser except sgd; it acts on matrices only
+    # highest rate of the matrices that muon moves; it follows the schedule
+    muon_learning_rate: float = 0.02
+    muon_iterations: int = 5  # Newton-Schulz iterations per step; 3 are cheaper and less exact
     soap_every: int = 10  # steps between renewals of soap's bases
-    ema: float = 0.0  # average the weights: what each step keeps of the average, such as 0.999
-    max_gradient_norm: float = 400.0  # a longer gradient is scaled down to this
+    # average the weights over the steps: share of the average that a step keeps, such as 0.999
+    ema: float = 0.0
+    max_gradient_norm: float = 400.0  # the trainer scales a longer gradient down to this
     accumulate_batches: int = 1  # minibatches per step of the optimiser
     sortagrad: bool = True  # shortest utterances first in the first epoch
     bf16: bool = False  # matrix products in bfloat16
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
-    num_threads: int | None = None  # of torch on a CPU; the result depends on it in the last bits
-    dev_every: int | None = None  # steps between evaluations, besides that after each epoch
+    # torch's threads on a CPU; the last bits of the result depend on their number
+    num_threads: int | None = None
+    # steps between evaluations, in addition to the evaluation after each epoch
+    dev_every: int | None = None
     checkpoint_every_s: float = 600.0  # seconds between checkpoints
-    log_every: int = 20  # steps
-    average_last: int = 0  # average the weights of so many last epochs at the end
-    init_from: Path | None = None  # a run, checkpoint or bundle whose weights to begin with
-    freeze: tuple[str, ...] = ()  # parts of the network to leave as they are: "conv", "recurrent.0"
+    log_every: int = 20  # steps between lines of progress in the journal and in a plain log
+    average_last: int = 0  # average the weights of this many last epochs at the end; 0: none
+    init_from: Path | None = None  # run, checkpoint or bundle that gives the first weights
+    # parts of the network that training does not change: "conv", "recurrent.0"
+    freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_lowest(1, "epochs", "accumulate_batches", "log_every", "num_threads")
@@ -153,7 +162,7 @@ class TrainingConfig:
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay: must be above 0 and at most 1, not {self.layer_decay}")
         if self.decay_hours and (self.hours is None or self.decay_hours > self.hours):
-            raise ValueError("decay_hours: needs hours, the end of the run, of at least as many")
+            raise ValueError("decay_hours: set hours as well, to at least the same number")
         if self.ema and self.average_last:
             raise ValueError("average_last: ema averages already: set one of the two to 0")
         if self.average_last > self.epochs:
@@ -168,7 +177,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All settings of a run, one part beside another; the resolved ones go into checkpoints."""
+    """All settings of a run, in parts. Checkpoints hold the resolved settings."""
 
     data: DataConfig
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -209,7 +218,7 @@ def override_config(config: RunConfig, overrides: Sequence[str], where: str) -> 
 
 
 def _take_language(data: dict[str, Any], where: str) -> None:
-    """Where an alphabet's file is named and no language, the language is the file's."""
+    """Take the language of the alphabet's file if the settings name a file and no language."""
     section = data.get("data")
     if not isinstance(section, dict) or "language" in section:
         return
@@ -224,7 +233,7 @@ def _take_language(data: dict[str, Any], where: str) -> None:
 def config_from_dict(data: Mapping[str, Any], where: str) -> RunConfig:
     """The settings from plain data, such as `config_to_dict` gives. Raises InputError."""
     data = {**data, "network": _with_preset(data.get("network", {}), where)}
-    with contextlib.suppress(InputError):  # which the whole will raise again, with the key's name
+    with contextlib.suppress(InputError):  # the last line raises it again, with the key's name
         features = settings_from(FeatureConfig, _table(data, "features", where), where)
         data["network"].setdefault("num_bins", features.num_bins)
     return settings_from(RunConfig, data, where)
@@ -236,12 +245,12 @@ def config_to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def config_to_toml(config: RunConfig) -> str:
-    """TOML text that gives the same settings back; a key without a value is left out."""
+    """TOML text that gives the same settings back. It leaves out keys without a value."""
     sections = {
         section: {key: value for key, value in values.items() if value is not None}
         for section, values in config_to_dict(config).items()
     }
-    head = "# The settings of this run in full; paths are absolute.\n\n"
+    head = "# All settings of this run. Paths are absolute.\n\n"
     return head + tomli_w.dumps(sections)
 
 
@@ -253,14 +262,16 @@ def _table(data: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
 
 
 def _with_preset(table: Any, where: str) -> dict[str, Any]:
-    """The network's settings: those of the preset it names, changed by the others it names.
+    """The network's settings: the preset that the table names, changed by the table's other keys.
 
-    Lookahead and both directions exclude each other, so choosing the latter drops the former.
+    A bidirectional network has no lookahead. If the table asks for both directions, the preset's
+    lookahead becomes 0.
     """
     given = dict(_table({"network": table}, "network", where))
     preset = given.pop("preset", DEFAULT_PRESET)
     if preset not in PRESETS:
-        raise InputError(f"{where}: network.preset: {preset!r} is none of {', '.join(PRESETS)}")
+        known = ", ".join(PRESETS)
+        raise InputError(f"{where}: network.preset: must be one of {known}, not {preset!r}")
     settings = settings_to_dict(PRESETS[preset])
     del settings["num_bins"]  # follows from the features
     if given.get("bidirectional") is True:
@@ -272,7 +283,7 @@ def _anchor_paths(data: Mapping[str, Any], directory: Path) -> None:
     for section, key in PATHS:
         table = data.get(section)
         if not isinstance(table, dict):
-            continue  # absent, or for the settings to refuse
+            continue  # it is absent, or the settings will refuse it
         value = table.get(key)
         if key == "alphabet":
             if isinstance(value, str) and value not in ALPHABETS:
@@ -291,7 +302,7 @@ def _anchored(path: str, directory: Path) -> str:
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:
-    """Set one key; its value is TOML, and a bare word counts as text."""
+    """Set one key. Its value is TOML; a bare word counts as text."""
     name, separator, text = override.partition("=")
     keys = [key.strip() for key in name.split(".")]
     if not separator or len(keys) != 2:
@@ -303,7 +314,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
         value = text.strip()
     section = data.setdefault(keys[0], {})
     if not isinstance(section, dict):
-        raise InputError(f"--set {override}: {keys[0]} is no table of settings")
+        raise InputError(f"--set {override}: {keys[0]} is not a table of settings")
     section[keys[1]] = value
-    if tuple(keys) in PATHS:  # typed by hand, so relative to where the user is
+    if tuple(keys) in PATHS:  # the user typed it, so it is relative to the current directory
         _anchor_paths({keys[0]: section}, Path.cwd())

@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: build the graph, prove that it is the network, write it."""
+"""From a checkpoint to a bundle: build the graph, prove that it equals the network, write it."""
 
 import tempfile
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ TOLERANCE = 1e-4
 """Largest difference of log-probabilities allowed between graph and network."""
 
 PARITY_FRAMES = (97, 60, 24)
-"""Lengths of the random utterances that parity is measured on; ragged, side by side."""
+"""Lengths, in frames, of the random utterances of the parity check. One batch holds them all."""
 
 
 CHECKPOINTS = {"best": BEST, "last": LAST, "averaged": AVERAGED}
@@ -32,7 +32,7 @@ CHECKPOINTS = {"best": BEST, "last": LAST, "averaged": AVERAGED}
 
 
 class ParityError(Exception):
-    """The exported graph is not the network: a fault of ds2, not of its input."""
+    """The exported graph does not equal the network. It is a fault of ds2, not of its input."""
 
 
 def export(
@@ -45,11 +45,11 @@ def export(
 ) -> Bundle:
     """Write the network of a run or checkpoint as the bundle `target`.
 
-    checkpoint_name: "best", "last" or "averaged", where `source` is a run directory; None: that
-        of `checkpoint_to_export`.
+    checkpoint_name: "best", "last" or "averaged", if `source` is a run directory; None: the name
+        that `checkpoint_to_export` returns.
     Raises InputError, and ParityError if the graph differs from the network.
     """
-    check_place(target)  # before the work
+    check_place(target)  # before the long work
     path = source
     if source.is_dir():
         checkpoint_name = checkpoint_name or checkpoint_to_export(source)
@@ -76,7 +76,7 @@ def export(
 
 
 def checkpoint_to_export(run_dir: Path) -> str:
-    """ "best", or "last" for a run that was not evaluated yet.
+    """ "best", or "last" for a run that has no evaluation yet.
 
     Raises InputError if there is no checkpoint.
     """
@@ -146,8 +146,8 @@ def assert_parity(
 ) -> None:
     """Raise ParityError unless graph, folded network and network agree on random utterances.
 
-    weights: folded and rounded as the graph's. The graph of a step is run in one piece and in
-    chunks; both must be the whole-utterance network.
+    weights: folded, and rounded like the graph's weights. The graph of a streaming network runs
+    in chunks of several sizes. With each size, it must equal the whole-utterance network.
     """
     folded = folded_network(network, weights)
     lengths = np.array(PARITY_FRAMES, np.int64)
@@ -183,7 +183,7 @@ def _network_log_probs(
 def chunked_log_probs(
     model: AcousticModel, features: NDArray[np.float32], lengths: NDArray[np.int64], chunk: int
 ) -> list[NDArray[np.float32]]:
-    """log_probs (T', V) of each utterance, from a step with so many frames a time.
+    """log_probs (T', V) of each utterance, from the streaming graph with `chunk` frames at a time.
 
     features: (B, T, F); lengths: (B,); chunk: a multiple of the model's time stride.
     """
@@ -207,7 +207,7 @@ def _compare(
 ) -> None:
     pairs = list(zip(found, expected, strict=True))
     largest = float(np.max([np.abs(a - b).max() for a, b in pairs]))
-    if not largest <= TOLERANCE:  # NaN, too, is a difference
+    if not largest <= TOLERANCE:  # NaN is a difference, too
         raise ParityError(
             f"{what}: log-probabilities differ by {largest:.2g}, more than {TOLERANCE:.2g}"
         )

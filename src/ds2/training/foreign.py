@@ -1,4 +1,4 @@
-"""Checkpoints that other toolkits wrote with torch, as arrays and plain data; nothing is run."""
+"""Reads checkpoints that other toolkits wrote with torch, without running any code in them."""
 
 import re
 import warnings
@@ -22,27 +22,27 @@ ADMITTED_PACKAGES = (
     "typing",
 )
 ADMITTED_NAMES = (
-    "_operator.getitem",  # as tuple[int, int] is written
+    "_operator.getitem",  # files use it to hold tuple[int, int]
     *(f"builtins.{name}" for name in ("Ellipsis", "bool", "dict", "float", "int", "list")),
     *(f"builtins.{name}" for name in ("object", "set", "str", "tuple")),
 )
-"""What a checkpoint may name beside tensors; a record stands for it, it is not imported."""
+"""Names that a checkpoint may hold beside tensors. None is imported: records stand for them."""
 MOST_NAMES = 64
 DEFAULT_DICT = "collections.defaultdict"
 
 
 class Record:
-    """Stands for an object of a class that is not imported: what it was made from and holds."""
+    """Stands for an object of a class that is not imported. Keeps its arguments and its content."""
 
     def __init__(self, *made_from: Any) -> None:
         self.made_from = made_from
 
 
 def read_torch(path: Path) -> dict[str, Any]:
-    """What `torch.save` put into a file, tensors as arrays.
+    """The content of a file that `torch.save` wrote, with tensors as arrays.
 
-    Raises InputError if it is cut off, is no such file, or names what a checkpoint of Deep Speech 2
-    has no need of.
+    Raises InputError if the file is cut off or no checkpoint, or if it names something that a
+    checkpoint of Deep Speech 2 does not need.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -51,7 +51,7 @@ def read_torch(path: Path) -> dict[str, Any]:
         try:
             content = _load(path, names)
             break
-        except Exception as error:  # what is cut off can raise anything
+        except Exception as error:  # a file that is cut off can raise anything
             name = _unknown_name(error)
             if name is None or name in names or len(names) >= MOST_NAMES:
                 raise InputError(
@@ -66,19 +66,19 @@ def read_torch(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path, names: Iterable[str]) -> Any:
-    """The content, with records for what is called so."""
+    """The content, with records for the objects of these names."""
     # A class for each name: torch tells a class by its identity.
     stand_ins: list[Any] = [
         (_new_dict if name == DEFAULT_DICT else type("Record", (Record,), {}), name)
         for name in sorted(names)
     ]
     with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
-        warnings.simplefilter("ignore")  # of storages as old files have them
+        warnings.simplefilter("ignore")  # torch warns of the storages in old files
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _unknown_name(error: Exception) -> str | None:
-    """What torch stopped at, as it names it in files: a builtin is shown without its module."""
+    """The name that stopped torch, as files hold it. torch shows a builtin without its module."""
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     if found is None:
         return None
@@ -86,19 +86,19 @@ def _unknown_name(error: Exception) -> str | None:
 
 
 def _new_dict(*_: Any) -> dict[Any, Any]:
-    """Stands for a defaultdict: the keys follow."""
+    """Stands for a defaultdict, whose keys follow."""
     return {}
 
 
 def _admitted(path: Path, name: str) -> str:
     is_of_package = any(name.startswith(f"{package}.") for package in ADMITTED_PACKAGES)
     if not is_of_package and name not in ADMITTED_NAMES:
-        raise InputError(f"{path}: names {name}: refused, as a checkpoint has no need of it")
+        raise InputError(f"{path}: names {name}: ds2 refuses it: a checkpoint does not need it")
     return name
 
 
 def _plain(value: Any) -> Any:
-    """Tensors as float32 arrays, records as what they hold."""
+    """The value with float32 arrays in place of tensors, in dicts and lists too."""
     if isinstance(value, torch.Tensor):
         return value.detach().to(torch.float32).numpy()
     if isinstance(value, dict):
@@ -109,6 +109,6 @@ def _plain(value: Any) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What torch says, without its advice to trust the file."""
+    """The reason that torch gives, without its advice to trust the file."""
     text = str(error).rpartition("error: ")[2]
     return " ".join(text.split())[:100] or type(error).__name__

@@ -1,7 +1,7 @@
 """Batch normalisation with statistics of valid frames only, over all processes.
 
-Padding never enters, and the statistics are those of the global batch: with R processes, the
-sum of their gradients equals that of one process that holds the whole batch.
+Padding never enters. The statistics are those of the global batch: with several processes, the
+sum of their gradients equals the gradient of one process that holds the whole batch.
 """
 
 import math
@@ -19,7 +19,7 @@ from ds2.training.network import normalisation_loops as loops
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """The sum of every process's values; the values where there is one process."""
+    """The sum of every process's values; the values themselves if there is one process."""
     if not (dist.is_available() and dist.is_initialized()):
         return values
     total = values.clone(memory_format=torch.contiguous_format)
@@ -30,8 +30,8 @@ def sum_over_processes(values: Tensor) -> Tensor:
 class BatchNorm(nn.Module):
     """Gain, offset and running averages of a batch normalisation, y = scale * x + shift.
 
-    In training the statistics are the batch's; in evaluation the running averages take their
-    place, as scale and shift that are folded into the layer's weights (`fold`).
+    In training the statistics are the batch's. In evaluation the running averages take their
+    place: they give a scale and a shift that are folded into the layer's weights (`fold`).
     """
 
     MOMENTUM = 0.05  # weight of the newest batch in the running averages
@@ -53,8 +53,8 @@ class BatchNorm(nn.Module):
         """Values normalised by the statistics of the valid ones, float32 or wider.
 
         values: (B, units, ...); valid: bool, broadcasts to values; count: (), valid values of a
-        unit in this process. Where values are not valid, so is the result: the caller must mask
-        it before anything else sees it.
+        unit in this process. The result of values that are not valid means nothing: the caller
+        must mask it before any other use.
         """
         if values.dtype in (torch.bfloat16, torch.float16):
             values = values.float()
@@ -81,7 +81,7 @@ class BatchNorm(nn.Module):
         return normalised
 
     def map_of(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and shift that normalise with this batch's statistics, which are remembered."""
+        """Scale and shift that normalise with this batch's statistics. Updates the averages."""
         self._remember(mean.detach(), var.detach())
         return self._map(mean, var)
 
@@ -95,7 +95,7 @@ class BatchNorm(nn.Module):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, var: Tensor) -> None:
-        """Running averages: the plain mean of the first batches, then an exponential one."""
+        """Update the running averages: a plain mean of the first batches, then an exponential one."""
         self.num_batches += 1
         weight = (1 / self.num_batches).clamp(min=self.MOMENTUM).to(self.running_mean.dtype)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
@@ -116,8 +116,8 @@ def fold(
 class _Normalise(torch.autograd.Function):
     """gamma * (x - mean) / sqrt(var + epsilon) + beta, with the mean and variance it used.
 
-    One function, because autograd's own derivation keeps and passes over twice as many arrays of
-    the values' size.
+    This is one function, because autograd's own derivation would keep and read twice as many
+    arrays of the values' size.
     """
 
     @staticmethod
@@ -125,11 +125,11 @@ class _Normalise(torch.autograd.Function):
         ctx: Any, values: Tensor, valid: Tensor, count: Tensor, gamma: Tensor, beta: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         dims = [0, *range(2, values.ndim)]
-        across = (-1, *[1] * (values.ndim - 2))  # so shaped, units broadcast to values
+        across = (-1, *[1] * (values.ndim - 2))  # in this shape, units broadcast to values
         count = sum_over_processes(count.to(values.dtype)).clamp(min=1)
         mean = sum_over_processes((values * valid).sum(dims)) / count
         unit = (values - mean.view(across)).mul_(valid)  # 0 where padded
-        # Not by a norm, which is faster but adds up in sequence: 1e-3 off for a large batch.
+        # A norm would be faster, but it adds up in sequence: 1e-3 off for a large batch.
         var = sum_over_processes(unit.square().sum(dims)) / count
         slope = torch.rsqrt(var + BatchNorm.EPSILON)
         unit.mul_(slope.view(across))
@@ -154,8 +154,8 @@ class _Normalise(torch.autograd.Function):
 class _NormaliseRows(torch.autograd.Function):
     """The same on a CPU, by compiled loops, with the clipped ReLU and the mask inside.
 
-    On the way back the distances from the mean are computed anew: that is cheaper than to keep
-    them, and the limits that the values met with them.
+    The backward pass computes the distances from the mean again. This is cheaper than keeping the
+    distances and the places where the limits applied.
     """
 
     @staticmethod
@@ -209,7 +209,7 @@ class _NormaliseRows(torch.autograd.Function):
         totals = values.new_zeros(2, units, dtype=torch.float64)
         partial = values.new_zeros(2, units).numpy()
         over_units(loops.add_up_gradients, units, (back, *middle), (*partial, *totals.numpy()))
-        totals[1] *= slope  # of distances to that of distances in deviations
+        totals[1] *= slope  # from distances to distances in standard deviations
         to_beta, to_gamma = totals.to(values.dtype)
         total = sum_over_processes(totals) / count
         offset, moved = total[0].to(values.dtype), (total[1] * slope).to(values.dtype)
@@ -221,9 +221,9 @@ class _NormaliseRows(torch.autograd.Function):
 def over_units(
     loop: Callable[..., None], num_units: int, before: Sequence[Any], after: Sequence[Any]
 ) -> None:
-    """Run a loop for all units, shared among as many threads as torch uses.
+    """Run a loop over all units, shared among as many threads as torch uses.
 
-    loop: takes the arguments `before`, the first unit, the one after the last, and `after`.
+    loop: takes the arguments `before`, the first unit, the unit after the last, and `after`.
     """
     num_threads = min(torch.get_num_threads(), max(1, num_units // 16))
     if num_threads == 1:
@@ -239,12 +239,12 @@ def over_units(
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    """The threads that share the loops with the one that asks."""
+    """The threads that share the loops with the calling thread."""
     return ThreadPoolExecutor(max(1, torch.get_num_threads() - 1), "normalisation")
 
 
 class _ProjectionMoments(torch.autograd.Function):
-    """Mean and variance of W x, from mean and covariance of x."""
+    """Mean and variance of W x, from the mean and covariance of x."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, valid: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ class ConvolutionConfig:
 
     __pydantic_config__: ClassVar = SETTINGS  # a misspelt key is an error inside a list too
 
-    channels: int  # of its output
+    channels: int  # output channels
     kernel: tuple[int, int]  # (frequency, time); frequency 0 spans all bins: a 1-D convolution
     stride: tuple[int, int] = (1, 1)  # (frequency, time)
 
@@ -42,7 +42,7 @@ class ConvolutionConfig:
 
     @property
     def is_1d(self) -> bool:
-        """Whether the kernel spans all bins, leaving channels but no frequency."""
+        """Whether the kernel spans all bins: its output has channels but no frequency axis."""
         return self.kernel[0] == 0
 
     @property
@@ -51,7 +51,7 @@ class ConvolutionConfig:
         return self.kernel[1] // 2
 
     def output_bins(self, num_bins: int) -> int:
-        """Bins that are left of `num_bins`."""
+        """Number of output bins for `num_bins` input bins."""
         return 1 if self.is_1d else math.ceil(num_bins / self.stride[0])
 
 
@@ -66,20 +66,20 @@ BASELINE_2D = (
 class NetworkConfig:
     """A Deep Speech 2 network: convolutions, recurrent layers, lookahead, fully connected layers.
 
-    Time is in spectrogram frames before the convolutions and in output frames, `time_stride`
-    spectrogram frames each, after them.
+    Before the convolutions, time is in spectrogram frames. After them, it is in output frames:
+    one output frame is `time_stride` spectrogram frames.
     """
 
     convolutions: tuple[ConvolutionConfig, ...] = BASELINE_2D  # 1 to 3, the lowest layers
     recurrent: Kind = "gru"  # the kind of the recurrent layers: "rnn", "gru" or "lstm"
     hidden_size: int = 512  # units of each recurrent layer
     num_recurrent: int = 3  # recurrent layers
-    bidirectional: bool = False  # directions share the input weights and are summed
-    lookahead: int = 20  # tau: output frames of future seen above the recurrent layers; 0: none
+    bidirectional: bool = False  # two directions: they share the input weights and are summed
+    lookahead: int = 20  # tau: future output frames that the lookahead layer sees; 0: no such layer
     fully_connected: tuple[int, ...] = ()  # widths of the layers before the output layer
     batch_norm: bool = True  # sequence-wise batch normalisation in each layer
-    dropout: float = 0.0  # between recurrent layers
-    num_bins: int = 161  # of the spectrogram
+    dropout: float = 0.0  # dropout probability between recurrent layers
+    num_bins: int = 161  # frequency bins of the spectrogram
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.convolutions) <= 3:
@@ -92,7 +92,7 @@ class NetworkConfig:
         if self.lookahead < 0:
             raise ValueError(f"lookahead: must be at least 0, not {self.lookahead}")
         if self.lookahead and self.bidirectional:
-            raise ValueError("lookahead: a bidirectional network has none, set it to 0")
+            raise ValueError("lookahead: a bidirectional network has none: set it to 0")
         if any(width < 1 for width in self.fully_connected):
             raise ValueError("fully_connected: widths must be at least 1")
         if not 0 <= self.dropout < 1:
@@ -125,7 +125,7 @@ class NetworkConfig:
     def right_context_frames(self) -> int:
         """Spectrogram frames of future that the convolutions and the lookahead need.
 
-        A bidirectional network needs the whole utterance besides.
+        A bidirectional network needs the whole utterance as well.
         """
         context, stride = 0, 1
         for conv in self.convolutions:
@@ -134,12 +134,12 @@ class NetworkConfig:
         return context + self.lookahead * stride
 
     def output_lengths(self, frame_lengths: Lengths) -> Lengths:
-        """Output frames of utterances of so many spectrogram frames (int, array or tensor)."""
+        """Output frames for `frame_lengths` spectrogram frames (int, array or tensor)."""
         lengths: Lengths = -(-frame_lengths // self.time_stride)  # rounded up
         return lengths
 
     def num_parameters(self, num_labels: int) -> int:
-        """Trained numbers of the network with so many labels, the blank included."""
+        """Number of the network's parameters with `num_labels` labels, the blank included."""
         norm = 2 if self.batch_norm else 1  # gain and offset, or a plain bias
         count, channels = 0, 1
         for conv, bins in zip(self.convolutions, self.conv_bins, strict=False):
@@ -248,7 +248,7 @@ PRESETS: Mapping[str, NetworkConfig] = MappingProxyType(
 )
 """The paper's networks, and two for CPUs: `small` and `medium`.
 
-Those two give an output every 30 ms: by the paper, three frames of stride cost English characters
-nothing. Their right context, 5 + 2 * 3 frames of convolutions and 12 * 3 of lookahead, keeps the
-latency under half a second.
+These two give an output every 30 ms. According to the paper, a stride of three frames costs English
+characters nothing. Their right context, 5 + 2 * 3 frames of convolutions and 12 * 3 of lookahead,
+keeps the latency under half a second.
 """

@@ -16,13 +16,13 @@ NAMES = {
     "fwd.weight_hh": "recurrent_weight_forward",
     "bwd.weight_hh": "recurrent_weight_backward",
 }
-"""Of recurrent weights: as `Network.inference_weights` calls them, and as its state does."""
+"""Names of recurrent weights: in `Network.inference_weights`, and in the network's state."""
 
 
 def folded_state(weights: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
     """The state of a network without batch norm that has these folded weights.
 
-    weights: as `Network.inference_weights` gives them.
+    weights: as `Network.inference_weights` returns them.
     """
     state = {}
     for name, value in weights.items():

@@ -1,10 +1,10 @@
-"""What a GRU does at one step beside its products, on a CPU in float32, as compiled loops.
+"""The work of one GRU step, except its products, on a CPU in float32, as compiled loops.
 
-One call does a step of the whole minibatch, row by row: a row's arrays stay in the nearest cache
-while short loops pass over them. Each loop touches few arrays, because the compiler works on many
-units at once only if it can afford to see whether the arrays overlap.
+One call does a step of the whole minibatch, row by row. A row's arrays stay in the nearest cache
+while short loops pass over them. Each loop touches few arrays: the compiler works on many units
+at once only if it can check cheaply whether the arrays overlap.
 
-Rows are utterances, of every direction; gates are (rows, 3 * H) in the order r, z, n.
+A row is one utterance in one direction. Gates are (rows, 3 * H) in the order r, z, n.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ TANH = np.array(
 )
 """tanh(x) = x P(x^2) / Q(x^2) up to |x| = 9: P, Q, that limit, and one half.
 
-A least-squares fit of ours, refined towards the least largest error: 2e-8, and 3e-7 in float32.
+Our own least-squares fit, refined to make the largest error small: 2e-8, and 3e-7 in float32.
 """
 
 
@@ -37,7 +37,7 @@ def step(
 ) -> None:
     """The next state: r, z = sigmoid(x + U h); n = tanh(x_n + r * U_n h); n + z * (h - n).
 
-    projected: x, in place to r, z, n; recurrent: U h; before: h; recurrent_n takes U_n h.
+    projected: x, which r, z, n overwrite; recurrent: U h; before: h; recurrent_n receives U_n h.
     """
     hidden = before.shape[1]
     p0, p1, p2, p3, p4 = tanh[0], tanh[1], tanh[2], tanh[3], tanh[4]
@@ -79,10 +79,11 @@ def step_back(
     to_projected_n: Array,
     sent: Array,
 ) -> None:
-    """The gradients of a step, from that of its result.
+    """The gradients of a step, from the gradient of its result.
 
-    to_recurrent takes that of U h, whose r and z parts are also those of x; to_projected_n that of
-    x_n; sent takes what goes to h past the products.
+    to_recurrent receives the gradient of U h, whose r and z parts are also those of x;
+    to_projected_n receives the gradient of x_n; sent receives the part for h that passes no
+    product.
     """
     hidden = before.shape[1]
     for row in range(len(before)):
@@ -91,7 +92,7 @@ def step_back(
         to_all, un = to_recurrent[row], recurrent_n[row]
         to_r, to_z = to_all[:hidden], to_all[hidden : 2 * hidden]
         to_n, to_xn, past = to_all[2 * hidden : 3 * hidden], to_projected_n[row], sent[row]
-        for unit in range(hidden):  # x - x * y is x * (1 - y) without a number of another type
+        for unit in range(hidden):  # x - x * y is x * (1 - y) without a constant of another type
             to_new = back[unit] - back[unit] * z[unit]
             to_xn[unit] = to_new - to_new * n[unit] * n[unit]
         for unit in range(hidden):
@@ -108,7 +109,7 @@ def step_back(
 
 @over_arrays
 def add_rows(values: Array, others: Array, target: Array) -> None:
-    """Both added to the target."""
+    """Add both to the target."""
     for row in range(len(target)):
         own, other, result = values[row], others[row], target[row]
         for unit in range(len(result)):

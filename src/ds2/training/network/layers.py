@@ -18,14 +18,14 @@ def clipped_relu(values: Tensor) -> Tensor:
 
 
 def valid_frames(lengths: Tensor, num_frames: int) -> Tensor:
-    """(B, num_frames) bool: which frames lie within their utterance."""
+    """(B, num_frames) bool: true for frames within their utterance."""
     return torch.arange(num_frames, device=lengths.device) < lengths[:, None]
 
 
 def reverse_frames(frames: Tensor, lengths: Tensor) -> Tensor:
-    """Each utterance's valid frames in reverse, its padding where it was.
+    """Each utterance's valid frames in reverse order. The padding keeps its place.
 
-    frames: (T, B, ...); lengths: (B,). Its own inverse.
+    frames: (T, B, ...); lengths: (B,). The function is its own inverse.
     """
     index = torch.arange(len(frames), device=frames.device)[:, None]
     index = torch.where(index < lengths, lengths - 1 - index, index)  # (T, B)
@@ -55,11 +55,11 @@ class Convolution(nn.Module):
         values: (B, C, F, T), 0 where padded; lengths: (B,) valid frames.
         """
         lengths = -(-lengths // self.stride[1])
-        batch_norm = self.batch_norm if self.training else None  # in evaluation it is folded
+        batch_norm = self.batch_norm if self.training else None  # in evaluation it is folded in
         if batch_norm is not None and values.device.type == "cpu":
             return self._normalised_rows(values, lengths, batch_norm), lengths
         weight, bias = (self.weight, None) if batch_norm else self.folded()
-        if values.shape[1] > 1:  # 4% faster; but with one channel a trap: 10 times slower in bf16
+        if values.shape[1] > 1:  # 4% faster, but with one channel 10 times slower in bf16
             values = values.contiguous(memory_format=torch.channels_last)
         values = F.conv2d(values, weight, bias, self.stride, self.padding)
         valid = valid_frames(lengths, values.shape[3])[:, None, None, :]  # (B, 1, 1, T)
@@ -68,7 +68,7 @@ class Convolution(nn.Module):
         return clipped_relu(values) * valid, lengths
 
     def _normalised_rows(self, values: Tensor, lengths: Tensor, batch_norm: BatchNorm) -> Tensor:
-        """The same on a CPU in training, with the channels last from end to end."""
+        """The activations on a CPU in training, with the channels last in every step."""
         values = convolve(channels_last(values), self.weight, self.stride, self.padding)
         rows = values.permute(0, 2, 3, 1)  # (B, F, T, C)
         valid = valid_frames(lengths, rows.shape[2])[:, None].expand(rows.shape[:3])
@@ -89,12 +89,12 @@ class Recurrent(nn.Module):
     """One recurrent layer, h_t = f(B(W x_t) + U h_{t-1}), forward or summed over both directions.
 
     B is the paper's sequence-wise batch normalisation (section 3.2 of arXiv:1512.02595): one mean
-    and variance per unit, over all valid frames of the minibatch. Kernels that take W x are given
-    B(W x). Fused kernels take x; but B(W x) is affine in x once its statistics are known, and
-    these follow from the mean and covariance of x, so they are given derived weights. In
-    evaluation, with running averages, either is a plain recurrent layer.
+    and variance per unit, over all valid frames of the minibatch. Some kernels take W x: they get
+    B(W x). Fused kernels take x: they get derived weights. This works because B(W x) is affine in
+    x once its statistics are known, and these follow from the mean and covariance of x. In
+    evaluation, with running averages, the layer is a plain recurrent layer.
 
-    There is no bias but that of B, or one per gate without batch norm. A GRU's reset gate acts
+    B has the only bias. Without batch norm there is one bias per gate. A GRU's reset gate acts
     after U, as in cuDNN: candidate = tanh(B(W_n x) + r * (U_n h)).
     """
 
@@ -142,7 +142,7 @@ class Recurrent(nn.Module):
         return self.walked_states(inputs, lengths, valid) * valid
 
     def fused_states(self, inputs: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
-        """States by kernels that project the inputs themselves, so with derived weights."""
+        """States from kernels that project the inputs themselves and need derived weights."""
         weight, bias = self._derived(inputs, valid)
         forward, *backward = self.recurrent_weights()
         states = fused(self.kind, inputs, weight, bias, forward)
@@ -153,7 +153,7 @@ class Recurrent(nn.Module):
         return states
 
     def walked_states(self, inputs: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
-        """States by kernels that take projected inputs, which are simply normalised."""
+        """States from kernels that take projected and normalised inputs."""
         if self.batch_norm is None or not self.training:
             projected = product = F.linear(inputs, *self.folded())  # (T, B, G * H)
         else:
@@ -187,9 +187,9 @@ class Recurrent(nn.Module):
 
 
 class Lookahead(nn.Module):
-    """r_t = sum over j from 0 to tau of w_j * h_{t+j}, per unit: a glimpse of the future.
+    """r_t = sum over j from 0 to tau of w_j * h_{t+j}, per unit: each output sees tau later frames.
 
-    Section 3.7 of arXiv:1512.02595 ("row convolution"). Begins as the identity.
+    Section 3.7 of arXiv:1512.02595 ("row convolution"). A new layer is the identity.
     """
 
     def __init__(self, num_units: int, tau: int) -> None:
@@ -215,9 +215,9 @@ class FullyConnected(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def forward(self, frames: Tensor, valid: Tensor, count: Tensor) -> Tensor:
-        """(N, out) from (N, in) frames; what comes of padded ones means nothing.
+        """(N, out) from (N, in) frames. The results of padded frames mean nothing.
 
-        valid: (N,) bool; count: (), how many are.
+        valid: (N,) bool; count: (), the number of valid frames.
         """
         if self.batch_norm is None or not self.training:
             return clipped_relu(F.linear(frames, *self.folded()))

@@ -1,4 +1,4 @@
-"""The CTC loss and which utterances can have one."""
+"""The CTC loss, and the test whether an utterance can have one."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,7 +14,7 @@ def ctc_losses(
 
     log_probs: (B, T', V) float32; output_lengths: (B,); labels: (B, U) padded, or all utterances'
     labels joined, (sum of label_lengths,); label_lengths: (B,).
-    Infinite for an utterance that does not fit (see `fits`): nothing hides it.
+    The loss of an utterance that does not fit (see `fits`) is infinite: nothing hides it.
     """
     return F.ctc_loss(
         log_probs.transpose(0, 1), labels, output_lengths, label_lengths, blank=0, reduction="none"
@@ -24,9 +24,9 @@ def ctc_losses(
 def ctc_loss(
     log_probs: Tensor, output_lengths: Tensor, labels: Tensor, label_lengths: Tensor
 ) -> Tensor:
-    """The mean over the batch of the utterances' losses, (): not divided by any length.
+    """The mean of the utterances' losses over the batch, (). No length divides it.
 
-    Takes what `ctc_losses` takes.
+    The arguments are those of `ctc_losses`.
     """
     return ctc_losses(log_probs, output_lengths, labels, label_lengths).mean()
 
@@ -38,5 +38,5 @@ def frames_needed(labels: Sequence[int] | Tensor) -> int:
 
 
 def fits(num_frames: int, labels: Sequence[int] | Tensor) -> bool:
-    """Whether so many output frames can spell the labels at all."""
+    """Whether `num_frames` output frames can spell the labels at all."""
     return num_frames >= frames_needed(labels)

@@ -18,7 +18,7 @@ from ds2.training.network.layers import (
 
 
 class Network(nn.Module):
-    """Deep Speech 2 (arXiv:1512.02595, figure 1) for an alphabet of `num_labels` with blank."""
+    """Deep Speech 2 (arXiv:1512.02595, figure 1) for `num_labels` labels, the blank included."""
 
     def __init__(self, config: NetworkConfig, num_labels: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Network(nn.Module):
         """log_probs (B, T', V) float32, 0 where padded, and their lengths (B,) int64.
 
         features: (B, T, F) float32; frame_lengths: (B,) int64, the valid frames; 0 for an utterance
-        that is not there. What the padding holds, and how much of it there is, does not matter.
+        that is missing. The content and the length of the padding do not matter.
         """
         valid = valid_frames(frame_lengths, features.shape[1])
         features = features.masked_fill(~valid[:, :, None], 0.0)
@@ -71,9 +71,9 @@ class Network(nn.Module):
         return self._log_probs(states, lengths), lengths
 
     def _log_probs(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T', V) from (T', B, H), which are 0 where padded."""
+        """(B, T', V) from (T', B, H) states that are 0 where padded."""
         valid = valid_frames(lengths, len(states)).T  # (T', B)
-        frames = states.flatten(0, 1)  # padding, too: to leave it out, a host would have to wait
+        frames = states.flatten(0, 1)  # with padding: to leave it out, the host would wait
         for layer in self.fc:
             frames = layer(frames, valid.flatten(), lengths.sum())
         log_probs = F.log_softmax(self.output(frames).float(), dim=-1)

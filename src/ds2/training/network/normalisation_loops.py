@@ -1,32 +1,32 @@
 """Batch normalisation on a CPU in few passes over memory, as compiled loops.
 
-The statistics take two passes; gain, offset, clipped ReLU and mask are one; the way back takes two
-or, through the clipped ReLU, three, and needs nothing of the values' size but the values. Every
-loop does a range of the units, so that threads share the work; which thread does what changes no
-bit.
+The statistics take two passes. Gain, offset, clipped ReLU and mask take one pass together. The
+backward pass takes two passes, or three with the clipped ReLU. It keeps no array of the values'
+size except the values. Every loop works on a range of the units, so that threads share the work.
+The division into threads changes no bit of the result.
 
 Values are (rows, units), `is_valid` is (rows,) uint8. `partial` holds sums of BLOCK rows in the
 values' precision, before they enter the (units,) float64 totals.
 
-What the compiler needs to work on many units at once: inner loops that begin at 0, over slices;
-and so few arrays in one loop that it can afford to see whether they overlap.
+The compiler works on many units at once under two conditions. Inner loops begin at 0 and run over
+slices. And a loop uses few arrays, so that the compiler can check cheaply whether they overlap.
 """
 
 from typing import Any
 
 from ds2.compilation import over_arrays
 
-Array = Any  # numpy, of the values' type unless told otherwise: numba needs no annotations
+Array = Any  # numpy, of the values' type if no docstring differs: numba needs no annotations
 
 BLOCK = 64
-"""Rows that are summed in the values' own precision."""
+"""Rows that are summed in the values' own precision before they enter a total."""
 
 
 @over_arrays
 def add_up(
     values: Array, is_valid: Array, first: int, last: int, partial: Array, totals: Array
 ) -> None:
-    """The sum of each unit's valid values, into `totals`."""
+    """Add each unit's valid values to `totals`."""
     partial, totals = partial[first:last], totals[first:last]
     for begin in range(0, len(is_valid), BLOCK):
         for row in range(begin, min(begin + BLOCK, len(is_valid))):
@@ -49,7 +49,7 @@ def add_up_squares(
     partial: Array,
     totals: Array,
 ) -> None:
-    """The sum of each unit's squared distances from its mean, into `totals`."""
+    """Add each unit's squared distances from its mean to `totals`."""
     mean, partial, totals = mean[first:last], partial[first:last], totals[first:last]
     for begin in range(0, len(is_valid), BLOCK):
         for row in range(begin, min(begin + BLOCK, len(is_valid))):
@@ -76,7 +76,7 @@ def apply(
     last: int,
     result: Array,
 ) -> None:
-    """(values - mean) * scale + beta between the limits; 0 where not valid."""
+    """Write (values - mean) * scale + beta, kept between the limits; 0 for rows not valid."""
     mean, scale, beta = mean[first:last], scale[first:last], beta[first:last]
     for row in range(len(is_valid)):
         own, target = values[row, first:last], result[row, first:last]
@@ -104,7 +104,7 @@ def pass_back(
     last: int,
     result: Array,
 ) -> None:
-    """The gradient of what `apply` limited: 0 where the limits held."""
+    """Write the gradient of the values that `apply` limited: 0 where a limit applied."""
     mean, scale, beta = mean[first:last], scale[first:last], beta[first:last]
     for row in range(len(is_valid)):
         if is_valid[row]:
@@ -129,7 +129,7 @@ def add_up_gradients(
     totals: Array,
     totals_moved: Array,
 ) -> None:
-    """Sums of the gradient, and of the gradient times the distance from the mean."""
+    """Add up the gradient, and the gradient times the distance from the mean."""
     mean, partial, partial_moved = mean[first:last], partial[first:last], partial_moved[first:last]
     totals, totals_moved = totals[first:last], totals_moved[first:last]
     for begin in range(0, len(is_valid), BLOCK):
@@ -160,7 +160,7 @@ def apply_backward(
     last: int,
     result: Array,
 ) -> None:
-    """The gradient of the values: (gradient - offset - distance * slope) * scale, 0 where padded.
+    """Write the values' gradient: (gradient - offset - distance * slope) * scale, 0 where padded.
 
     result: may be `gradient` itself.
     """

@@ -1,9 +1,10 @@
 """The exported graph, built node by node from a network's folded weights.
 
-The graph of a forward network is one streaming step: a chunk of frames and a state in, log_probs
-and the next state out. All shapes but the batch and the chunk are fixed, so streams at different
-positions share a batch. Frames before a stream's first or past its last are masked to zero after
-every layer, which is the zero padding of the whole-utterance network; so whole equals any chunks.
+The graph of a forward network is one streaming step. It takes a chunk of frames and a state, and
+returns log_probs and the next state. All shapes but the batch and the chunk are fixed, so streams
+at different positions share a batch. After every layer, frames before a stream's first or past its
+last are masked to zero. That is the zero padding of the whole-utterance network, so whole equals
+any chunks.
 
 The graph of a bidirectional network takes whole utterances.
 """
@@ -29,10 +30,10 @@ def build_graph(config: NetworkConfig, weights: Weights, precision: Precision) -
 
 
 def conv_delays(config: NetworkConfig) -> list[int]:
-    """Output frames that each convolution of the step runs behind its input.
+    """Delay of each convolution of the step behind its input, in output frames.
 
-    A layer with kernel 2c + 1 waits for c frames. The delay is rounded up to what the strides
-    above it divide, so that every layer's chunk begins at a multiple of its stride.
+    A layer with kernel 2c + 1 waits for c frames. The delay is rounded up to a multiple of the
+    strides above it, so that every layer's chunk begins at a multiple of its stride.
     """
     delays = []
     above = config.time_stride
@@ -44,7 +45,7 @@ def conv_delays(config: NetworkConfig) -> list[int]:
 
 
 def output_delay(config: NetworkConfig) -> int:
-    """Outputs at a stream's start that stand for frames before its first."""
+    """Number of outputs at a stream's start that belong to frames before its first frame."""
     first = 0
     for conv, delay in zip(config.convolutions, conv_delays(config), strict=True):
         first = first // conv.stride[1] - delay
@@ -88,13 +89,13 @@ def _step_convolution(
     delay: int,
     in_shape: tuple[int, int],
 ) -> str:
-    """(B, C', F', T / stride) from (B, C, F, T), with the frames before it from the cache."""
+    """(B, C', F', T / stride) from (B, C, F, T). The cache gives the frames before the chunk."""
     num_cached = conv.time_padding + conv.stride[1] * delay
     shape: Shape = ["batch", *in_shape, num_cached]
     cache = builder.input(f"conv_{i}", shape)
     joined = builder.add("Concat", cache, values, axis=3)
     builder.output_last(f"next_conv_{i}", joined, num_cached, 3, shape)
-    not_yet = num_cached - (conv.kernel[1] - conv.stride[1])  # would give more than T / stride
+    not_yet = num_cached - (conv.kernel[1] - conv.stride[1])  # for more than T / stride
     if not_yet:
         joined = builder.sliced(joined, 0, -not_yet, 3)
     return _convolution(builder, joined, i, conv, time_padding=0)
@@ -118,9 +119,9 @@ def _convolution(
 def _step_recurrence(builder: GraphBuilder, config: NetworkConfig, values: str, exist: str) -> str:
     """(B, n, H) states of all layers, from (n, B, D).
 
-    The bias comes in as the weight of an input that is 1 on frames that exist. On others, whose
-    values are 0, a zero state then stays zero, whatever the kind of layer: a stream's first real
-    frame finds the state that the whole-utterance network begins with.
+    The bias is the weight of one more input, which is 1 on frames that exist. On other frames all
+    inputs are 0, so a zero state stays zero in every kind of layer. So a stream's first real frame
+    meets the state that the whole-utterance network begins with.
     """
     bias_input = builder.add("Unsqueeze", builder.add("Transpose", exist), builder.constant([2]))
     state_names = ("h", "c") if config.recurrent == "lstm" else ("h",)
@@ -188,7 +189,7 @@ def _step_lookahead(builder: GraphBuilder, config: NetworkConfig, states: str, e
     states = builder.add("Mul", states, builder.add("Unsqueeze", exist, builder.constant([2])))
     joined = builder.add("Concat", builder.input("lookahead", shape), states, axis=1)
     builder.output_last("next_lookahead", joined, config.lookahead, 1, shape)
-    # Not a convolution of a group for each unit: on a CPU that takes five times as long.
+    # A convolution with a group for each unit would take five times as long on a CPU.
     weight = builder.weight("lookahead.weight")  # (H, tau + 1)
     end = np.iinfo(np.int64).max
     parts = []

@@ -1,9 +1,9 @@
-"""The products of the network in the layouts and precisions that a CPU does fastest.
+"""The network's products, in the memory layouts and precisions that are fastest on a CPU.
 
-Measured on a CPU with bfloat16 units. There oneDNN's products with the same weight over and over
-want the weight reordered once; float32 ones want it with the inputs' axis first. Convolutions want
-the channels last in memory, and the gradient of a first layer's weight (one channel in) is three
-times as fast in float32 as in bfloat16.
+Measured on a CPU with bfloat16 units. When many products use the same bfloat16 weight, oneDNN is
+fastest if the weight is reordered once. float32 products are fastest with the inputs' axis first.
+Convolutions are fastest with the channels last in memory. The gradient of a first layer's weight
+(one input channel) is three times as fast in float32 as in bfloat16.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from torch import Tensor
 HALF = (torch.bfloat16, torch.float16)
 
 Product = Callable[[Tensor], Tensor]
-"""(D, B, out) from (D, B, in), which is at any precision."""
+"""(D, B, out) from (D, B, in), which may have any precision."""
 
 
 def product_with(weight: Tensor, batch_size: int) -> Product:
@@ -44,7 +44,7 @@ def _times(values: Tensor, reordered: Tensor) -> Tensor:
 
 
 def _can_reorder(weight: Tensor) -> bool:
-    """Whether torch has the operators, which bear no promise, and the CPU what they need."""
+    """Whether torch has these private operators, and the CPU supports them."""
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.bfloat16
@@ -57,9 +57,9 @@ def _can_reorder(weight: Tensor) -> bool:
 
 
 def channels_last(values: Tensor) -> Tensor:
-    """(B, C, F, T) with the channels last in memory, also where there is but one.
+    """(B, C, F, T) with the channels last in memory, even if there is only one channel.
 
-    torch holds one channel to be in any order, and may then choose a kernel for another.
+    torch takes a single channel to be in any order. It may then choose a kernel for another order.
     """
     return values.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
@@ -67,7 +67,7 @@ def channels_last(values: Tensor) -> Tensor:
 def convolve(
     values: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
 ) -> Tensor:
-    """The convolution without a bias, float32 or wider, in bfloat16 inside under autocast."""
+    """The convolution without a bias, as float32 or wider. Under autocast it works in bfloat16."""
     half = torch.is_autocast_enabled("cpu") and values.device.type == "cpu"
     precision = torch.get_autocast_dtype("cpu") if half else weight.dtype
     convolved: Tensor = _Convolve.apply(  # type: ignore[no-untyped-call]

@@ -1,10 +1,10 @@
-"""Recurrent kernels: states of projected inputs, walked through time or by the fused kernels.
+"""Recurrent kernels: states of the inputs, by a walk through time or by torch's fused kernels.
 
-On a GPU torch's fused kernels are the fastest there is, and so is its LSTM on a CPU. But its GRU
-and its simple network update the gradient of U at every step there; the walks below send back
-through time only what they must, and leave the gradient of U to one large product at the end.
-That nearly halves the time of small batches, and it clips the simple network's states, which
-the fused kernels cannot.
+On a GPU torch's fused kernels are the fastest, and so is its LSTM on a CPU. But on a CPU, its GRU
+and its simple network update the gradient of U at every step. The walks below send back through
+time only what they must, and compute the gradient of U with one large product at the end. That
+nearly halves the time of small batches. The walks also clip the simple network's states, which
+the fused kernels cannot do.
 
 Shapes: T frames, D directions (1 or 2), B batch, H units, G gates of a unit. All time-major.
 """
@@ -23,7 +23,7 @@ CLIP = 20.0
 
 
 def walk(kind: Kind, projected: Tensor, recurrent_weight: Tensor) -> Tensor:
-    """States (T, D, B, H) from projected inputs, step by step, from zero states.
+    """States (T, D, B, H) from projected inputs, step by step, beginning with zero states.
 
     kind: rnn or gru, gates in torch's order; projected: (T, D, B, G * H), W x + b;
     recurrent_weight: (D, G * H, H).
@@ -40,7 +40,7 @@ def walk(kind: Kind, projected: Tensor, recurrent_weight: Tensor) -> Tensor:
 def fused(
     kind: Kind, inputs: Tensor, input_weight: Tensor, bias: Tensor, recurrent_weight: Tensor
 ) -> Tensor:
-    """States (T, B, H) of one direction by torch's fused kernel, from zero states.
+    """States (T, B, H) of one direction by torch's fused kernel, beginning with zero states.
 
     inputs: (T, B, D); input_weight: (G * H, D); bias: (G * H,); recurrent_weight: (G * H, H).
     """
@@ -53,8 +53,8 @@ def fused(
         states = _fused_lstm(inputs, zeros, weights, options)
     else:
         states = torch._VF.rnn_relu(inputs, zeros, weights, *options)[0]
-        # The fused kernel does not clip. While no state exceeds the clip, the two are the same
-        # function with the same gradients; where one does, walk instead.
+        # The fused kernel does not clip. If no state exceeds the clip, kernel and walk are the
+        # same function with the same gradients. If one does, the walk takes over.
         if states.max() > CLIP:
             projected = torch.nn.functional.linear(inputs, input_weight, bias)
             return walk(kind, projected[:, None], recurrent_weight[None])[:, 0]
@@ -64,7 +64,7 @@ def fused(
 def _fused_lstm(
     inputs: Tensor, zeros: Tensor, weights: tuple[Tensor, ...], options: tuple[Any, ...]
 ) -> Tensor:
-    """States of torch's LSTM; in float32 on CPUs for which oneDNN has none in half precision."""
+    """States of torch's LSTM; in float32 if oneDNN has no LSTM in half precision for this CPU."""
     try:
         states: Tensor = torch._VF.lstm(inputs, (zeros, zeros), weights, *options)[0]
     except RuntimeError:
@@ -78,7 +78,7 @@ def _fused_lstm(
 
 
 def _working_copy(projected: Tensor) -> Tensor:
-    """A copy to turn into gates, at least float32."""
+    """A copy, at least float32, that the walk may overwrite with gates."""
     if projected.dtype in (torch.bfloat16, torch.float16):
         return projected.float()
     return projected.clone(memory_format=torch.contiguous_format)
@@ -87,7 +87,7 @@ def _working_copy(projected: Tensor) -> Tensor:
 def _weight_gradient(gradients: Tensor, states: Tensor, weight: Tensor) -> Tensor:
     """Gradient of U (D, G * H, H): all steps in one product.
 
-    gradients: (T, D, B, G * H) of U h; states: (T, D, B, H), each step's h before it.
+    gradients: (T, D, B, G * H) of U h; states: (T, D, B, H), the h before each step.
     """
     products = [
         gradient.reshape(-1, gradient.shape[-1]).to(weight.dtype).T
@@ -160,7 +160,7 @@ class _WalkGru(torch.autograd.Function):
         gates, recurrent_n, states, weight = ctx.saved_tensors
         hidden = weight.shape[2]
         r, z, n = gates.chunk(3, -1)
-        # All three gates' gradients are dh' times a factor, known before the walk.
+        # Each gate's gradient is dh' times a factor that is known before the walk.
         slope_n = (1 - n.square()).mul_(1 - z)
         factors = torch.empty_like(gates)
         factor_r, factor_z, factor_n = factors.chunk(3, -1)
@@ -182,7 +182,7 @@ class _WalkGru(torch.autograd.Function):
 
 
 class _WalkGruByLoops(torch.autograd.Function):
-    """The same on a CPU in float32: beside the products, a step is one compiled loop."""
+    """The same on a CPU in float32: except for the products, a step is one compiled loop."""
 
     @staticmethod
     def forward(ctx: Any, projected: Tensor, weight: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""How weights move: optimisers, their learning rates, what they remember."""
+"""Optimisation of the weights: optimisers, their learning rates, their state."""

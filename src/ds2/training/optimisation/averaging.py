@@ -1,4 +1,4 @@
-"""Averages of weights, often better than any one of them: over steps, or of some checkpoints."""
+"""Averages of weights over steps or checkpoints. They are often better than any single weights."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,13 +21,13 @@ NUM_UPDATES = "num_updates"
 class WeightAverage:
     """An exponential average of a network's weights over the steps of a run.
 
-    Batch norm's running averages are no part of it: they belong to the weights of single steps. An
-    evaluation measures those of the averaged weights (`renew_statistics`) and gives them to `keep`;
-    they hold until the next step.
+    Batch norm's running averages are not part of it: they belong to the weights of single steps. An
+    evaluation measures them for the averaged weights (`renew_statistics`) and gives them to `keep`.
+    They stay valid until the next step.
     """
 
     def __init__(self, network: Network, decay: float, tensors: Mapping[str, Tensor]) -> None:
-        """decay: what a step keeps of the average; tensors: of an earlier average, or none."""
+        """decay: share of the average that a step keeps; tensors: an earlier average, or empty."""
         self._decay = decay
         self._num_updates = int(tensors.get(NUM_UPDATES, torch.tensor(0)))
         self._weights = {
@@ -42,12 +42,12 @@ class WeightAverage:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """All of it by name, for a checkpoint; statistics only where they fit the weights."""
+        """The whole average by name, for a checkpoint; statistics only if they fit the weights."""
         return {**self._weights, **self._statistics, NUM_UPDATES: torch.tensor(self._num_updates)}
 
     @torch.no_grad()
     def update(self, network: Network) -> None:
-        """Take in the weights after a step; the first ones count more, until there are many."""
+        """Take in the weights after a step. The first steps count more, until there are many."""
         share = 1 - min(self._decay, self._num_updates / (self._num_updates + 10))
         newest = [parameter.detach() for parameter in network.parameters()]
         torch._foreach_lerp_(list(self._weights.values()), newest, share)
@@ -56,7 +56,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self, network: Network) -> Iterator[None]:
-        """Let the network have the averaged weights for as long as the context lasts."""
+        """Give the network the averaged weights while the context lasts."""
         own = {name: value.clone() for name, value in network.state_dict().items()}
         network.load_state_dict({**own, **self._weights, **self._statistics})
         try:
@@ -89,7 +89,7 @@ def renew_statistics(
     """Compute batch norm's running averages anew, as at the start of a run.
 
     The mean of the old averages would be wrong: they belong to other weights. frozen: parts whose
-    averages stay. Where `stop` becomes true the work is left half done.
+    averages stay. If `stop` becomes true, the function leaves the work half done.
     """
     network.train()
     for part in frozen:

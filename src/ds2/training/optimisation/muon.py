@@ -1,8 +1,8 @@
-"""Muon: momentum whose matrices are made orthogonal, so that all directions move alike.
+"""Muon: makes the matrices of the momentum orthogonal, so that all directions move alike.
 
 K. Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/. `torch.optim.Muon` (2.9 and
-newer) is the same for whole matrices; the matrices of a recurrent layer hold several gates, and
-each is orthogonal for itself here.
+newer) does the same for whole matrices. The matrices of a recurrent layer hold several gates, and
+this Muon makes each gate orthogonal by itself.
 """
 
 from collections import defaultdict
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of Newton-Schulz: they bring singular values from 0.01 on near 1 in five iterations."""
+"""Of Newton-Schulz: they bring singular values above 0.01 close to 1 in five iterations."""
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices alone; a group's `gates` says how many stand one above the other in each."""
+    """For matrices only. A group's `gates` is the number of gates stacked in each matrix."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Muon(torch.optim.Optimizer):
         iterations: int = 5,
         precision: torch.dtype = torch.float32,
     ) -> None:
-        """precision: of the products of Newton-Schulz."""
+        """precision: the type of the products of Newton-Schulz."""
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -67,7 +67,7 @@ class Muon(torch.optim.Optimizer):
                 parameter.add_(own, alpha=-group["lr"] * scale)
 
     def _momentum(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        """Nesterov's: the running mean of the gradients, with the newest once more."""
+        """Nesterov's momentum: the running mean of the gradients, with the newest added again."""
         gradient, state = parameter.grad, self.state[parameter]
         assert gradient is not None
         if "momentum_buffer" not in state:
@@ -78,9 +78,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """The nearest matrices, about, whose singular values are all 1, by Newton and Schulz.
+    """About the nearest matrices whose singular values are all 1, by Newton and Schulz.
 
-    matrices: (..., rows, columns). Singular values come out between 0.7 and 1.2, not exactly 1.
+    matrices: (..., rows, columns). The resulting singular values are between 0.7 and 1.2.
     """
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     values = (matrices.mT if is_tall else matrices).reshape(-1, *sorted(matrices.shape[-2:]))

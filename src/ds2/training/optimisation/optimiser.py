@@ -1,4 +1,4 @@
-"""Optimisers: the paper's and quicker ones, and which of them moves which weights."""
+"""Optimisers: the paper's and quicker ones, and the weights that each of them moves."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from ds2.training.network.layers import FullyConnected, Recurrent
 from ds2.training.optimisation.muon import Muon
 
 Optimisers = tuple[torch.optim.Optimizer, ...]
-"""What moves the weights, each parameter by one of them."""
+"""The optimisers of a run. Each parameter belongs to one of them."""
 
 SHARE = "share"
 """The key of a group's learning rate as a share of the schedule's."""
@@ -23,9 +23,9 @@ SHARE = "share"
 def build_optimisers(network: nn.Module, config: TrainingConfig) -> Optimisers:
     """SGD with Nesterov momentum (the paper, section 5), AdamW, or Muon or SOAP with AdamW.
 
-    Muon and SOAP move the matrices of recurrent and fully connected layers, AdamW the rest. Only
-    what is to be trained is moved. Weight decay is for matrices: pulling offsets and batch norm's
-    gains to 0 means nothing. Raises InputError where SOAP's package is missing.
+    Muon and SOAP move the matrices of recurrent and fully connected layers. AdamW moves the rest.
+    Frozen parameters do not move. Weight decay is for matrices: it makes no sense to pull offsets
+    and batch norm's gains to 0. Raises InputError if SOAP's package is missing.
     """
     shares = layer_shares(network, config.layer_decay)
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -52,7 +52,8 @@ def build_optimisers(network: nn.Module, config: TrainingConfig) -> Optimisers:
 def layer_shares(network: nn.Module, layer_decay: float) -> dict[str, float]:
     """The learning rate of each parameter as a share of the top layer's.
 
-    layer_decay: of a layer from the one above it. The lookahead goes with the layer below it.
+    layer_decay: a layer's rate as a share of the rate of the layer above it. The lookahead counts
+    as a layer.
     """
     layers: list[str] = []
     for name, _ in network.named_parameters():
@@ -70,7 +71,7 @@ def _layer_of(name: str) -> str:
 
 
 def _groups(named: Mapping[str, Tensor], shares: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The parameters grouped by their share of the rate and by whether they are matrices."""
+    """The parameters in groups of one share of the rate; matrices are apart from vectors."""
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in named.items():
         key = (shares[name], parameter.ndim > 1)
@@ -79,7 +80,7 @@ def _groups(named: Mapping[str, Tensor], shares: Mapping[str, float]) -> list[di
 
 
 def _hidden_matrices(network: nn.Module) -> dict[str, int]:
-    """The matrices of recurrent and fully connected layers, and how many gates each holds."""
+    """The matrices of recurrent and fully connected layers, with the number of gates in each."""
     found = {}
     for layer, module in network.named_modules():
         if isinstance(module, Recurrent | FullyConnected):
@@ -136,7 +137,7 @@ def set_learning_rate(optimisers: Optimisers, rate: float) -> None:
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """The length of the gradient of all parameters together, (): still on their device."""
+    """The length of the gradient of all parameters together, (). It is still on their device."""
     return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 

@@ -5,7 +5,7 @@ import math
 from ds2.training.config import TrainingConfig
 
 LOWEST_SHARE = 0.01
-"""Of the highest learning rate: where the cosine ends."""
+"""Share of the highest learning rate at which the cosine ends."""
 
 
 def learning_rate(
@@ -13,8 +13,8 @@ def learning_rate(
 ) -> float:
     """The learning rate of a step.
 
-    step: 0 for the first. epochs_done: with the fraction of the epoch under way. hours_done: of
-    audio heard before the step.
+    step: 0 for the first. epochs_done: includes the fraction of the current epoch. hours_done:
+    hours of audio heard before the step.
     """
     rate = config.learning_rate * _warmup(config, step)
     return rate * _decay(config, step, epochs_done, hours_done) * _finish(config, hours_done)
@@ -37,7 +37,7 @@ def _decay(config: TrainingConfig, step: int, epochs_done: float, hours_done: fl
 
 
 def _finish(config: TrainingConfig, hours_done: float) -> float:
-    """What the final decay leaves of the rate: 1 before it, 0 at the end of the run."""
+    """The share of the rate that the final decay leaves: 1 before it, 0 at the end of the run."""
     if config.hours is None or not config.decay_hours:
         return 1.0
     left = min(1.0, max(0.0, (config.hours - hours_done) / config.decay_hours))

@@ -1,4 +1,4 @@
-"""What optimisers remember between steps, as named tensors that a checkpoint can hold."""
+"""The optimisers' state between steps, as named tensors that a checkpoint can hold."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -28,9 +28,9 @@ def optimiser_tensors(optimisers: Optimisers, network: nn.Module) -> dict[str, T
 def restore_optimisers(
     optimisers: Optimisers, network: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Give the optimisers the state that `optimiser_tensors` told.
+    """Give the optimisers the state that `optimiser_tensors` returned.
 
-    What is told of a parameter that no optimiser moves any more is left out.
+    The state of a parameter that no optimiser moves any more is left out.
     """
     parameters = dict(network.named_parameters())
     owners = {
@@ -47,7 +47,7 @@ def restore_optimisers(
 
 
 def _flat(state: Mapping[str, Any], group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """A parameter's state: tensors, "GG[1]" of lists of them, "beta=" of plain numbers."""
+    """A parameter's state: tensors; "GG[1]" for tensors in a list; "beta=" for plain numbers."""
     for key, value in state.items():
         if isinstance(value, Tensor):
             yield key, value
@@ -70,10 +70,10 @@ def _restore(
     numbered = re.fullmatch(r"(.+)\[\d+\]", key)
     if key == GROUP_STEP:
         group["step"] = int(value)
-    elif numbered:  # in order of their numbers, as they were told
+    elif numbered:  # they come in the order of their numbers
         state.setdefault(numbered[1], []).append(value.to(device))
     elif key.endswith("="):
-        setting = group.get(key[:-1])  # which may have changed
+        setting = group.get(key[:-1])  # the setting may have changed
         state[key[:-1]] = value.item() if setting is None else setting
     else:  # AdamW counts its steps on the CPU, whatever the device
         state[key] = value if value.ndim == 0 else value.to(device)

@@ -101,8 +101,11 @@ def test_training_says_what_speaks_against_its_language(tmp_path: Path) -> None:
     german = read_manifest(manifest(tmp_path, "Über Straßen", "plain", language="de"))
     notes = list(language_notes(german, DataConfig(("x",), (tmp_path,))))
     assert len(notes) == 2
-    assert '2 of 2 utterances are in de by their manifests, but data.language is "en"' in notes[0]
-    assert "letters that are written as a to z, as English does: ß ü" in notes[1]
+    assert (
+        '2 of 2 utterances have language de in their manifests, but data.language is "en"'
+        in notes[0]
+    )
+    assert "letters that English writes as a to z: ß ü" in notes[1]
     assert not list(language_notes(german, DataConfig(("x",), (tmp_path,), language="de")))
     mixed = read_manifest(manifest(tmp_path, "hello", language="en"))
     assert not list(language_notes(mixed, DataConfig(("x",), (tmp_path,), language="zh")))

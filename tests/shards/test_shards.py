@@ -360,7 +360,7 @@ def test_processes_share_the_work_without_overlap(tmp_path: Path) -> None:
     assert len(ranks[0]) == len(ranks[1]) == len(batches.plan(1))
     together = [one.indices + two.indices for one, two in zip(*ranks, strict=True)]
     assert together == batches.plan(1)
-    with pytest.raises(InputError, match="shards cannot feed 99 processes"):
+    with pytest.raises(InputError, match="shards are too few for 99 processes"):
         minibatches_of(tmp_path, config_for(tmp_path, output, data__shard_streams=[99, 1]))
 
 
@@ -556,7 +556,7 @@ def test_manifests_and_shards_do_not_mix(tmp_path: Path) -> None:
     output = written(tmp_path)
     config = config_for(tmp_path, output)
     both = (str(output), str(tmp_path / "train.jsonl"))
-    with pytest.raises(InputError, match="is a manifest, and others are shards"):
+    with pytest.raises(InputError, match="is a manifest, but others are shards"):
         minibatches_of(tmp_path, replace(config, data=replace(config.data, train=both)))
-    with pytest.raises(InputError, match=r"shards are for data\.train alone: name a manifest"):
+    with pytest.raises(InputError, match=r"only data\.train takes shards: name a manifest"):
         minibatches_of(tmp_path, replace(config, data=replace(config.data, dev=(output,))))

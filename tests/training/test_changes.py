@@ -86,7 +86,7 @@ def test_what_the_weights_depend_on_cannot_change(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert change.split("=")[0].split(".")[0] in error
-    assert "cannot change in a run that goes on" in error
+    assert "cannot change in a resumed run" in error
     assert (run_dir / "config.toml").read_bytes() == before
     same = f"training.learning_rate={config.training.learning_rate}"
     assert prepare_run_directory(run_dir, None, [same, "network.dropout=0.1"])

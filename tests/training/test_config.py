@@ -173,7 +173,7 @@ def test_an_alphabet_of_a_file_brings_its_language(tmp_path: Path) -> None:
     assert build_alphabet(config.data, []).symbols == (" ", "ß")
     assert load_config(written(tmp_path, config_to_toml(config))) == config
     other = load_config(written(tmp_path, MINIMAL), [f"data.alphabet={path}", "data.language=fr"])
-    with pytest.raises(InputError, match=r"is of language de, and data\.language is fr"):
+    with pytest.raises(InputError, match=r"is for language de, but data\.language is fr"):
         build_alphabet(other.data, [])
     path.unlink()
     with pytest.raises(InputError, match=r"data\.alphabet: .*alphabet\.json: no such file"):

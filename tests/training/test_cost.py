@@ -54,9 +54,9 @@ def test_a_run_says_what_it_will_cost(tmp_path: Path, capsys: pytest.CaptureFixt
     words = [word for setting in settings for word in ("--set", setting)]
     assert main(["train", str(QUICKSTART), "-o", str(tmp_path / "run"), *words]) == 0
     told = capsys.readouterr().err
-    assert "to hear: 8 epochs of 0.00 h" in told
+    assert "length: 8 epochs of 0.00 h" in told
     before, _, after = told.partition("after 20 steps: ")
     assert "0.06 M parameters" in before
-    assert "hours of audio an hour; the rest takes 0:0" in after
+    assert "hours of audio per hour; the rest takes 0:0" in after
     assert "of memory so far" in after
     assert told.count("after 20 steps") == 1

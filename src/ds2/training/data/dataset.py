@@ -1,4 +1,4 @@
-"""Utterances to padded minibatches: read, augmented, made features, in processes of their own."""
+"""Utterances to padded minibatches. Loading processes read them, change them, make features."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -30,18 +30,18 @@ from ds2.training.data.tensor_front_end import RawUtterances, features_of, side_
 from ds2.training.network.loss import frames_needed
 
 Key = tuple[int, int]
-"""An epoch and an utterance's index: all that a loaded utterance depends on."""
+"""An epoch and an utterance's index. A loaded utterance depends on nothing else."""
 
-PREFETCHED_BATCHES = 4  # per process: audio is read while the network computes
+PREFETCHED_BATCHES = 4  # per process: it reads audio while the network computes
 
 
 @dataclass(frozen=True)
 class Item:
     """One utterance, loaded.
 
-    features: (T, F) float32; labels: (U,); error: why there is nothing, T = U = 0 then.
-    waveform, changes: (N,) float32, or where the device has it, and what to do to it, instead of
-    features, where a device makes them.
+    features: (T, F) float32; labels: (U,); error: the reason for a missing utterance, T = U = 0.
+    waveform, changes: (N,) float32, or its place on the device, and the changes to it. They stand
+    in place of features if the device computes these.
     """
 
     index: int
@@ -57,7 +57,7 @@ class Batch:
     """Utterances side by side, padded.
 
     features: (B, T, F) float32; frame_lengths, label_lengths: (B,) int64; labels: (B, U) int64.
-    An utterance that could not be loaded has length 0 in both and stands in `errors`.
+    An utterance that could not be loaded has both lengths 0, and `errors` names it.
     """
 
     features: Tensor
@@ -66,10 +66,10 @@ class Batch:
     label_lengths: Tensor
     indices: list[int]
     errors: list[str]
-    raw: RawUtterances | None = None  # what the device makes the features of; T is 0 until then
+    raw: RawUtterances | None = None  # the device makes features of it; until then T is 0
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device, which makes the features if nobody has yet.
+        """The batch on a device, which computes the features if they are not there yet.
 
         Copies from pinned memory do not wait for the device.
         """
@@ -79,16 +79,16 @@ class Batch:
         return replace(batch, features=features_of(batch.raw), raw=None)
 
     def with_samples(self, samples: Tensor) -> "Batch":
-        """The same, with the samples on the device that its utterances are among."""
+        """The batch with the device's samples, which hold the samples of its utterances."""
         raw = None if self.raw is None else replace(self.raw, samples=samples)
         return replace(self, raw=raw)
 
     def pin_memory(self) -> "Batch":
-        """The same in memory that a GPU can fetch from; DataLoader calls it by this name."""
+        """The batch in memory that a GPU can fetch from. DataLoader calls this method by name."""
         return self._with_tensors(Tensor.pin_memory)
 
     def in_shared_memory(self) -> "Batch":
-        """The same where other processes can read it; RuntimeError if there is too little room."""
+        """The batch in shared memory. Raises RuntimeError if there is too little of it."""
         return self._with_tensors(Tensor.share_memory_)
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
@@ -104,7 +104,7 @@ class Batch:
 
 
 class SpeechDataset(Dataset[Item]):
-    """Examples by (epoch, index): what is loaded is a function of the seed and this key alone."""
+    """Examples by (epoch, index). A loaded item depends on the seed and this key alone."""
 
     def __init__(
         self,
@@ -115,10 +115,11 @@ class SpeechDataset(Dataset[Item]):
         samples: CachedSamples | None = None,
         places: Sequence[Stored] | None = None,
     ) -> None:
-        """With an augmenter, utterances are changed and masked; without, they are as recorded.
+        """With an augmenter, utterances are changed and masked. Without it, they stay as they are.
 
-        speed: how fast they are played; None: each one's own randomness tells.
-        samples: of examples that are decoded already; places: where the device has them, if all.
+        speed: the speeds of utterances; None: the augmenter draws them.
+        samples: the examples that are decoded already; places: where the device holds the samples,
+            if it holds all of them.
         """
         self._examples = examples
         self._config = config
@@ -128,7 +129,7 @@ class SpeechDataset(Dataset[Item]):
         self._places = places
 
     def __getitem__(self, key: Key) -> Item:
-        """Load one utterance; what is wrong with it is told in the item."""
+        """Load one utterance. The item names the error if there is one."""
         epoch, index = key
         utterance = self._examples[index].utterance
         if self._places is not None:
@@ -155,14 +156,14 @@ class SpeechDataset(Dataset[Item]):
         return Item(index, self._nothing(), labels, waveform=place, changes=changes)
 
     def failed(self, index: int, error: str) -> Item:
-        """What stands for an utterance that cannot be loaded."""
+        """The item in place of an utterance that cannot be loaded."""
         return Item(index, self._nothing(), (), error)
 
     def _nothing(self) -> Floats:
         return np.zeros((0, self._config.features.num_bins), np.float32)
 
     def load(self, epoch: int, index: int, read: Callable[[], Floats]) -> Item:
-        """Make an item of the waveform that `read` gives. Raises InputError."""
+        """Make an item of the waveform that `read` returns. Raises InputError."""
         waveform = read()
         labels = self._examples[index].labels or ()
         if self._augmenter is None:
@@ -174,7 +175,7 @@ class SpeechDataset(Dataset[Item]):
         return Item(index, change_features(features, changes), labels)
 
     def _changes(self, epoch: int, index: int, num_samples: int, labels: Sequence[int]) -> Changes:
-        """What is done to the utterance in this epoch. Raises InputError if it is too short."""
+        """The changes to the utterance in this epoch. Raises InputError if it is too short."""
         assert self._augmenter is not None
         config = self._config
         self._check_fits(num_samples, labels)
@@ -182,7 +183,7 @@ class SpeechDataset(Dataset[Item]):
         percent = None if self._speed is None else int(self._speed.percents(epoch)[index])
         changes = self._augmenter.draw(num_samples, rng, percent)
         changed_samples = length_at_speed(num_samples, changes.speed_percent)
-        if not self._fits(changed_samples, labels):  # faster, it would leave its text too few
+        if not self._fits(changed_samples, labels):  # too fast: too few frames for the text
             rng = augmentation_rng(config.training.seed, epoch, index)
             changes, changed_samples = self._augmenter.draw(num_samples, rng, 100), num_samples
         return self._augmenter.draw_for_features(
@@ -206,9 +207,9 @@ class SpeechDataset(Dataset[Item]):
 
 
 def collate(items: Sequence[Item], features_config: FeatureConfig) -> Batch:
-    """Items side by side, padded with zeros; of no items, a single row of length 0.
+    """Items side by side, padded with zeros. No items give a single row of length 0.
 
-    A process that has no share in a minibatch still takes part in its statistics.
+    With that row, a process without a share in a minibatch still takes part in its statistics.
     """
     num_rows, num_bins = max(1, len(items)), features_config.num_bins
     num_frames = max([1, *(len(item.features) for item in items)])
@@ -242,9 +243,9 @@ def collate(items: Sequence[Item], features_config: FeatureConfig) -> Batch:
 
 
 def _collate_to_hand_over(items: Sequence[Item], features_config: FeatureConfig) -> Batch:
-    """The same, in memory that a loading process shares with its parent.
+    """The batch, in memory that a loading process shares with its parent.
 
-    Torch would move it there in a thread whose errors nobody hears: the parent would wait for ever.
+    Torch would move it there in a thread whose errors nobody sees: the parent would wait for ever.
     """
     batch = collate(items, features_config)
     return batch if get_worker_info() is None else batch.in_shared_memory()
@@ -258,9 +259,9 @@ def load_batches(
     *,
     keeps_processes: bool = True,
 ) -> Loader[Batch]:
-    """The minibatches of these keys, in order, loaded ahead by `data.num_workers` processes.
+    """The minibatches of these keys, in order. `data.num_workers` processes load them ahead.
 
-    keeps_processes: whether they live on from one pass over the keys to the next.
+    keeps_processes: whether the processes stay alive from one pass over the keys to the next.
     """
     return loader(dataset, keys, config, device, keeps_processes=keeps_processes)
 
@@ -273,16 +274,16 @@ def loader(
     *,
     keeps_processes: bool = True,
 ) -> Loader[Batch]:
-    """The same for any dataset of items; its keys go to the processes in turn."""
+    """The minibatches of any dataset of items. Its keys go to the processes in turn."""
     num_workers = config.data.num_workers
     batches: DataLoader[Batch] = DataLoader(
-        dataset,  # of items, which collate makes batches of
+        dataset,  # of items; collate turns them into batches
         batch_sampler=keys,
         num_workers=num_workers,
         collate_fn=functools.partial(_collate_to_hand_over, features_config=config.features),
         pin_memory=device.type == "cuda",
         persistent_workers=keeps_processes and num_workers > 0,
         prefetch_factor=PREFETCHED_BATCHES if num_workers else None,
-        generator=torch.Generator(),  # else it would draw from, and so change, the global one
+        generator=torch.Generator(),  # without it, it would change the global generator
     )
     return Loader(batches)

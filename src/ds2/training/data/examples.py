@@ -1,4 +1,4 @@
-"""From manifests to what is trained on: texts spelt as labels, and what cannot be, listed."""
+"""From manifests to examples: texts become labels, and bad utterances are listed."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +25,7 @@ from ds2.training.network.config import NetworkConfig
 from ds2.training.network.loss import frames_needed
 
 MOST_FOLDED = 0.02
-"""The share of English texts with a foreign letter (café), from which on they may not be English.
-"""
+"""A larger share of English texts with a foreign letter (café) suggests another language."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,14 @@ class Example:
     text: str
     labels: tuple[int, ...] | None  # None: the text cannot be spelt (only in evaluation)
     place: Place | None = None  # in a shard; None: in a recording of its own
-    share: float = 1.0  # of the epochs that it is in
+    share: float = 1.0  # share of the epochs that use it
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What of the manifests is used, what is left out by length, and what is wrong with the rest.
+    """The utterances that a run uses, the number it leaves out by length, and the bad ones.
 
-    bad: "manifest.jsonl:12: what is wrong" for each utterance that cannot be trained on.
+    bad: "manifest.jsonl:12: what is wrong" for each utterance that ds2 cannot train on.
     """
 
     examples: list[Example]
@@ -55,24 +54,24 @@ class Selection:
 
     @property
     def hours(self) -> float:
-        """Of audio in the examples."""
+        """Hours of audio in the examples."""
         return sum(example.duration_s for example in self.examples) / 3600
 
 
 def read_training_data(
     sources: Sequence[str], problems: list[str]
 ) -> tuple[list[Utterance], Shards | None]:
-    """The utterances to train on, and the shards they are in, if any.
+    """The utterances to train on, and the shards that hold them, if any.
 
-    problems: takes what is wrong with single utterances. Raises InputError.
+    problems: receives the errors of single utterances. Raises InputError.
     """
     in_shards = [is_shards(source) for source in sources]
     if not any(in_shards):
         return read_utterances(sources, problems), None
     if not all(in_shards):
         raise InputError(
-            f"data.train: {sources[in_shards.index(False)]} is a manifest, and others are shards: "
-            "put it into shards, too, with `ds2 corpus shard`"
+            f"data.train: {sources[in_shards.index(False)]} is a manifest, but others are shards: "
+            "turn it into shards with `ds2 corpus shard`"
         )
     shards = read_shards(sources, problems)
     return shards.utterances, shards
@@ -81,12 +80,12 @@ def read_training_data(
 def read_shares(data: DataConfig) -> list[float] | None:
     """The share of epochs of each utterance of the training manifests, by `data.train_shares`.
 
-    None where every epoch holds all. Raises InputError for shards, which are read as they stand.
+    None if every epoch holds all. Raises InputError for shards, which an epoch always reads whole.
     """
     if not data.train_shares:
         return None
     if any(map(is_shards, data.train)):
-        raise InputError("data.train_shares: is for manifests, and data.train names shards")
+        raise InputError("data.train_shares: needs manifests, but data.train names shards")
     pairs = zip(data.train, data.train_shares, strict=True)
     return [share for source, share in pairs for _ in read_utterances([source], [])]
 
@@ -96,20 +95,20 @@ def read_utterances(
 ) -> list[Utterance]:
     """The utterances of all manifests, in order.
 
-    problems: takes what is wrong with single lines; without it, the first raises InputError.
+    problems: receives the errors of single lines. Without it, the first error raises InputError.
     """
     manifests = list(manifests)
     for path in manifests:
         if is_shards(str(path)):
-            raise InputError(f"{path}: shards are for data.train alone: name a manifest here")
+            raise InputError(f"{path}: only data.train takes shards: name a manifest here")
     on_error = None if problems is None else lambda error: problems.append(str(error))
     return [item for path in manifests for item in read_manifest(path, on_error=on_error)]
 
 
 def build_alphabet(config: DataConfig, utterances: Sequence[Utterance]) -> Alphabet:
-    """The alphabet of a run: the file's, English, or the characters of the training texts.
+    """The alphabet of a run: from a file, English bigrams, or characters of the training texts.
 
-    Raises InputError for a file that is no alphabet, or one of another language.
+    Raises InputError for a file that is no alphabet, or an alphabet of another language.
     """
     if config.alphabet_path is not None:
         return _alphabet_of_file(config.alphabet_path, config.language)
@@ -126,28 +125,28 @@ def _alphabet_of_file(path: Path, language: str) -> Alphabet:
         raise InputError(f"data.alphabet: {error}") from None
     if alphabet.language != language:
         raise InputError(
-            f"data.alphabet: {path}: is of language {alphabet.language}, and data.language is "
+            f"data.alphabet: {path}: is for language {alphabet.language}, but data.language is "
             f"{language}: leave data.language out, or make another alphabet"
         )
     return alphabet
 
 
 def styled_text(utterance: Utterance, config: DataConfig) -> str:
-    """The utterance's text as it is trained on; "" if it has none."""
+    """The utterance's text in the style for training; "" if it has none."""
     text = utterance.text or ""
     return normalise(text, config.language) if config.normalise else text
 
 
 def language_notes(utterances: Sequence[Utterance], config: DataConfig) -> Iterator[str]:
-    """What speaks against `data.language`: lines for people."""
+    """Lines for people, with signs that `data.language` is wrong."""
     ours = config.language
     named = Counter(language_of_name(utterance.language or "") for utterance in utterances)
     for other, count in named.most_common():
-        # Mandarin's alphabet is also for English words among Chinese ones.
+        # Mandarin's alphabet also spells English words among Chinese ones.
         if other not in (None, ours) and (ours, other) != ("zh", "en"):
             yield (
-                f"{count} of {len(utterances)} utterances are in {other} by their manifests, but "
-                f'data.language is "{ours}"'
+                f"{count} of {len(utterances)} utterances have language {other} in their manifests,"
+                f' but data.language is "{ours}"'
             )
     if ours != "en" or not config.normalise:
         return
@@ -155,8 +154,8 @@ def language_notes(utterances: Sequence[Utterance], config: DataConfig) -> Itera
     if len(folded) > MOST_FOLDED * len(utterances):
         shown = visible(set[str]().union(*folded))
         yield (
-            f"{len(folded)} of {len(utterances)} texts have letters that are written as a to z, as "
-            f'English does: {shown}; for another language set data.language, such as "de"'
+            f"{len(folded)} of {len(utterances)} texts have letters that English writes as a to z: "
+            f'{shown}; for another language, set data.language, such as "de"'
         )
 
 
@@ -168,9 +167,10 @@ def select_for_training(
     places: Sequence[Place] | None = None,
     shares: Sequence[float] | None = None,
 ) -> Selection:
-    """What to train on; `problems` of reading the manifests head the list of what is bad.
+    """The examples to train on. The list of bad utterances begins with `problems`.
 
-    places: of the utterances, if they are in shards; shares: of the epochs each is in, if not 1.
+    problems: errors from reading the manifests; places: the utterances' places in shards, if any;
+    shares: the share of the epochs that use each utterance, if not 1.
     """
     examples, num_short, num_long, bad = [], 0, 0, list(problems)
     along = zip(utterances, places or repeat(None), shares or repeat(1.0))  # noqa: B905  # endless
@@ -192,9 +192,9 @@ def select_for_training(
 def select_for_evaluation(
     utterances: Sequence[Utterance], alphabet: Alphabet, config: RunConfig
 ) -> list[Example]:
-    """Every utterance: what the network cannot spell or fit counts as its errors.
+    """Every utterance. A text that the network cannot spell or fit counts as the network's error.
 
-    Raises InputError for one without a reference text or recording.
+    Raises InputError for an utterance without a reference text or recording.
     """
     examples = []
     for utterance in utterances:
@@ -211,25 +211,25 @@ def refuse_bad(selection: Selection, skip_bad: bool) -> None:
     if not selection.examples:
         first = f" (the first: {selection.bad[0]})" if selection.bad else ""
         raise InputError(
-            f"data.train: no utterance can be trained on: {len(selection.bad)} bad{first}, "
+            f"data.train: ds2 cannot train on any utterance: {len(selection.bad)} bad{first}, "
             f"{selection.num_short} too short, {selection.num_long} too long"
         )
     if selection.bad and not skip_bad:
         raise InputError(
-            f"data.train: {len(selection.bad)} utterances cannot be trained on, the first: "
-            f"{selection.bad[0]}; mend them, or leave them out with --set data.skip_bad=true"
+            f"data.train: {len(selection.bad)} utterances cannot be used, the first: "
+            f"{selection.bad[0]}; correct them, or leave them out with --set data.skip_bad=true"
         )
 
 
 def duration_of(utterance: Utterance) -> float:
-    """Seconds of audio, from the manifest or else the recording's header. Raises InputError."""
+    """Seconds of audio, from the manifest or from the recording's header. Raises InputError."""
     if not utterance.audio_path.is_file():
         raise InputError(f"{utterance.where}: there is no recording {utterance.audio_path}")
     if utterance.duration_s is not None:
         return utterance.duration_s
     duration_s = probe_audio(utterance.audio_path).duration_s
     if duration_s is None:
-        raise InputError(f"{utterance.where}: give a duration: the recording's header does not")
+        raise InputError(f"{utterance.where}: add a duration: the recording's header has none")
     return duration_s - utterance.offset_s
 
 
@@ -247,11 +247,11 @@ def _trainable(
     if frames_needed(labels) > available:
         raise InputError(
             f"{utterance.where}: {duration_s:g} s give {available} output frames, but its text "
-            f"needs {frames_needed(labels)}: a wrong text, or too large a stride in time"
+            f"needs {frames_needed(labels)}: the text is wrong, or the time stride is too large"
         )
     return Example(utterance, duration_s, text, labels)
 
 
 def output_frames(num_samples: int, features: FeatureConfig, network: NetworkConfig) -> int:
-    """T': what the network gives for so many samples."""
+    """T': the number of output frames that the network gives for `num_samples` samples."""
     return network.output_lengths(features.num_frames(num_samples))

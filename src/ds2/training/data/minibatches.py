@@ -1,4 +1,4 @@
-"""The minibatches of a run, from single files or from shards: which there are, and loaded."""
+"""The minibatches of a run, from single files or from shards: their order, and their loading."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ds2.training.data.shard_sampler import ShardOrder, ShardSampler
 
 @dataclass(frozen=True)
 class Minibatches:
-    """A sampler, a dataset that understands its keys, and what loads them."""
+    """A sampler, a dataset that understands its keys, and the function that loads them."""
 
     config: RunConfig
     sampler: SortaGradSampler | ShardSampler
@@ -33,7 +33,7 @@ class Minibatches:
         return self.sampler.batches(epoch)
 
     def checksum(self, epoch: int) -> int:
-        """A number that tells one order of minibatches from another."""
+        """A number that differs from one order of minibatches to another."""
         return self.sampler.checksum(epoch)
 
     def load(
@@ -66,10 +66,10 @@ def minibatches(
     samples: CachedSamples | None = None,
     resident: ResidentSamples | None = None,
 ) -> Minibatches:
-    """Minibatches of the examples; shard_urls: of the shards that they are in, if they are.
+    """Minibatches of the examples.
 
-    samples: those of the examples that are decoded already; resident: all, on the device.
-
+    shard_urls: the shards that hold the examples, if shards hold them. samples: the samples of
+    examples that are decoded already. resident: all samples on the device.
     Raises InputError for too few shards.
     """
     data, training = config.data, config.training
@@ -92,8 +92,8 @@ def minibatches(
     streams = data.shard_streams or (1, max(1, data.num_workers))
     if len(set(shards)) < streams[0]:
         raise InputError(
-            f"data.train: {len(set(shards))} shards cannot feed {streams[0]} processes, each of "
-            "which needs one: write smaller ones with `ds2 corpus shard --shard-mb`"
+            f"data.train: {len(set(shards))} shards are too few for {streams[0]} processes: each "
+            "process needs one: write smaller shards with `ds2 corpus shard --shard-mb`"
         )
     order = ShardOrder(
         streams,

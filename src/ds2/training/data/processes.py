@@ -1,4 +1,4 @@
-"""The processes that load audio: deaf to signals, gone with their parent, clear when they fail."""
+"""The processes that load audio. They ignore signals, end with their parent, and fail clearly."""
 
 import ctypes
 import functools
@@ -21,34 +21,34 @@ PARENTS_OWN = [
 ]
 """Signals on which only the parent may act.
 
-Ctrl-C in a terminal, Slurm, systemd and `timeout` signal every process of a group at once; the
+Ctrl-C in a terminal, Slurm, systemd and `timeout` signal every process of a group at once. But the
 parent still needs the minibatches of the step that it finishes.
 """
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl: the signal that a process gets when its parent dies."""
+"""Option of Linux's prctl: sets the signal that a process gets when its parent dies."""
 
 
 class Loader(Generic[T]):
-    """A DataLoader whose processes cannot be stopped but by their parent or by its death."""
+    """A DataLoader whose processes end only with their parent or at its order."""
 
     def __init__(self, loader: DataLoader[T]) -> None:
         loader.worker_init_fn = functools.partial(_begin_loading, os.getpid())
         self._loader = loader
 
     def __iter__(self) -> Iterator[T]:
-        """Its minibatches. Raises InputError where a loading process fails."""
+        """Its minibatches. Raises InputError if a loading process fails."""
         with _clear_failures():
-            with _signals_held():  # a process is born deaf, before it can say so itself
+            with _signals_held():  # a new process ignores signals from its first moment
                 batches = iter(self._loader)
             yield from batches
 
 
 @contextmanager
 def ended_processes() -> Iterator[None]:
-    """End the loading processes that are left when the context ends, however it ends.
+    """End the loading processes that are left when the context ends, also after an error.
 
-    An error keeps its iterators alive. At its exit Python would ask their processes to end by
-    SIGTERM, to which they are deaf, and wait for ever.
+    An error keeps its iterators alive. At its exit Python would send SIGTERM to their processes,
+    which ignore it, and would wait for ever.
     """
     before = set(multiprocessing.active_children())
     try:
@@ -68,15 +68,15 @@ def ended_processes() -> Iterator[None]:
 def _begin_loading(parent_pid: int, _worker: int) -> None:
     for number in PARENTS_OWN:
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":  # elsewhere torch looks every few seconds whether the parent lives
+    if sys.platform == "linux":  # elsewhere torch checks every few seconds for the parent
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:  # it died before this
+        if os.getppid() != parent_pid:  # the parent died before this line
             os._exit(0)
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Let the parent's own signals wait; processes that are started meanwhile never get them."""
+    """Hold back the parent's own signals. Processes that start meanwhile never get them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -101,19 +101,19 @@ def _clear_failures() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str | None:
-    """What became of a loading process, and what to do; None for any other error."""
+    """The fault of a loading process, and what to do; None for any other error."""
     text = str(error)
     first_line = text.strip().splitlines()[0].rstrip(". ") if text.strip() else ""
     if any(sign in text for sign in ("shared memory", "Bus error", "/torch_")):
         return (
-            "the shared memory, /dev/shm, is too small to hand minibatches over: enlarge it "
-            "(docker run --shm-size=1g), or load in the training process: "
+            "the shared memory, /dev/shm, is too small for the minibatches: enlarge it "
+            "(docker run --shm-size=1g), or load audio in the training process: "
             "--set data.num_workers=0"
         )
     if "Too many open files" in text or "ancdata" in text:
-        return "too many files are open: allow more (ulimit -n 4096), or take fewer processes"
+        return "too many files are open: allow more (ulimit -n 4096), or use fewer processes"
     if "killed by signal" in text:
-        return f"{first_line}: if memory ran out, take fewer: --set data.num_workers=1"
+        return f"{first_line}: if memory ran out, use fewer processes: --set data.num_workers=1"
     if "DataLoader worker" in text:
-        return f"{first_line}: load in the training process: --set data.num_workers=0"
+        return f"{first_line}: load audio in the training process: --set data.num_workers=0"
     return None

@@ -1,4 +1,4 @@
-"""Decoded samples kept on the device that trains, where they fit: a minibatch only names them."""
+"""Decoded samples on the device that trains, if they fit. A minibatch then only names its place."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from torch import Tensor
 from ds2.training.data.sample_cache import FULL_SCALE, CachedSamples, Samples
 
 PIECE_SAMPLES = 1 << 24
-"""How many samples, about, go to the device at once."""
+"""Number of samples, about, that go to the device at once."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Where the samples of one recording are among those on the device."""
+    """The place of one recording's samples on the device."""
 
     start: int
     num_samples: int
@@ -36,7 +36,7 @@ class ResidentSamples:
 
     @property
     def places(self) -> list[Stored]:
-        """Where each utterance's samples are: what a loading process needs to know."""
+        """The place of each utterance's samples. A loading process needs no more."""
         lengths = np.diff(self.starts)
         return [Stored(int(s), int(n)) for s, n in zip(self.starts, lengths, strict=False)]
 
@@ -44,7 +44,7 @@ class ResidentSamples:
 def resident_samples(
     cached: CachedSamples, num_utterances: int, device: torch.device
 ) -> ResidentSamples:
-    """Copy the decoded samples to a device. All utterances must be among the decoded ones."""
+    """Copy the decoded samples to a device. All utterances must be decoded."""
     starts = np.zeros(num_utterances + 1, np.int64)
     starts[1:] = np.cumsum([len(_samples_of(cached, i)) for i in range(num_utterances)])
     samples = torch.empty(int(starts[-1]), dtype=torch.int16, device=device)
@@ -56,9 +56,9 @@ def resident_samples(
 
 
 def free_bytes(device: torch.device, limit_gb: float | None) -> float:
-    """How much of a device decoded samples may take.
+    """The bytes that decoded samples may take on a device.
 
-    limit_gb: None for half of what a GPU has free, and nothing of another device.
+    limit_gb: None: half of a GPU's free memory, and nothing on other devices.
     """
     if limit_gb is not None:
         return limit_gb * 1e9
@@ -66,7 +66,7 @@ def free_bytes(device: torch.device, limit_gb: float | None) -> float:
 
 
 def num_bytes(cached: CachedSamples, num_utterances: int) -> int | None:
-    """What the samples of all utterances take; None if some are not decoded."""
+    """The size of all utterances' samples in bytes; None if some are not decoded."""
     if len(cached) < num_utterances:
         return None
     return sum(_samples_of(cached, index).nbytes for index in range(num_utterances))
@@ -83,12 +83,15 @@ def _pieces(cached: CachedSamples, num_utterances: int) -> Iterator[Samples]:
 
 def _samples_of(cached: CachedSamples, index: int) -> Samples:
     samples = cached.get(index)
-    assert samples is not None, "only what is decoded can be copied"
+    assert samples is not None, "only decoded samples can be copied"
     return samples
 
 
 def waveforms_of(samples: Tensor, stored: Tensor, longest: int) -> Tensor:
-    """(B, longest) float32, 0 where padded, of samples (N,) int16; stored: (B, 2) start, length."""
+    """(B, longest) float32, 0 where padded, from samples (N,) int16.
+
+    stored: (B, 2), start and length of each.
+    """
     starts, lengths = stored.unbind(1)
     place = torch.arange(longest, device=samples.device)
     index = (starts[:, None] + place).clamp(max=len(samples) - 1)

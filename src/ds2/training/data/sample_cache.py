@@ -1,12 +1,13 @@
-"""Recordings decoded once: a file of 16-bit samples that runs map into memory and share.
+"""A cache of decoded recordings: a file of 16-bit samples that runs map into memory and share.
 
-A directory holds one such file and its index. The file only grows: samples first, then the entries
-of the index that tell where they are. Whatever moment a run is killed at, the index names nothing
-but what is whole; what is behind the last entry is written over. One run at a time writes; others
-wait, and find its work done. Entries are keyed by file, size, time of change and part.
+A directory holds one file of samples and its index. The file only grows. A run writes samples
+first, then the entries of the index that say where they are. So the index names only complete
+samples, even if a run is killed at any moment. The next run overwrites everything behind the last
+entry. One run at a time writes. Other runs wait, and then find the work done. The key of an entry
+is file, size, time of change and part.
 
-What is read from the cache is what the recording holds, rounded to 16 bits: nothing changes for
-16-bit recordings at 16 kHz; others differ by at most 2^-16 of full scale.
+The cache holds the recording's samples, rounded to 16 bits. Nothing changes for 16-bit recordings
+at 16 kHz. Other recordings differ by at most 2^-16 of full scale.
 """
 
 import hashlib
@@ -35,20 +36,20 @@ MAGIC = b"ds2 samples 1\n"  # then the name of the file of samples, to HEADER by
 HEADER = 64
 ENTRY = np.dtype([("key", "V16"), ("start", "<i8"), ("length", "<i8")])
 FULL_SCALE = 32768
-KEPT_FREE_BYTES = 10**9  # of the disk
+KEPT_FREE_BYTES = 10**9  # space on the disk that the cache does not take
 INDEXED_EVERY_S = 5.0
 Samples = np.ndarray[Any, np.dtype[np.int16]]
 
 Tell = Callable[[str], object]
 Count = Callable[[int, int], object]
-"""Takes how many recordings are done, of how many."""
+"""Takes the number of recordings that are done, and the number of all."""
 
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """Where decoded samples are kept, and how many.
+    """Place and size of the cache.
 
-    num_workers: processes that decode; 0 decodes in this one.
+    num_workers: processes that decode; 0: this process decodes.
     """
 
     directory: Path
@@ -57,10 +58,10 @@ class CacheSettings:
 
 
 class CachedSamples:
-    """The decoded samples of some utterances, by their index; goes to other processes."""
+    """The decoded samples of some utterances, by their index. It can go to other processes."""
 
     def __init__(self, path: Path, places: dict[int, tuple[int, int]]) -> None:
-        """places: of utterances: where their samples start, and how many there are."""
+        """places: for each utterance, the start of its samples and their number."""
         self._path = path
         self._places = places
         self._samples = self._mapped()
@@ -69,21 +70,21 @@ class CachedSamples:
         return len(self._places)
 
     def get(self, index: int) -> Samples | None:
-        """(N,) int16; None if they are not here."""
+        """(N,) int16; None if the cache lacks them."""
         if self._samples is None or index not in self._places:
             return None
         start, length = self._places[index]
         return self._samples[start : start + length]
 
     def waveform(self, index: int) -> Floats | None:
-        """(N,) float32; None if it is not here."""
+        """(N,) float32; None if the cache lacks it."""
         samples = self.get(index)
         return None if samples is None else samples * np.float32(1 / FULL_SCALE)
 
     def _mapped(self) -> Samples | None:
         try:
             return np.memmap(self._path, np.int16, mode="r")
-        except (OSError, ValueError):  # emptied meanwhile, for another run; or of no samples
+        except (OSError, ValueError):  # another run emptied it, or it has no samples
             return None
 
     def __getstate__(self) -> tuple[Path, dict[int, tuple[int, int]]]:
@@ -95,7 +96,7 @@ class CachedSamples:
 
 
 def user_cache_directory() -> Path:
-    """Where this user's programs keep what they can make again."""
+    """The directory where ds2 keeps this user's decoded recordings."""
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache") / "ds2" / "training"
 
@@ -107,9 +108,9 @@ def cached_samples(
     tell: Tell,
     count: Count,
 ) -> CachedSamples | None:
-    """The samples of these utterances, decoded now where nobody has yet; None without a cache.
+    """The samples of these utterances, decoded now if they are not yet; None without a cache.
 
-    What does not fit, and what cannot be read, is not in it: it must be decoded when it is used.
+    The cache lacks utterances that do not fit or that ds2 cannot read. Each use must decode them.
     """
     try:
         settings.directory.mkdir(parents=True, exist_ok=True)
@@ -118,8 +119,9 @@ def cached_samples(
     except OSError as error:
         reason = error.strerror or str(error)
         tell(
-            f"{settings.directory}: cannot keep decoded audio ({reason}): each recording is "
-            "decoded anew; name another place with data.cache_dir, or set data.cache_gb = 0"
+            f"{settings.directory}: ds2 cannot keep decoded audio here ({reason}), so it decodes "
+            "each recording at each use: name another place with data.cache_dir, or set "
+            "data.cache_gb = 0"
         )
         return None
 
@@ -129,13 +131,13 @@ def _locked(directory: Path, tell: Tell) -> FileLock:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        tell(f"{directory}: another run decodes audio there: waiting for it")
+        tell(f"{directory}: another run decodes audio here: waiting for it")
         lock.acquire()
     return lock
 
 
 class _Cache:
-    """The directory, in the hands of the one process that holds its lock."""
+    """The directory, for the one process that holds its lock."""
 
     def __init__(self, settings: CacheSettings) -> None:
         self._settings = settings
@@ -151,7 +153,7 @@ class _Cache:
         tell: Tell,
         count: Count,
     ) -> CachedSamples | None:
-        """The samples of the utterances, after decoding what is missing and fits."""
+        """Decode the utterances that are missing and fit. Returns the samples of all that exist."""
         keys = [key_of(utterance) for utterance in utterances]
         missing = self._what_fits(durations_s, keys)
         if missing:
@@ -161,14 +163,14 @@ class _Cache:
         places = {i: self._entries[key] for i, key in enumerate(keys) if key in self._entries}
         if len(places) < len(utterances):
             tell(
-                f"{len(utterances) - len(places)} of {len(utterances)} recordings are not among "
-                "the decoded ones, for lack of room or because they cannot be read: they are "
-                "decoded each time (data.cache_gb is the most room to take)"
+                f"{len(utterances) - len(places)} of {len(utterances)} recordings are not in the "
+                "cache: it is full, or ds2 cannot read them. ds2 decodes them at each use "
+                "(data.cache_gb limits the size of the cache)"
             )
         return CachedSamples(self._data, places) if places else None
 
     def _begun(self) -> Path:
-        """Read the index, or begin a new one; returns the path of the samples."""
+        """Read the index, or begin a new one. Returns the path of the samples."""
         try:
             content = self._index.read_bytes()
         except FileNotFoundError:
@@ -189,7 +191,7 @@ class _Cache:
         return self._begin([])
 
     def _begin(self, kept: Sequence[tuple[bytes, Samples]]) -> Path:
-        """A new file of samples and its index, which take the place of what was."""
+        """Write a new file of samples and its index. They replace the old ones."""
         directory = self._settings.directory
         path = directory / f"samples-{time.time_ns():x}.i16"
         entries, start = np.zeros(len(kept), ENTRY), 0
@@ -204,13 +206,13 @@ class _Cache:
             index.write((MAGIC + path.name.encode()).ljust(HEADER, b"\0") + entries.tobytes())
         for old in directory.glob("samples-*.i16"):
             if old != path:
-                old.unlink()  # who has it mapped keeps it until they end
+                old.unlink()  # processes that have it mapped keep it
         self._entries = {bytes(key): (s, n) for key, s, n in entries.tolist()}
         self._end = start
         return path
 
     def _what_fits(self, durations_s: Sequence[float], keys: Sequence[bytes]) -> list[int]:
-        """What is to be decoded; room is made at the cost of what other runs left, if need be."""
+        """The indices of utterances to decode. Drops samples of other runs if it needs the room."""
         missing = [index for index, key in enumerate(keys) if key not in self._entries]
         needed = {index: 2 * round(durations_s[index] * SAMPLE_RATE_HZ) for index in missing}
         limit = self._settings.limit_gb * 1e9
@@ -233,7 +235,7 @@ class _Cache:
         with self._data.open("r+b") as data, self._index.open("r+b") as index:
             data.seek(2 * self._end)
             rest = (index.seek(0, os.SEEK_END) - HEADER) % ENTRY.itemsize
-            index.seek(-rest, os.SEEK_CUR)  # half an entry, of a run that was killed
+            index.seek(-rest, os.SEEK_CUR)  # half an entry from a run that was killed
             new: list[tuple[bytes, int, int]] = []
             saved_at = time.monotonic()
             decoded = _decoded([utterance for _, utterance in wanted], self._settings.num_workers)
@@ -250,7 +252,7 @@ class _Cache:
     def _index_new(
         self, data: BinaryIO, index: BinaryIO, new: Sequence[tuple[bytes, int, int]]
     ) -> None:
-        """Name new samples in the index, once they are safely on the disk."""
+        """Enter new samples into the index after they are safely on the disk."""
         data.flush()
         os.fsync(data.fileno())
         index.write(np.array(list(new), ENTRY).tobytes())
@@ -259,12 +261,12 @@ class _Cache:
 
 
 def key_of(utterance: Utterance) -> bytes:
-    """What tells an utterance's samples from all others': 16 bytes."""
+    """The key of an utterance's samples: 16 bytes."""
     path = utterance.audio_path.resolve()
     try:
         stat = path.stat()
         version = (stat.st_size, stat.st_mtime_ns)
-    except OSError:  # which reading it will tell
+    except OSError:  # the attempt to read it will report this
         version = (0, 0)
     facts = (str(path), *version, utterance.offset_s, utterance.duration_s)
     return hashlib.blake2b(repr(facts).encode(), digest_size=16).digest()
@@ -293,7 +295,7 @@ class _Decoding(Dataset[Samples | None]):
 
 
 def to_16_bits(waveform: Floats) -> Samples:
-    """(N,) int16, rounded; what exceeds full scale is clipped."""
+    """(N,) int16, rounded. Values beyond full scale are clipped."""
     scaled = np.rint(waveform * np.float32(FULL_SCALE))
     return np.asarray(scaled.clip(-FULL_SCALE, FULL_SCALE - 1), np.int16)
 

@@ -1,4 +1,4 @@
-"""The order of training: which utterances make a minibatch, and which minibatch comes when."""
+"""The order of training: the utterances of each minibatch, and the order of the minibatches."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 JITTER = 0.04
-"""How far, as a share of its duration, an utterance may stray from the order of durations."""
+"""Largest random change of a duration, as a share of it, before utterances are sorted by it."""
 
 Stretched = Callable[[int], np.ndarray]
-"""For an epoch, what to multiply every utterance's duration by, (utterances,)."""
+"""Returns, for an epoch, the factor of every utterance's duration, (utterances,)."""
 
 
 class SortaGradSampler:
     """Minibatches of utterance indices: shortest first in epoch 0, in random order afterwards.
 
     Long utterances have the largest and least stable CTC gradients, so Deep Speech 2 meets them
-    last in its first epoch (arXiv:1512.02595, section 3.3). A minibatch holds neighbours in
-    duration, to keep padding low, and as many as fit in `batch_seconds` of audio with padding;
-    after the first epoch the neighbourhoods change a little from epoch to epoch.
+    last in its first epoch (arXiv:1512.02595, section 3.3). A minibatch holds utterances of
+    similar duration, to keep padding low. It holds as many as fit in `batch_seconds` of audio with
+    padding. After the first epoch the groups change a little from epoch to epoch.
 
-    The order is a function of (seed, epoch) alone: every process agrees on it without talking,
-    and a resumed run skips exactly the minibatches it has seen.
+    The order is a function of (seed, epoch) alone. So all processes agree on it without messages,
+    and a resumed run skips exactly the minibatches that it has seen.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class SortaGradSampler:
         stretched: Stretched | None = None,
         shares: Sequence[float] | None = None,
     ) -> None:
-        """stretched: how the durations differ from epoch to epoch; None: not at all.
+        """stretched: factors of the durations in each epoch; None: the durations never change.
 
-        shares: how much of the epochs each utterance is in, drawn anew for each; None: all.
+        shares: the share of the epochs that use each utterance, drawn anew for each; None: 1.
         """
         self._durations_s = np.asarray(durations_s, np.float64)
         self._batch_seconds = batch_seconds
@@ -59,7 +59,7 @@ class SortaGradSampler:
             yield [(epoch, index) for index in share(batch, rank, world_size)]
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """All minibatches of one epoch, in order: an utterance is in one or, by its share, none."""
+        """All minibatches of one epoch, in order. By its share, an utterance is in one or none."""
         durations_s = self._durations_s
         if self._stretched is not None:
             durations_s = durations_s * self._stretched(epoch)
@@ -73,14 +73,14 @@ class SortaGradSampler:
         return [batches[index] for index in rng.permutation(len(batches))]
 
     def checksum(self, epoch: int) -> int:
-        """A number that tells one order of minibatches from another."""
+        """A number that differs from one order of minibatches to another."""
         return zlib.crc32(repr(self.batches(epoch)).encode())
 
     def _drawn(self, order: np.ndarray, epoch: int) -> np.ndarray:
         """The utterances of an epoch, in the same order; at least one."""
         if self._shares is None:
             return order
-        # Each utterance has its turn once in 1 / share epochs; none waits longer.
+        # Each utterance has its turn once in 1 / share epochs. None waits longer.
         turns = np.random.default_rng([self._seed, 0, 1]).random(len(order))
         at = (turns + epoch * self._shares) % 1.0
         chosen = order[at[order] < self._shares[order]]
@@ -93,9 +93,9 @@ class SortaGradSampler:
 def cut_batches(
     order: Sequence[int], durations_s: np.ndarray, batch_seconds: float, max_batch_size: int
 ) -> list[list[int]]:
-    """Minibatches of utterances as they come, each as large as the limits allow.
+    """Minibatches of utterances in the given order, each as large as the limits allow.
 
-    batch_seconds: of audio with padding; an utterance that is longer is alone.
+    batch_seconds: seconds of audio with padding. A longer utterance is alone in its minibatch.
     """
     batches: list[list[int]] = []
     longest_s = 0.0
@@ -112,6 +112,6 @@ def cut_batches(
 def share(batch: Sequence[int], rank: int, world_size: int) -> list[int]:
     """The part of a minibatch that one of `world_size` processes works on.
 
-    Dealt out like cards, so that every process gets utterances of about the same durations.
+    The utterances go to the processes in turn, so that all get about the same durations.
     """
     return list(batch[rank::world_size])

@@ -1,4 +1,4 @@
-"""Utterances out of shards: each loading process reads its lanes from front to back."""
+"""Utterances from shards. Each loading process reads its lanes from front to back."""
 
 import functools
 from collections import deque
@@ -20,22 +20,22 @@ IDLE = Turn(-1, ())
 
 
 class LaneReader:
-    """One lane of an epoch, from some minibatch on: recordings are held until they are used."""
+    """One lane of an epoch, from some minibatch on. It holds recordings until they are used."""
 
     def __init__(
         self, windows: Sequence[Window], places: Sequence[Place], urls: Sequence[str], first: int
     ) -> None:
-        """first: the number of the minibatch that will be asked for first."""
+        """first: the number of the first minibatch that the caller will take."""
         self._places, self._urls = places, urls
         self._ahead = [
             sum(map(len, window.batches)) for window in windows for _ in window.batches
-        ]  # how many recordings to hold or have given since, at each minibatch
+        ]  # at each minibatch, the number of recordings to hold
         self._reading = self._read(windows, first)
         self._held: dict[int, bytes | InputError] = {}
         self.next = first
 
     def take(self, indices: Sequence[int]) -> list[bytes | InputError]:
-        """The recordings of the next minibatch; then some more are read in their place."""
+        """The recordings of the next minibatch. Then the reader reads others to replace them."""
         for index in indices:
             while index not in self._held:
                 self._read_one()
@@ -55,7 +55,7 @@ class LaneReader:
     def _read(
         self, windows: Sequence[Window], first: int
     ) -> Iterator[tuple[int, bytes | InputError]]:
-        """All that minibatches from `first` on need, in the order of the shards."""
+        """All recordings that minibatches from `first` on need, in the order of the shards."""
         number = 0
         for window in windows:
             left = window.batches[max(0, first - number) :]
@@ -68,7 +68,7 @@ class LaneReader:
 
 
 class ShardDataset(Dataset[list[Item]]):
-    """Examples out of shards by turns; what is loaded is a function of the seed and the turn."""
+    """Examples from shards, by turns. A loaded item depends on the seed and the turn alone."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class ShardDataset(Dataset[list[Item]]):
         self._lanes: dict[int, tuple[int, list[list[int]], LaneReader]] = {}
 
     def __getitems__(self, turns: Sequence[Turn]) -> list[Item]:
-        """The items of a turn; DataLoader calls it by this name."""
+        """The items of a turn. DataLoader calls this method by name."""
         return [item for turn in turns for portion in turn.portions for item in self._of(portion)]
 
     def _of(self, portion: Portion) -> Iterator[Item]:
@@ -113,10 +113,11 @@ class ShardDataset(Dataset[list[Item]]):
 def load_turns(
     dataset: ShardDataset, keys: Iterable[list[Turn]], config: RunConfig, device: torch.device
 ) -> Iterator[Batch]:
-    """The minibatches of these turns, in order, loaded ahead by `data.num_workers` processes.
+    """The minibatches of these turns, in order. `data.num_workers` processes load them ahead.
 
-    DataLoader asks its processes in turn. So that one process always gets the same lanes, and
-    reads them from front to back, others are told to be idle until it is that one's turn.
+    DataLoader asks its processes in turn. One process must always get the same lanes, so that it
+    reads them from front to back. The other processes get idle turns until it is that process's
+    turn.
     """
     num_workers = max(1, config.data.num_workers)
     are_idle: deque[bool] = deque()

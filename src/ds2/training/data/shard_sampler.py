@@ -1,9 +1,9 @@
 """The order of training from shards: what each process reads, from front to back, and when.
 
 A lane is a stream of shards that one loading process reads one after another. It holds a window
-of a few shards, makes minibatches of neighbours in duration from it, and gives them in random
-order; meanwhile it reads the next window. All this follows from the list of durations, so that a
-minibatch is known by its number, and a run that goes on opens only what it still needs.
+of a few shards and makes minibatches of utterances with similar durations from it. It gives these
+in random order. Meanwhile it reads the next window. The whole order follows from the list of
+durations. So a number names a minibatch, and a resumed run opens only the shards it still needs.
 """
 
 import heapq
@@ -18,15 +18,15 @@ import numpy as np
 from ds2.training.data.sampler import JITTER, cut_batches
 
 NUM_STAGES = 16
-"""Epoch 0 reads so many stages, each of longer utterances than the one before."""
+"""Number of stages of epoch 0. Each stage reads longer utterances than the stage before."""
 
 Piece = tuple[int, list[int]]
-"""A shard and the utterances to be read from it, in the order in which they are there."""
+"""A shard and the utterances to read from it, in the shard's order."""
 
 
 @dataclass(frozen=True)
 class Portion:
-    """What a lane gives to a minibatch: the `number`th of the lane's own."""
+    """The part that a lane gives to a minibatch: the lane's own minibatch `number`."""
 
     epoch: int
     lane: int
@@ -35,7 +35,7 @@ class Portion:
 
 @dataclass(frozen=True)
 class Turn:
-    """One minibatch, or a process's share of it; turns of a group come from the same lanes."""
+    """One minibatch, or a process's share of it. All turns of a group use the same lanes."""
 
     group: int
     portions: tuple[Portion, ...]
@@ -43,7 +43,7 @@ class Turn:
 
 @dataclass
 class Window:
-    """What a lane holds at a time: pieces of shards, and the minibatches made of them."""
+    """The pieces of shards that a lane holds at one time, and their minibatches."""
 
     pieces: list[Piece]
     batches: list[list[int]]
@@ -51,10 +51,10 @@ class Window:
 
 @dataclass(frozen=True)
 class ShardOrder:
-    """How minibatches are made of shards.
+    """The rules for making minibatches from shards.
 
-    streams: (parts, groups): a minibatch has so many parts, each from a lane of its own, and the
-        groups of lanes take turns.
+    streams: (parts, groups): the parts of a minibatch, each from its own lane, and the groups of
+        lanes, which take turns.
     """
 
     streams: tuple[int, int]
@@ -68,14 +68,14 @@ class ShardOrder:
 class ShardSampler:
     """Minibatches of utterance indices from shards, shortest first in epoch 0.
 
-    Every utterance is in exactly one minibatch of an epoch. The order is a function of (seed,
-    epoch) and the lists of the shards alone, as it is for single files.
+    Every utterance is in exactly one minibatch of an epoch. As for single files, the order is a
+    function of (seed, epoch) and the lists of the shards alone.
     """
 
     def __init__(
         self, durations_s: Sequence[float], shard_indices: Sequence[int], order: ShardOrder
     ) -> None:
-        """shard_indices: in which shard each utterance is; those of one in its order."""
+        """shard_indices: the shard of each utterance; a shard's utterances are in its order."""
         self._durations_s = np.asarray(durations_s, np.float64)
         self._order = order
         inside: dict[int, list[int]] = defaultdict(list)
@@ -89,11 +89,11 @@ class ShardSampler:
 
     @property
     def num_lanes(self) -> int:
-        """Of streams that are read side by side."""
+        """Number of streams that the run reads side by side."""
         return self._order.streams[0] * self._order.streams[1]
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """All minibatches of one epoch, in order: every utterance is in exactly one."""
+        """All minibatches of one epoch, in order. Every utterance is in exactly one."""
         lanes, turns = self._planned(epoch)
         flat = [[batch for window in lane for batch in window.batches] for lane in lanes]
         return [
@@ -111,11 +111,11 @@ class ShardSampler:
             yield [Turn(turn.group, tuple(mine))]
 
     def checksum(self, epoch: int) -> int:
-        """A number that tells one order of minibatches from another."""
+        """A number that differs from one order of minibatches to another."""
         return zlib.crc32(repr(self.batches(epoch)).encode())
 
     def lane(self, epoch: int, lane: int) -> list[Window]:
-        """What a lane reads in an epoch."""
+        """The windows that a lane reads in an epoch."""
         return self._planned(epoch)[0][lane]
 
     def _planned(self, epoch: int) -> tuple[list[list[Window]], list[Turn]]:
@@ -146,7 +146,7 @@ class ShardSampler:
         return [rng.permutation(lane).tolist() if lane else [] for lane in lanes]
 
     def _pieces(self, shards: list[int], sortagrad: bool) -> list[list[Piece]]:
-        """What of the shards is read in each stage: everything in one, or the shortest first."""
+        """The pieces to read in each stage: all in one stage, or the shortest first."""
         if not (sortagrad and self._is_sorted):
             return [[(shard, self._inside[shard].tolist()) for shard in shards]]
         stages: list[list[Piece]] = [[] for _ in range(NUM_STAGES)]
@@ -160,7 +160,7 @@ class ShardSampler:
     def _windows(
         self, lanes: list[list[list[Piece]]], rng: np.random.Generator, sortagrad: bool
     ) -> list[list[Window]]:
-        """Each lane of a group in as many windows as the others have."""
+        """The windows of each lane of a group. All lanes have the same number of windows."""
         num_stages = len(lanes[0])
         windows: list[list[Window]] = [[] for _ in lanes]
         for stage in range(num_stages):
@@ -176,7 +176,7 @@ class ShardSampler:
     def _cut(
         self, pieces: list[Piece], rng: np.random.Generator, sortagrad: bool
     ) -> list[list[int]]:
-        """Minibatches of neighbours in duration, from short to long."""
+        """Minibatches of utterances with similar durations, from short to long."""
         indices = np.array([index for _, piece in pieces for index in piece], int)
         durations_s = self._durations_s[indices]
         stray = 1.0 if sortagrad else rng.uniform(1 - JITTER, 1 + JITTER, len(indices))
@@ -191,7 +191,7 @@ class ShardSampler:
 
 
 def borders_between(durations_s: np.ndarray, num_stages: int) -> np.ndarray:
-    """The durations that part utterances into stages with equal shares of the audio."""
+    """The durations that divide utterances into stages with equal shares of the audio."""
     durations_s = np.sort(durations_s)
     shares = np.cumsum(durations_s) / durations_s.sum() * num_stages
     borders: np.ndarray = durations_s[np.searchsorted(shares, np.arange(1, num_stages))]
@@ -199,10 +199,10 @@ def borders_between(durations_s: np.ndarray, num_stages: int) -> np.ndarray:
 
 
 def _rows(windows: list[list[Window]], rng: np.random.Generator | None) -> list[list[int | None]]:
-    """For each minibatch of a group, which of its own minibatches each lane gives, if any.
+    """For each minibatch of a group, the number of the own minibatch that each lane gives, if any.
 
     All parts of a minibatch have about the same durations: the lanes' batches run from short to
-    long, and one shuffle (none in epoch 0) serves all lanes of the group.
+    long, and all lanes of the group share one shuffle (none in epoch 0).
     """
     rows: list[list[int | None]] = []
     num_given = [0] * len(windows)
@@ -226,7 +226,7 @@ def _rows(windows: list[list[Window]], rng: np.random.Generator | None) -> list[
 
 
 def _turns(epoch: int, rows: list[list[list[int | None]]], parts: int) -> Iterator[Turn]:
-    """The groups' minibatches in turn, until the last group has no more."""
+    """The groups' minibatches in turn, until no group has any left."""
     numbered = ([(group, row) for row in of_group] for group, of_group in enumerate(rows))
     for found in chain.from_iterable(zip_longest(*numbered)):
         if found is not None:

@@ -1,8 +1,8 @@
-"""Augmentation and features as tensor operations: what `changes` and `features` do, by the batch.
+"""Augmentation and features as tensor operations: the work of `changes` and `features`, by batch.
 
-Loading processes draw what is random and leave the work to the device. Nothing here waits for the
-device: whatever shapes depend on is known before the batch gets there. The results are those of
-the numpy front end to rounding; a test holds them together.
+Loading processes draw the random values and leave the work to the device. Nothing here waits for
+the device: all shapes are known before the batch gets there. The results equal those of the numpy
+front end up to rounding; a test compares them.
 """
 
 import math
@@ -25,10 +25,10 @@ from ds2.training.data.resident import Stored, waveforms_of
 
 @dataclass(frozen=True)
 class BatchChanges:
-    """What is done to each utterance; None where it is done to none.
+    """The changes to each utterance; None for a change that no utterance has.
 
     speeds: the rows (n,) played at each percentage; tails: rows (n,) and (n, R); noise: rows,
-    (n, N'), and signal-to-noise ratios (n,) in dB; filters: rows and (n, taps), odd in number.
+    (n, N'), and signal-to-noise ratios (n,) in dB; filters: rows and (n, taps), an odd number.
     gains, changed: (B,); warps: (B, F) bins below and shares of the bins above.
     time_masks, frequency_masks: (B, masks, 2), first and one after the last; equal for no mask.
     """
@@ -46,12 +46,12 @@ class BatchChanges:
 
 @dataclass(frozen=True)
 class RawUtterances:
-    """Waveforms side by side, and what to do to them.
+    """Waveforms side by side, and the changes to them.
 
     waveforms: (B, N) float32, 0 where padded; lengths: (B,) of the changed waveforms; num_samples:
-    the longest of them.
-    stored, samples: instead of waveforms, which are (B, 0) then, start and length (B, 2) of each
-    among all samples (S,) int16, which stay on the device; longest: N.
+    the longest of these lengths.
+    stored, samples: in place of waveforms, which are then (B, 0): start and length (B, 2) of each
+    waveform in all samples (S,) int16, which stay on the device; longest: N.
     """
 
     waveforms: Tensor
@@ -64,7 +64,7 @@ class RawUtterances:
     samples: Tensor | None = None
 
     def each(self, act: Callable[[Tensor], Tensor]) -> "RawUtterances":
-        """The same with every tensor replaced by what `act` makes of it."""
+        """The utterances with `act(tensor)` in place of every tensor."""
         return RawUtterances(
             act(self.waveforms),
             act(self.lengths),
@@ -89,9 +89,9 @@ def _each(value: Any, act: Callable[[Tensor], Tensor]) -> Any:
 def side_by_side(
     waveforms: Sequence[Floats | Stored], changes: Sequence[Changes], config: FeatureConfig
 ) -> RawUtterances:
-    """Utterances and their changes as tensors, on the CPU; one that is not there has no samples.
+    """Utterances and their changes as tensors, on the CPU. A missing utterance has no samples.
 
-    waveforms: (N,) float32 each, or, of all, where the device has their samples.
+    waveforms: (N,) float32 each; or, for all of them, the place of their samples on the device.
     """
     longest = max([1, *map(len, waveforms)])
     lengths = [
@@ -147,7 +147,7 @@ def _padded(
         return None
     width = max([width, *(len(array) for _, array in found)])
     parts = [array for _, array in found]
-    if centred:  # filters of an odd number of taps keep their middle
+    if centred:  # filters with an odd number of taps keep their middle
         parts = [np.pad(part, (width - len(part)) // 2) for part in parts]
     return torch.tensor([row for row, _ in found]), torch.from_numpy(_rows(parts, width))
 
@@ -194,14 +194,14 @@ def features_of(utterances: RawUtterances) -> Tensor:
 
 
 def _outside(masks: Tensor, length: int) -> Tensor:
-    """(B, length): what lies in none of the stretches (B, masks, 2)."""
+    """(B, length): true outside all stretches (B, masks, 2)."""
     place = torch.arange(length, device=masks.device)
     inside = (place >= masks[:, :, :1]) & (place < masks[:, :, 1:])
     return ~inside.any(1)
 
 
 def changed_waveforms(utterances: RawUtterances) -> Tensor:
-    """(B, N') float32, 0 where padded, of what `change_waveform` makes one by one."""
+    """(B, N') float32, 0 where padded: the work of `change_waveform` for the whole batch."""
     changes, lengths = utterances.changes, utterances.lengths
     valid = torch.arange(utterances.num_samples, device=lengths.device) < lengths[:, None]
     waveforms = _at_speed(utterances) * valid
@@ -247,7 +247,7 @@ def _speed_filters(percent: int, device: torch.device) -> Tensor:
 
 
 def _convolved(waveforms: Tensor, responses: Tensor, first: int) -> Tensor:
-    """(n, N) of the convolution of (n, N) and (n, R), from its `first` sample on."""
+    """(n, N): the convolution of (n, N) and (n, R), from its `first` sample on."""
     num_samples = waveforms.shape[1]
     whole = num_samples + responses.shape[1]
     step = 1 << max(0, whole.bit_length() - 4)
@@ -259,13 +259,13 @@ def _convolved(waveforms: Tensor, responses: Tensor, first: int) -> Tensor:
 
 
 def log_spectrograms(waveforms: Tensor, lengths: Tensor, config: FeatureConfig) -> Tensor:
-    """(B, T, F) float32, what `log_spectrogram` makes of each; frames in the padding mean nothing.
+    """(B, T, F) float32: `log_spectrogram` of each waveform. Frames in the padding mean nothing.
 
     waveforms: (B, N) float32, 0 where padded; lengths: (B,).
     """
     waveforms = F.pad(waveforms, (0, max(0, config.window - waveforms.shape[1])))
     window = _window(config.window, waveforms.device)
-    # In float64, so that the rounding of one front end alone stands between it and the other.
+    # In float64, so that the two front ends differ only by the rounding of the numpy one.
     windowed = waveforms.unfold(1, config.window, config.stride) * window.double()
     power = torch.view_as_real(torch.fft.rfft(windowed)).square().sum(-1).float()  # (B, T, F)
     if config.causal:
@@ -285,9 +285,9 @@ def _window(window: int, device: torch.device) -> Tensor:
 
 
 def running_levels(power: Tensor, config: FeatureConfig) -> Tensor:
-    """(B, T) float64: the power of the level of speech so far, itself included, at each frame.
+    """(B, T) float64: the power of the speech level up to each frame, that frame included.
 
-    The recursion of the numpy front end, all utterances side by side. power: (B, T, F).
+    The recursion of the numpy front end, for all utterances side by side. power: (B, T, F).
     """
     frames_per_s = config.sample_rate_hz / config.stride
     gate, most = power_ratio(config.gate_db), config.memory_s * frames_per_s

@@ -95,7 +95,7 @@ class BatchNorm(nn.Module):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, var: Tensor) -> None:
-        """Update the running averages: a plain mean of the first batches, then an exponential one."""
+        """Update the running averages: a plain mean at first, then an exponential one."""
         self.num_batches += 1
         weight = (1 / self.num_batches).clamp(min=self.MOMENTUM).to(self.running_mean.dtype)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)

@@ -1,1 +1,1 @@
-"""A training run: its loop, its state on disk, what it reports."""
+"""A training run: its loop, its state on disk, its reports."""

@@ -1,4 +1,4 @@
-"""The weights a run begins with, from another run, a checkpoint or a bundle."""
+"""The first weights of a run, from another run, a checkpoint or a bundle."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -20,12 +20,12 @@ from ds2.training.network.network import Network
 from ds2.training.run.checkpoint import checkpoint_path, read_checkpoint
 
 NUM_BATCHES = 20
-"""Minibatches on which the batch norm of a bundle's weights is measured."""
+"""Number of minibatches for measuring the batch norm of a bundle's weights."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """Weights of another model, and what its labels mean."""
+    """Weights of another model, and the alphabet of its labels."""
 
     state: dict[str, Tensor]
     alphabet: Alphabet
@@ -35,12 +35,13 @@ class Beginning:
 def begin_from(
     network: Network, alphabet: Alphabet, source: Path, batches: Iterable[Batch] = ()
 ) -> str:
-    """Take over the weights of another model; returns what was done, for the log.
+    """Take over the weights of another model. Returns a line for the log.
 
-    source: a run directory, a checkpoint or a bundle. Where the alphabet is another of the same
-    language and kind, the output layer keeps the symbols that both have and is fresh for the
-    others; else all of it is fresh, as its labels mean something else.
-    batches: of the training data, which give the network its batch norm where a bundle has none.
+    source: a run directory, a checkpoint or a bundle. If the alphabets differ but have the same
+    language and kind, the output layer takes the weights of the symbols that both have. The other
+    symbols get new weights. If language or kind differ, the whole output layer is new, because its
+    labels mean something else.
+    batches: training data, which give the network its batch norm if the source is a bundle.
     Raises InputError if the networks differ.
     """
     is_bundle = (source / FACTS).is_file()
@@ -70,18 +71,18 @@ def _fill(network: Network, alphabet: Alphabet, beginning: Beginning) -> str:
     if beginning.alphabet == alphabet:
         return f"all weights from {beginning.where}"
     return (
-        f"all weights from {beginning.where}; its alphabet is another: the output layer's for "
-        f"{len(pairs)} of {len(alphabet)} labels"
+        f"all weights from {beginning.where}; its alphabet differs: the output layer takes the "
+        f"weights of {len(pairs)} of {len(alphabet)} labels"
     )
 
 
 @torch.no_grad()
 def unfold(network: Network, folded: Network, batches: Iterable[Batch]) -> int:
-    """Give a network with batch norm the function of one whose batch norm is folded away.
+    """Give a network with batch norm the function of a network whose batch norm is folded in.
 
-    The statistics of each layer are measured on minibatches, on the folded network's activations;
-    gain and offset undo them. Returns how many minibatches there were. In training the statistics
-    are each minibatch's own, and near these. Raises InputError without any minibatch.
+    The folded network's activations on minibatches give the statistics of each layer. Gain and
+    offset undo them. In training, each minibatch has its own statistics, which are close to these.
+    Returns the number of minibatches. Raises InputError without any minibatch.
     """
     pairs = [
         (layer, twin)
@@ -93,7 +94,7 @@ def unfold(network: Network, folded: Network, batches: Iterable[Batch]) -> int:
 
     def measure(layer: nn.Module) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(_twin: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            layer.forward(*inputs)  # remembers its statistics; what it gives is not used
+            layer.forward(*inputs)  # stores its statistics; nobody uses its result
 
         return hook
 
@@ -119,7 +120,7 @@ def unfold(network: Network, folded: Network, batches: Iterable[Batch]) -> int:
 
 
 def _shared_labels(old: Alphabet, new: Alphabet) -> list[tuple[int, int]]:
-    """The label in the old alphabet and in the new one of all that means the same in both."""
+    """The old and the new label of every symbol that is in both alphabets."""
     if (old.language, old.kind) != (new.language, new.kind):
         return []
     labels = {symbol: label for label, symbol in enumerate(old.symbols, 1)}
@@ -132,7 +133,7 @@ def _shared_labels(old: Alphabet, new: Alphabet) -> list[tuple[int, int]]:
 def _relabelled(old: Tensor, fresh: Tensor, pairs: list[tuple[int, int]]) -> Tensor:
     """`fresh` (V, ...) with the rows of `old` (V_old, ...) for the labels that both have.
 
-    Networks of other widths are left as they differ, for the caller to name.
+    If the widths differ, the result is `old`, and the caller reports the difference.
     """
     if old.shape[1:] != fresh.shape[1:]:
         return old

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file each, weights and optimiser as tensors, the rest as JSON."""
+"""Checkpoints: one safetensors file each: weights and optimiser as tensors, the rest as JSON."""
 
 import json
 import os
@@ -45,11 +45,11 @@ class Best:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: everything it needs to go on, besides tensors and settings."""
+    """Where a run stands: everything it needs to go on, except tensors and settings."""
 
     epoch: int = 0
     batch_index: int = 0  # minibatches of the epoch already used
-    order: int | None = None  # a checksum of the epoch's minibatches, to know them again
+    order: int | None = None  # a checksum of the epoch's minibatches, to notice a change
     step: int = 0  # steps of the optimiser done, skipped ones included
     evaluated_step: int = 0  # the step of the last evaluation
     audio_s: float = 0.0  # audio trained on, repetitions counted
@@ -61,13 +61,13 @@ class Progress:
 
     @property
     def mean_loss(self) -> float:
-        """Over the steps since the last line in the journal; nan if none had one."""
+        """The mean loss of the steps since the last line in the journal; nan if none had a loss."""
         return self.loss_sum / self.loss_count if self.loss_count else float("nan")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What one file holds."""
+    """The content of one file."""
 
     config: RunConfig
     alphabet: Alphabet
@@ -75,21 +75,21 @@ class Checkpoint:
     network: dict[str, Tensor]  # as Network.state_dict()
     optimiser: dict[str, Tensor]  # "recurrent.0.input_weight/exp_avg" and so on
     facts: Mapping[str, Any]  # versions, threads, processes: for people
-    average: dict[str, Tensor] = field(default_factory=dict)  # of the weights: see averaging.py
+    average: dict[str, Tensor] = field(default_factory=dict)  # of the weights; see averaging.py
 
     @property
     def evaluated_state(self) -> dict[str, Tensor]:
         """The weights that an evaluation judges: the averaged ones, if they have statistics.
 
         A checkpoint between evaluations holds averaged weights without the batch norm statistics
-        that fit them; there the network's own weights count.
+        that fit them. Then the network's own weights count.
         """
         names = self.network.keys()
         return {n: self.average[n] for n in names} if names <= self.average.keys() else self.network
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the file whole or not at all."""
+    """Write the whole file or nothing."""
     tensors = {
         **_prefixed(NETWORK, checkpoint.network),
         **_prefixed(OPTIMISER, checkpoint.optimiser),
@@ -131,18 +131,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def checkpoint_path(source: Path) -> Path:
-    """The checkpoint meant by a path: itself, or a run directory's best. Raises InputError."""
+    """The checkpoint at a path: the file itself, or a run directory's best. Raises InputError."""
     if source.is_file():
         return source
     directory = source / "checkpoints"
     for name in (BEST, LAST, PREVIOUS):
         if (directory / name).is_file():
             return directory / name
-    raise InputError(f"{source}: no checkpoint there, nor a run directory that holds one")
+    raise InputError(f"{source}: is neither a checkpoint nor a run directory that holds one")
 
 
 def load_network(source: Path) -> tuple[Network, Checkpoint]:
-    """The network of a checkpoint or run directory, in evaluation mode, and all else it holds."""
+    """The network of a checkpoint or run directory, in evaluation mode, and the checkpoint."""
     path = checkpoint_path(source)
     checkpoint = read_checkpoint(path)
     network = Network(checkpoint.config.network, len(checkpoint.alphabet))
@@ -160,32 +160,32 @@ class CheckpointDirectory:
         self.path = path
 
     def save_last(self, checkpoint: Checkpoint) -> None:
-        """Write `last`; the one that bore the name becomes `previous`. At no time is there none."""
+        """Write `last`. The old `last` becomes `previous`. One of them exists at every moment."""
         last = self.path / LAST
         if last.exists():
             _same_file(last, self.path / PREVIOUS)
         write_checkpoint(last, checkpoint)
 
     def keep_as_best(self, name: str = LAST) -> None:
-        """Let this checkpoint be the best, too."""
+        """Give this checkpoint the name of the best, too."""
         _same_file(self.path / name, self.path / BEST)
 
     def keep_epoch(self, epoch: int, num_kept: int) -> None:
-        """Let the last checkpoint stand for a finished epoch; forget all but the newest few."""
+        """Keep the last checkpoint for a finished epoch. Delete all but the newest `num_kept`."""
         if num_kept:
             _same_file(self.path / LAST, self.path / f"epoch-{epoch:04d}.safetensors")
         for path in self.epochs()[: -num_kept or None]:
             path.unlink()
 
     def epochs(self) -> list[Path]:
-        """The checkpoints of finished epochs that are kept, oldest first."""
+        """The checkpoints of finished epochs that still exist, oldest first."""
         return sorted(self.path.glob("epoch-[0-9]*.safetensors"))
 
     def newest(self) -> tuple[Path | None, list[str]]:
-        """The newest sound checkpoint, None in a new run, and what is wrong with newer ones.
+        """The newest sound checkpoint, None in a new run, and the errors of newer ones.
 
-        A damaged one is put aside, so that it never takes the place of a sound one.
-        Raises InputError if there are checkpoints and none can be read.
+        A damaged checkpoint gets another name, so that it never replaces a sound one.
+        Raises InputError if there are checkpoints but ds2 can read none.
         """
         problems: list[str] = []
         for name in (LAST, PREVIOUS, BEST):
@@ -244,7 +244,7 @@ def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Ten
 
 
 def _same_file(source: Path, target: Path) -> None:
-    """Let `target` be another name of a file that is never written again; copy if need be."""
+    """Make `target` another name of a file that nobody changes again. Copy it without links."""
     temporary = target.with_name(f".{target.name}.tmp")
     temporary.unlink(missing_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""What a run will cost, said before it and after its first steps."""
+"""The cost of a run, reported before it and after its first steps."""
 
 import sys
 
@@ -11,14 +11,14 @@ from ds2.training.run.parts import Data, Model
 from ds2.training.run.progress import Display, clock
 
 PARAMETERS_PER_HOUR = 2e6
-"""Of a network from scratch: with less speech for its size it learns the recordings by heart.
+"""For a network from scratch: with less speech for its size it learns the recordings by heart.
 
-`small`, 5 M parameters, wants 2.5 hours and more by this, `medium` 10, the paper's 60.
+By this rule `small`, 5 M parameters, needs at least 2.5 hours, `medium` 10, the paper's 60.
 """
 SMALLEST_TO_WARN_OF = 1e6
-"""Parameters: smaller networks are toys, and meant to be."""
+"""Parameters: smaller networks are toys on purpose."""
 MEASURED_STEPS = 20
-"""Steps after which the speed is told."""
+"""Number of steps after which a run reports its speed."""
 
 
 def introduce(
@@ -29,7 +29,7 @@ def introduce(
     device: torch.device,
     workers: Workers,
 ) -> None:
-    """Tell what is trained on, what is trained, and what that will take."""
+    """Report the data, the network, and the cost of the run."""
     selection = data.selection
     display.say(
         f"{len(selection.examples)} utterances, {selection.hours:.2f} h "
@@ -59,35 +59,35 @@ def hours_to_hear(config: RunConfig, data: Data) -> str:
     """The length of the run in words."""
     if config.training.hours is not None:
         decay = config.training.decay_hours
-        falling = f", the rate falling to 0 over the last {decay:g}" if decay else ""
-        return f"to hear: {config.training.hours:.2f} h of audio in all{falling}"
+        falling = f"; the rate falls to 0 over the last {decay:g} h" if decay else ""
+        return f"length: {config.training.hours:.2f} h of audio in all{falling}"
     epochs, epoch_h = config.training.epochs, data.epoch_s / 3600
-    return f"to hear: {epochs} epochs of {epoch_h:.2f} h, {epochs * epoch_h:.2f} h of audio in all"
+    return f"length: {epochs} epochs of {epoch_h:.2f} h, {epochs * epoch_h:.2f} h of audio in all"
 
 
 def _weights_memory(config: RunConfig, num_parameters: int) -> str:
-    """Memory of what does not depend on the minibatch: weights, gradients, what is remembered."""
+    """The memory that does not depend on the minibatch: weights, gradients, optimiser state."""
     copies = {"sgd": 3, "muon": 4, "adamw": 4, "soap": 8}[config.training.optimiser]
     copies += config.training.ema > 0
     size_gb = 4 * copies * num_parameters / 1e9
-    return f"{size_gb:.2g} GB for weights and optimiser, the minibatch's states besides"
+    return f"{size_gb:.2g} GB for weights and optimiser, plus the minibatch's states"
 
 
 def advice_on_size(num_parameters: int, hours: float) -> str | None:
-    """A warning if the network is far too large for so many hours of speech."""
+    """A warning if the network is far too large for the hours of speech."""
     if num_parameters < max(SMALLEST_TO_WARN_OF, PARAMETERS_PER_HOUR * hours):
         return None
     return (
         f"{num_parameters / 1e6:.1f} M parameters are many for {hours:.2g} h of speech: begin with "
-        "the weights of another model (training.init_from), take a smaller network, or more speech"
+        "the weights of another model (training.init_from), use a smaller network, or add speech"
     )
 
 
 def measured(steps: int, hours_per_hour: float, left_s: float, device: torch.device) -> str:
-    """What the first steps of a run have shown."""
+    """The speed and memory that the first steps of a run have shown."""
     return (
-        f"after {steps} steps: {hours_per_hour:.1f} hours of audio an hour; the rest takes "
-        f"{clock(left_s)}, evaluations besides; {_peak_memory(device)}"
+        f"after {steps} steps: {hours_per_hour:.1f} hours of audio per hour; the rest takes "
+        f"{clock(left_s)}, plus evaluations; {_peak_memory(device)}"
     )
 
 
@@ -100,6 +100,6 @@ def _peak_memory(device: torch.device) -> str:
         return "memory is not known"
     import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024  # of what getrusage tells
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of getrusage
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
     return f"at most {peak_gb:.1f} GB of memory so far"

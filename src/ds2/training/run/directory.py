@@ -1,4 +1,4 @@
-"""The directory of a run, new or old, and its settings; judged before torch loads."""
+"""The directory of a run, new or old, and its settings. The checks here need no torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,33 +12,33 @@ from ds2.training.run.stop import command_to_go_on
 CONFIG = "config.toml"
 FIXED = {
     "features": "the weights have learnt from these features",
-    "network": "the weights are of this network",
-    "data.language": "the alphabet is made",
-    "data.alphabet": "the alphabet is made",
-    "data.min_count": "the alphabet is made",
-    "training.optimiser": "what it remembers is of this one",
+    "network": "the weights belong to this network",
+    "data.language": "the alphabet exists already",
+    "data.alphabet": "the alphabet exists already",
+    "data.min_count": "the alphabet exists already",
+    "training.optimiser": "the saved state belongs to this optimiser",
     "training.seed": "the order of the minibatches follows from it",
-    "training.init_from": "it has begun",
+    "training.init_from": "the run has begun already",
 }
-"""Settings of a run that stay, by table or key, and why."""
+"""Settings that a run cannot change, by table or key, and the reason."""
 FREE = ("network.dropout",)
-"""Keys of those tables that may change all the same."""
+"""Keys of those tables that a run may change."""
 
 
 def prepare_run_directory(
     source: Path, run_dir: Path | None, overrides: Sequence[str]
 ) -> tuple[Path, RunConfig]:
-    """The directory and settings of a new run (from a TOML file) or an old one (itself).
+    """The directory and settings of a new run (source: a TOML file) or an old run (source: itself).
 
-    Raises InputError if a new run would go where an old one is, if there is none to go on with,
-    or if the settings name a file that is not there.
+    Raises InputError if the directory of a new run holds an old run, if the source is no run, or
+    if the settings name a file that does not exist.
     """
     if source.is_dir():
         if run_dir is not None:
-            raise InputError(f"{source}: is a run to go on with: leave out -o")
+            raise InputError(f"{source}: is a run and goes on in its directory: leave out -o")
         config_path = source / CONFIG
         if not config_path.is_file():
-            raise InputError(f"{source}: holds no {CONFIG}, so it is no run to go on with")
+            raise InputError(f"{source}: holds no {CONFIG}, so it is not a run to go on with")
         run_dir = source
         config = load_config(config_path, overrides)
         refuse_changes(load_config(config_path), config, source)
@@ -53,7 +53,7 @@ def prepare_run_directory(
 
 
 def _sources(config: RunConfig) -> Iterator[Path]:
-    """What the run reads first: manifests and weights; shards may be patterns or addresses."""
+    """The files of the settings, without shards: shards may be patterns or addresses."""
     yield from (Path(source) for source in config.data.train if not is_shards(source))
     yield from config.data.dev
     yield from config.data.noise
@@ -62,10 +62,10 @@ def _sources(config: RunConfig) -> Iterator[Path]:
 
 
 def refuse_old_run(run_dir: Path) -> None:
-    """Raise InputError if a new run would go where an old one is."""
+    """Raise InputError if the directory holds a run already."""
     if (run_dir / CONFIG).exists():
         raise InputError(
-            f"{run_dir}: holds a run already: go on with it by `{command_to_go_on(run_dir)}`, "
+            f"{run_dir}: holds a run already: resume it with `{command_to_go_on(run_dir)}`, "
             "or name another directory with -o"
         )
 
@@ -82,13 +82,13 @@ def changed_settings(before: RunConfig, after: RunConfig) -> dict[str, list[Any]
 
 
 def refuse_changes(before: RunConfig, after: RunConfig, run_dir: Path) -> None:
-    """Raise InputError if a setting changes that must stay in a run that goes on."""
+    """Raise InputError if a resumed run changes a setting that must not change."""
     for name in changed_settings(before, after):
         reason = FIXED.get(name) or FIXED.get(name.partition(".")[0])
         if reason and name not in FREE:
             raise InputError(
-                f"{run_dir}: --set {name}: cannot change in a run that goes on, for {reason}: "
-                "start a new run (training.init_from takes the weights over)"
+                f"{run_dir}: --set {name}: cannot change in a resumed run, because {reason}: "
+                "start a new run (training.init_from takes over the weights)"
             )
 
 

@@ -1,4 +1,4 @@
-"""Several processes training one network: who there is, and sums over all of them."""
+"""Several processes that train one network: their ranks, and sums over all of them."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,11 @@ from ds2.errors import InputError
 
 @dataclass(frozen=True)
 class Workers:
-    """This process among those that `torchrun` started; one alone without it."""
+    """This process among those that `torchrun` started. Without `torchrun` it is the only one."""
 
     rank: int = 0
     world_size: int = 1
-    local_rank: int = 0  # among those on this computer: which GPU to take
+    local_rank: int = 0  # rank on this computer, which is also the index of the GPU
 
     @property
     def is_first(self) -> bool:
@@ -28,15 +28,15 @@ class Workers:
 
     @property
     def are_many(self) -> bool:
-        """Whether there is anyone to talk to."""
+        """Whether there are other processes."""
         return self.world_size > 1
 
     def sum_gradients(self, parameters: Iterable[Tensor], facts: Tensor) -> Tensor:
         """Replace every gradient by its sum over processes; returns the sum of `facts`, (n,).
 
-        One flat exchange for everything: latency is paid once. A parameter without a gradient
-        here counts as 0. Loss divided by the size of the global batch makes the sums equal to
-        the gradients of one process that holds it all.
+        One exchange carries everything, so the latency counts once. A parameter without a gradient
+        in this process counts as 0. The loss is divided by the size of the global batch, so the
+        sums equal the gradients of one process that holds the whole batch.
         """
         if not self.are_many:
             return facts
@@ -54,13 +54,13 @@ class Workers:
         return flat[: len(facts)]
 
     def share_weights(self, network: nn.Module) -> None:
-        """Give every process the first one's weights: the same to the last bit."""
+        """Give every process the weights of the first process, bit for bit."""
         if self.are_many:
             for tensor in network.state_dict().values():
                 dist.broadcast(tensor, src=0)
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, in order of rank, at every process."""
+        """The values of all processes in order of rank. Every process gets the same list."""
         if not self.are_many:
             return [value]
         values: list[Any] = [None] * self.world_size
@@ -68,11 +68,11 @@ class Workers:
         return values
 
     def any_says(self, claim: bool) -> bool:
-        """Whether the claim is true at some process; every process must ask, and hears the same."""
+        """Whether the claim is true in some process. All processes must ask and get one answer."""
         return any(self.gather(claim))
 
     def from_first(self, value: Any) -> Any:
-        """The first process's value, at every process."""
+        """The value of the first process, for every process."""
         if not self.are_many:
             return value
         values = [value]
@@ -82,9 +82,9 @@ class Workers:
 
 @contextmanager
 def started_workers(device: str) -> Iterator[tuple[Workers, torch.device]]:
-    """Join the other processes, if any, for as long as the context lasts.
+    """Join the other processes, if any, while the context lasts.
 
-    device: "auto" or a torch device. Raises InputError for a device that is not there.
+    device: "auto" or a torch device. Raises InputError for a device that does not exist.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     workers = Workers(
@@ -102,7 +102,7 @@ def started_workers(device: str) -> Iterator[tuple[Workers, torch.device]]:
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device of that name; "auto" is this process's GPU if there is one, else the CPU."""
+    """The device with this name. "auto" is this process's GPU if there is one, or the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,4 +1,4 @@
-"""How well a network transcribes a development set: greedy decoding, WER, CER, loss."""
+"""Evaluation of a network on a development set: greedy decoding, WER, CER, loss."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from ds2.training.run.distributed import Workers
 
 @dataclass(frozen=True)
 class Transcribed:
-    """One utterance of the set, as it should be and as it was heard."""
+    """One utterance of the set: its reference and the network's hypothesis."""
 
     index: int
     where: str
@@ -34,7 +34,7 @@ class Transcribed:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result for the whole set; rates are fractions, over 1 if there is much too much."""
+    """The result for the whole set. Rates are fractions; many insertions give more than 1."""
 
     wer: float
     cer: float
@@ -46,8 +46,8 @@ class Evaluation:
 class Evaluator:
     """Transcribes a development set.
 
-    Its loading processes end with each evaluation. They begin when training has grown large; kept,
-    each would hold a copy of all memory that training had then.
+    Its loading processes end with each evaluation. They begin when training has grown large. If
+    they stayed, each would hold a copy of all the memory that training had at that time.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Evaluator:
             batch_seconds=config.data.batch_seconds,
             max_batch_size=config.data.max_batch_size,
         )
-        batches = sampler.batches(0)  # by duration, whatever the training does
+        batches = sampler.batches(0)  # by duration, whatever the settings of training
         shares = [share(batch, workers.rank, workers.world_size) for batch in batches]
         self._has_share = list(map(bool, shares))  # of each minibatch
         keys: list[list[Key]] = [[(0, index) for index in mine] for mine in shares if mine]
@@ -80,9 +80,9 @@ class Evaluator:
     def evaluate(
         self, network: Network, stop: Callable[[], bool] = lambda: False
     ) -> Evaluation | None:
-        """Transcribe the set; None if `stop` became true meanwhile, at any process.
+        """Transcribe the set; None if `stop` becomes true meanwhile in any process.
 
-        Raises InputError if a recording cannot be read.
+        Raises InputError if ds2 cannot read a recording.
         """
         was_training = network.training
         network.eval()
@@ -134,14 +134,14 @@ def greedy_text(log_probs: Tensor, alphabet: Alphabet) -> str:
     log_probs: (T', V) on the CPU.
     """
     if log_probs.isnan().any():
-        return ""  # a network that has diverged hears nothing; its run will say so
+        return ""  # the network has diverged; its run reports this
     decoder = GreedyDecoder()
     decoder.feed(log_probs.numpy())
     return alphabet.decode([token.label for token in decoder.best()[0].tokens])
 
 
 def summarise(transcribed: list[Transcribed]) -> Evaluation:
-    """Rates over all utterances: errors summed, divided by the reference's length."""
+    """The rates over all utterances: the sum of errors, divided by the references' length."""
     losses = [item.loss for item in transcribed if item.loss is not None]
     return Evaluation(
         wer=sum((item.words for item in transcribed), EditCounts()).rate,

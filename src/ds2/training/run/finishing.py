@@ -1,4 +1,4 @@
-"""The end of a run: a final decay, begun in the run itself or in a new one."""
+"""The end of a run: a final decay, in the run itself or in a new run."""
 
 import math
 import shutil
@@ -22,7 +22,7 @@ from ds2.training.run.journal import METRICS
 
 
 def checkpoint_of(source: Path) -> Path:
-    """The last checkpoint of a run directory, or the one that is named. Raises InputError."""
+    """The last checkpoint of a run directory, or the named checkpoint. Raises InputError."""
     if source.is_file():
         return source
     for name in (LAST, PREVIOUS):
@@ -35,10 +35,11 @@ def checkpoint_of(source: Path) -> Path:
 def finish(
     config: RunConfig, progress: Progress, hours: float, overrides: Sequence[str], where: Path
 ) -> RunConfig:
-    """The settings of a run whose rate falls from now on to 0 while so many more hours are heard.
+    """The settings of a run whose rate falls to 0 over the next `hours` of audio.
 
-    The rate begins where the schedule has brought it, unless an override names one. A run that is
-    in such a decay of as many hours stays as it is. Raises InputError where it is in another.
+    The rate begins where the schedule has brought it, unless an override names a rate. A run that
+    is already in a decay of the same hours does not change. Raises InputError if the run is in
+    another decay.
     """
     if not 0 < hours < math.inf:
         raise InputError(f"--finish {hours:g}: must be above 0 hours")
@@ -74,9 +75,9 @@ def finish(
 def finish_elsewhere(
     source: Path, run_dir: Path, overrides: Sequence[str], hours: float
 ) -> tuple[RunConfig, Path]:
-    """The settings of a new run that finishes what a checkpoint began, and that checkpoint.
+    """The settings of a new run that finishes an old one, and the checkpoint it begins with.
 
-    source: a run directory or a checkpoint; it stays as it is. Raises InputError.
+    source: a run directory or a checkpoint; it does not change. Raises InputError.
     """
     path = checkpoint_of(source)
     checkpoint = read_checkpoint(path)
@@ -86,9 +87,9 @@ def finish_elsewhere(
 
 
 def begin_at(run_dir: Path, path: Path, config: RunConfig) -> None:
-    """Give a new run the state of another's checkpoint and the journal up to it.
+    """Give a new run the state of another run's checkpoint, and the journal up to it.
 
-    Its best is its own: the checkpoint that was the best before is not there.
+    The new run finds its own best checkpoint: it does not have the old run's best.
     """
     checkpoint: Checkpoint = read_checkpoint(path)
     progress = replace(checkpoint.progress, best=None)
@@ -102,11 +103,11 @@ def begin_at(run_dir: Path, path: Path, config: RunConfig) -> None:
 def prepare_finish(
     source: Path, run_dir: Path | None, overrides: Sequence[str], hours: float
 ) -> tuple[Path, RunConfig, Path | None]:
-    """What `train` takes to finish a run: its directory, its settings, the checkpoint it begins at.
+    """The arguments of `train` to finish a run: directory, settings, first checkpoint.
 
-    source: the run's directory, or one of its checkpoints. run_dir: of a new run, which goes on
-    from the checkpoint while the old one stays as it is; None: the old run itself ends.
-    Raises InputError.
+    source: the run's directory, or one of its checkpoints. run_dir: the directory of a new run,
+    which goes on from the checkpoint while the old run does not change; None: finish the old run
+    itself. Raises InputError.
     """
     if source.suffix == ".toml":
         raise InputError(f"{source}: --finish is for a run or a checkpoint, not for settings")

@@ -1,4 +1,4 @@
-"""What a run leaves for people: metrics.jsonl, samples of transcripts, TensorBoard events."""
+"""The records of a run for people: metrics.jsonl, sample transcripts, TensorBoard events."""
 
 import json
 import math
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.jsonl"
 NUM_SAMPLES = 50
-"""Transcripts of an evaluation that are kept, spread evenly over the set."""
+"""Number of transcripts that an evaluation keeps, spread evenly over the set."""
 
 
 class Journal:
-    """Appends to a run's records; begun again after a stop, it drops what will come again."""
+    """Appends to a run's records. In a resumed run, it drops records that will come again."""
 
     def __init__(self, run_dir: Path, step: int, evaluated_step: int) -> None:
-        """step: of the checkpoint that the run goes on from."""
+        """step: the step of the checkpoint that the run goes on from."""
         self._metrics_path = run_dir / METRICS
         self._samples_dir = run_dir / "samples"
         self._drop_after(step, evaluated_step)
@@ -30,15 +30,15 @@ class Journal:
 
     @property
     def draws_curves(self) -> bool:
-        """Whether there is a TensorBoard to write for."""
+        """Whether TensorBoard is installed."""
         return self._board is not None
 
     def train(self, step: int, **facts: Any) -> None:
-        """A line about the steps since the last such line."""
+        """Write a line about the steps since the last line of this kind."""
         self._line("train", step, facts)
 
     def evaluated(self, kind: str, step: int, evaluation: Evaluation, **facts: Any) -> None:
-        """A line about an evaluation, and some of its transcripts."""
+        """Write a line about an evaluation, and some of its transcripts."""
         rates = {"wer": evaluation.wer, "cer": evaluation.cer, "loss": evaluation.loss}
         stride = max(1, evaluation.num_utterances // NUM_SAMPLES)
         with atomic_write(self._samples_dir / f"{kind}-{step:08d}.jsonl") as file:
@@ -52,7 +52,7 @@ class Journal:
         self._line(kind, step, {**facts, **rates, "num_utterances": evaluation.num_utterances})
 
     def event(self, step: int, kind: str, **facts: Any) -> None:
-        """A line about something out of the ordinary."""
+        """Write a line about an unusual event."""
         self._line(kind, step, facts)
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Journal:
         self._metrics.flush()
 
     def _drop_after(self, step: int, evaluated_step: int) -> None:
-        """Forget lines and samples of steps that will be done again, and half a line."""
+        """Delete lines and samples of steps that the run will repeat, and an incomplete line."""
         if self._metrics_path.exists():
             text = self._metrics_path.read_text(encoding="utf-8")
             kept = [line for line in text.splitlines() if _stays(line, step, evaluated_step)]
@@ -85,7 +85,7 @@ class Journal:
 
 
 def _board(directory: Path, first_step: int) -> "SummaryWriter | None":
-    """A writer of TensorBoard's events; None where the package is missing or does not load."""
+    """A writer of TensorBoard's events; None if the package is missing or does not load."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -98,7 +98,7 @@ def _stays(line: str, step: int, evaluated_step: int) -> bool:
         record = json.loads(line)
     except ValueError:  # the run was killed while it wrote
         return False
-    if record["kind"] == "averaged":  # made again at the end
+    if record["kind"] == "averaged":  # the end of the run makes it again
         return False
     last = evaluated_step if record["kind"] == "dev" else step
     return bool(record["step"] <= last)

@@ -1,4 +1,4 @@
-"""The parts of a training run: the data it reads, the model it changes."""
+"""The parts of a training run: the data that it reads, and the model that it changes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ BAD = "bad_utterances.txt"
 
 @dataclass(frozen=True)
 class Data:
-    """What a run reads, checked and in order."""
+    """The data of a run, checked and in order."""
 
     alphabet: Alphabet
     selection: Selection
@@ -57,13 +57,13 @@ class Data:
 
     @property
     def epoch_s(self) -> float:
-        """Seconds of audio in an epoch, about: which utterances are drawn changes."""
+        """About the seconds of audio in an epoch: each epoch may draw other utterances."""
         return sum(example.duration_s * example.share for example in self.selection.examples)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a run changes, on its device, and how far it is."""
+    """The network and its optimisers, on their device, and the progress of the run."""
 
     network: Network
     optimisers: Optimisers
@@ -80,8 +80,8 @@ def load_data(
 ) -> Data:
     """Read the manifests and check every utterance.
 
-    alphabet: that of a run that goes on; None makes it. device: where samples may be kept. What is
-    bad is listed in the run directory. Raises InputError.
+    alphabet: the alphabet of a resumed run; None: make it. device: the device that may keep
+    samples. A file in the run directory lists the bad utterances. Raises InputError.
     """
     problems: list[str] = []
     utterances, shards = read_training_data(config.data.train, problems)
@@ -109,7 +109,7 @@ def load_data(
 def load_samples(
     config: RunConfig, examples: Sequence[Example], display: Display | None
 ) -> CachedSamples | None:
-    """The examples' samples, decoded now where they have never been; None without a cache."""
+    """The examples' samples, decoded now if they are not yet; None without a cache."""
     data = config.data
     if not data.cache_gb:
         return None
@@ -136,8 +136,8 @@ def load_resident(
         return None
     if needed > free:
         tell(
-            f"decoded recordings take {needed / 1e9:.2f} GB, more than they may on {device} "
-            f"({free / 1e9:.2f} GB; data.resident_gb): each is copied there when it is used"
+            f"decoded recordings need {needed / 1e9:.2f} GB, but their limit on {device} is "
+            f"{free / 1e9:.2f} GB (data.resident_gb): ds2 copies each one there at each use"
         )
         return None
     tell(f"{selection.hours:.2f} h of decoded recordings, {needed / 1e9:.2f} GB, stay on {device}")
@@ -147,7 +147,7 @@ def load_resident(
 def build_model(
     config: RunConfig, num_labels: int, checkpoint: Checkpoint | None, device: torch.device
 ) -> Model:
-    """Network and optimisers, new or as the checkpoint left them."""
+    """The network and its optimisers, new or from the checkpoint."""
     torch.manual_seed(config.training.seed)
     network = Network(config.network, num_labels)
     if checkpoint:
@@ -166,15 +166,15 @@ def build_model(
 
 
 def freeze(network: Network, parts: Sequence[str]) -> None:
-    """Leave parts of the network untrained, batch norm's running averages included.
+    """Keep parts of the network as they are, batch norm's running averages included.
 
-    parts: names such as "conv" or "recurrent.0". Raises InputError for a name that is not there.
+    parts: names such as "conv" or "recurrent.0". Raises InputError for an unknown name.
     """
     modules = dict(network.named_modules())
     for part in parts:
         if part not in modules or not part:
             known = ", ".join(name for name, _ in network.named_children())
             raise InputError(
-                f"training.freeze: no part {part!r} (parts: {known}; conv.0 and so on)"
+                f"training.freeze: there is no part {part!r} (parts: {known}; conv.0 and so on)"
             )
         modules[part].requires_grad_(False)

@@ -10,16 +10,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from ds2.training.config import TrainingConfig
 
 RECENT_S = 60.0
-"""Over how much time the speed is taken, at least..."""
+"""The speed is a mean over at least this time..."""
 RECENT_STEPS = 20
-"""... and over how many steps."""
+"""... and at least this many steps."""
 
 
 class Speed:
-    """How fast audio is trained on of late, and how long the rest will take."""
+    """The recent speed of training, and the time that the rest will take."""
 
     def __init__(self, total_audio_s: float) -> None:
-        """total_audio_s: of the whole run, repetitions counted."""
+        """total_audio_s: audio of the whole run, repetitions counted."""
         self._total_audio_s = total_audio_s
         self._steps: deque[tuple[float, float]] = deque()
         self._audio_s = 0.0
@@ -27,7 +27,7 @@ class Speed:
         self.num_steps = 0
 
     def add(self, audio_s: float, elapsed_s: float) -> None:
-        """So much audio was trained on in so many seconds."""
+        """Add a step: the seconds of its audio, and the seconds that it took."""
         self.num_steps += 1
         self._steps.append((audio_s, elapsed_s))
         self._audio_s += audio_s
@@ -39,7 +39,7 @@ class Speed:
 
     @property
     def hours_per_hour(self) -> float:
-        """Hours of audio per hour, evaluations apart."""
+        """Hours of audio per hour, without evaluations."""
         return self._audio_s / self._elapsed_s if self._elapsed_s else 0.0
 
     def remaining_s(self, done_audio_s: float) -> float:
@@ -58,7 +58,7 @@ def clock(seconds: float) -> str:
 
 
 class Display:
-    """Shows a run on standard error; `quiet` is for processes that are not the first."""
+    """Shows a run on standard error. All processes but the first are `quiet`."""
 
     def __init__(self, training: TrainingConfig, *, quiet: bool = False) -> None:
         self._length = f"/{training.epochs}" if training.hours is None else ""
@@ -74,7 +74,7 @@ class Display:
         self._task = self._live.add_task("loading", total=None, facts="")
 
     def __enter__(self) -> "Display":
-        if self._console.is_terminal:  # else some versions of rich print a line at the end
+        if self._console.is_terminal:  # without it, some versions of rich print a line at the end
             self._live.start()
         return self
 
@@ -88,7 +88,7 @@ class Display:
             self._live.stop()
 
     def step(self, epoch: int, batch: int, num_batches: int, facts: str, *, log: bool) -> None:
-        """Show where the run stands; with `log` also as a line, if there is no live display."""
+        """Show where the run stands. Without a live display, print a line if `log` is true."""
         name = f"epoch {epoch + 1}{self._length}"
         if self._console.is_terminal:
             self._live.update(
@@ -98,13 +98,13 @@ class Display:
             self.say(f"{name}, {batch}/{num_batches}: {facts}")
 
     def decoding(self, done: int, count: int) -> None:
-        """Show how many recordings have been decoded, before the first step."""
+        """Show the number of recordings that are decoded, before the first step."""
         self._live.update(self._task, description="decoding", completed=done, total=count, facts="")
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """A line that stays and catches the eye."""
+        """Print a warning that stays."""
         self._console.print(f"warning: {text}", style="yellow", markup=False)

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: on the terminal and in its journal."""
+"""The reports of a run while it trains: on the terminal and in its journal."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ from ds2.training.run.step import StepResult
 from ds2.training.run.stop import command_to_go_on
 
 MOST_SKIPPED_IN_A_ROW = 20
-"""Steps without a finite loss before a run is given up."""
+"""Steps in a row without a finite loss, after which a run ends."""
 
 
 class Report:
-    """Tells people where a run stands; a process that is not the first has no journal."""
+    """Tells people where a run stands. Only the first process has a journal."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Report:
         self._speed = Speed(data.epoch_s * epochs if hours is None else 3600 * hours)
         if journal and not journal.draws_curves:
             display.warn(
-                "no TensorBoard (pip install tensorboard): curves are in metrics.jsonl alone"
+                "no TensorBoard (pip install tensorboard): the curves are only in metrics.jsonl"
             )
 
     def stepped(
@@ -55,10 +55,10 @@ class Report:
         learning_rate: float,
         timing: tuple[float, float],
     ) -> None:
-        """Tell of a step, on the terminal always and in the journal every `log_every` steps.
+        """Report a step: always on the terminal, in the journal every `log_every` steps.
 
-        batch: epoch, minibatches of it done, minibatches in it.
-        timing: seconds of audio trained on, seconds that took.
+        batch: epoch, minibatches of it that are done, minibatches in it.
+        timing: seconds of audio in the step, seconds that the step took.
         """
         self._speed.add(*timing)
         left_s = self._speed.remaining_s(progress.audio_s)
@@ -84,10 +84,10 @@ class Report:
             )
 
     def problems(self, progress: Progress, result: StepResult) -> None:
-        """Tell what went wrong in a step; raises InputError if it cannot go on like this."""
+        """Report what went wrong in a step. Raises InputError if the run cannot go on."""
         for error in result.errors:
             if not self._config.data.skip_bad:
-                raise InputError(f"{error} (leave such out with --set data.skip_bad=true)")
+                raise InputError(f"{error} (leave it out with --set data.skip_bad=true)")
             self._display.warn(f"left out: {error}")
         if not result.skipped:
             return
@@ -100,13 +100,13 @@ class Report:
             raise InputError(
                 f"{MOST_SKIPPED_IN_A_ROW} steps in a row had no finite loss or gradient: lower "
                 "training.learning_rate or training.max_gradient_norm and go on from the last "
-                "checkpoint, or look at the utterances named above"
+                "checkpoint, or check the utterances named above"
             )
 
     def evaluated(
         self, kind: str, progress: Progress, evaluation: Evaluation, *, is_best: bool
     ) -> None:
-        """Tell of an evaluation: "dev", or "averaged" for that of averaged weights."""
+        """Report an evaluation: "dev", or "averaged" for averaged weights."""
         self._display.say(
             f"{kind} at step {progress.step}: WER {evaluation.wer:.2%}, "
             f"CER {evaluation.cer:.2%}, loss {evaluation.loss:.2f}" + " (best)" * is_best
@@ -121,13 +121,13 @@ class Report:
             )
 
     def changed(self, progress: Progress, changes: Mapping[str, Sequence[Any]]) -> None:
-        """Tell which settings the run goes on with that it did not have: {name: [old, new]}."""
+        """Report the settings that change in a resumed run: {name: [old, new]}."""
         self._display.say(f"changed from step {progress.step} on: {in_words(changes)}")
         if self._journal:
             self._journal.event(progress.step, "settings", changes=changes)
 
     def stopped(self, progress: Progress) -> None:
-        """Tell that the run was asked to stop and has, and how it goes on."""
+        """Report that the run has stopped, and the command that resumes it."""
         command = command_to_go_on(self._run_dir)
         self._display.say(f"stopped at step {progress.step}, saved; go on with: {command}")
 

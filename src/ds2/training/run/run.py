@@ -1,4 +1,4 @@
-"""A training run: a new one from a TOML file, or an old one from where it stopped."""
+"""A training run: a new run from a TOML file, or an old run from where it stopped."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,11 +24,11 @@ from ds2.training.run.stop import StopRequest, command_to_go_on
 from ds2.training.run.trainer import CHECKPOINTS, Trainer
 
 LOCK = ".lock"
-"""Held by the process that trains; the system lets go of it when that ends, however it ends."""
+"""The process that trains holds this file. The system releases it when the process ends."""
 
 
 def write_config(run_dir: Path, config: RunConfig) -> None:
-    """Leave the settings in the run directory, to go on from and to read."""
+    """Write the settings into the run directory, for people and for a resumed run."""
     with atomic_write(run_dir / CONFIG) as file:
         file.write(config_to_toml(config))
 
@@ -36,8 +36,8 @@ def write_config(run_dir: Path, config: RunConfig) -> None:
 def train(run_dir: Path, config: RunConfig, source: Path | None = None) -> int | None:
     """Train, from the start or from where the run in `run_dir` stopped, to the end.
 
-    source: the checkpoint of another run from which a new one goes on.
-    Returns None at the end, the signal's number if a signal stopped it before.
+    source: the checkpoint of another run, from which the new run goes on.
+    Returns None at the end, or the signal's number if a signal stopped the run before.
     Raises InputError.
     """
     config = _with_threads(config)
@@ -58,19 +58,19 @@ def train(run_dir: Path, config: RunConfig, source: Path | None = None) -> int |
         data = load_data(config, run_dir, alphabet, display, device)
         model = build_model(config, len(data.alphabet), checkpoint, device)
         for problem in problems:
-            display.warn(f"{problem}; going on from the one before")
+            display.warn(f"{problem}; going on from the checkpoint before it")
         introduce(display, config, data, model, device, workers)
         if checkpoint is None and config.training.init_from:
             batches = data.batches.load(
                 [config.training.epochs], 0, device, workers.rank, workers.world_size
-            )  # of an epoch that never is
+            )  # an epoch after the last one
             display.say(
                 begin_from(model.network, data.alphabet, config.training.init_from, batches)
             )
         workers.share_weights(model.network)
         if not is_old and not source:
             _lock(run_dir, workers, stack)
-        if workers.is_first:  # from here on it is a run that one can go on with
+        if workers.is_first:  # from here on, a user can resume the run
             write_config(run_dir, config)
         request = StopRequest(speaks=workers.is_first, expects_echo=workers.are_many)
         stop = stack.enter_context(request.listening())
@@ -88,7 +88,8 @@ def _run(
     except torch.OutOfMemoryError:
         raise InputError(
             f"data.batch_seconds: a minibatch of {config.data.batch_seconds:g} s does not fit in "
-            f"the GPU's memory: go on by `{command_to_go_on(run_dir)} --set data.batch_seconds=...`"
+            "the GPU's memory: go on with a smaller number: "
+            f"`{command_to_go_on(run_dir)} --set data.batch_seconds=...`"
         ) from None
     except KeyboardInterrupt:
         if stop():
@@ -101,7 +102,7 @@ def _run(
 
 
 def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
-    """Keep other runs out of the directory until the stack is left. Raises InputError."""
+    """Keep other runs out of the directory until the stack closes. Raises InputError."""
     is_ours = True
     if workers.is_first:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,7 @@ def _lock(run_dir: Path, workers: Workers, stack: ExitStack) -> None:
 
 
 def newest_checkpoint(run_dir: Path, workers: Workers) -> tuple[Checkpoint | None, list[str]]:
-    """Where the run stopped, the same at every process, and what is wrong with newer files."""
+    """The newest checkpoint, the same in every process, and the errors of newer files."""
     found: tuple[Path | None, list[str]] = (None, [])
     if workers.is_first:
         found = CheckpointDirectory(run_dir / CHECKPOINTS).newest()
@@ -123,13 +124,13 @@ def newest_checkpoint(run_dir: Path, workers: Workers) -> tuple[Checkpoint | Non
 
 
 def _with_threads(config: RunConfig) -> RunConfig:
-    """Fix the number of threads: sums in another order differ in the last bits."""
+    """Set the number of threads: sums in another order differ in the last bits."""
     num_threads = config.training.num_threads or torch.get_num_threads()
     return replace(config, training=replace(config.training, num_threads=num_threads))
 
 
 def _with_streams(config: RunConfig, world_size: int) -> RunConfig:
-    """Fix how many streams of shards there are: the minibatches depend on it."""
+    """Set the number of streams of shards: the minibatches depend on it."""
     streams = config.data.shard_streams
     if (streams and streams[0] >= world_size) or not any(map(is_shards, config.data.train)):
         return config

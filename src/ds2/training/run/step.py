@@ -23,18 +23,18 @@ from ds2.training.run.distributed import Workers
 
 @dataclass(frozen=True)
 class StepResult:
-    """What came of a step, the same at every process except for `errors`."""
+    """The result of a step, the same in every process except for `errors`."""
 
     loss: float  # mean over the step's utterances
     gradient_norm: float  # before rescaling
-    skipped: bool  # loss or gradient was not finite: the weights are as before
+    skipped: bool  # loss or gradient was not finite: the weights did not change
     culprits: list[int]  # indices of the utterances whose loss was not finite
-    errors: list[str]  # utterances that could not be loaded, of this process's share
-    stop: bool  # some process was asked to stop
+    errors: list[str]  # utterances of this process's share that could not be loaded
+    stop: bool  # a user or the system asked some process to stop
 
 
 class Stepper:
-    """Does the steps of a run; all it draws at random depends on the seed and the step."""
+    """Does the steps of a run. Its random numbers depend on the seed and the step alone."""
 
     def __init__(
         self,
@@ -63,8 +63,8 @@ class Stepper:
     ) -> StepResult:
         """Take one step.
 
-        batches: this process's shares, one after another; num_utterances: in all shares of all
-        processes, which makes the gradient that of their mean loss.
+        batches: this process's shares, one after another; num_utterances: the number in all shares
+        of all processes. It makes the gradient that of their mean loss.
         """
         torch.manual_seed(step_seed(self._config.seed, step, self._workers.rank))
         self._training_mode()
@@ -82,7 +82,7 @@ class Stepper:
         facts = torch.stack([own.sum(), own.new_full((), float(stop))])
         facts = self._workers.sum_gradients(self._trained(), facts)
         norm = gradient_norm(self._trained()).to(facts.dtype)
-        # The one wait for the device: whether the weights move depends on what is read here.
+        # The only wait for the device: these numbers decide whether the weights move.
         loss_sum, stops, norm = torch.cat((facts, norm[None])).tolist()
         skipped = not (math.isfinite(loss_sum) and math.isfinite(norm))
         culprits: list[int] = []
@@ -91,7 +91,7 @@ class Stepper:
             own_culprits = [i for i, ok in zip(indices, finite, strict=True) if not ok]
             culprits = [i for part in self._workers.gather(own_culprits) for i in part]
             for buffer, before in zip(self._network.buffers(), buffers, strict=True):
-                buffer.copy_(before)  # running averages may have caught the NaN
+                buffer.copy_(before)  # running averages may have taken in a NaN
         else:
             rescale_gradient(self._trained(), norm, self._config.max_gradient_norm)
             set_learning_rate(self._optimisers, learning_rate)
@@ -105,7 +105,7 @@ class Stepper:
         loaded = batch.frame_lengths > 0
         all_loaded, some_loaded = bool(loaded.all()), bool(loaded.any())
         num_utterances = len(batch.indices)
-        # CTC wants lengths on the host, which knows them: to ask the device would be to wait.
+        # CTC needs the lengths on the host, which has them. To ask the device, it would wait.
         output_lengths = self._network.config.output_lengths(batch.frame_lengths)
         label_lengths = batch.label_lengths
         batch = batch.to(self._device)
@@ -136,5 +136,5 @@ class Stepper:
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """The seed of what one process draws in one step: dropout."""
+    """The seed of one process's random numbers in one step: its dropout."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])

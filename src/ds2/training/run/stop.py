@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: answered at once, obeyed between steps."""
+"""Signals that ask a run to stop. The run answers at once and stops between steps."""
 
 import contextlib
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 from types import FrameType
 
 ECHO_S = 2.0
-"""torchrun passes on to its processes, so soon, a signal that they have already had."""
+"""Within this time torchrun sends its processes a signal again that they already have."""
 
 
 class StopRequest:
     """Whether the user or the system has asked the run to stop (Ctrl-C, SIGTERM)."""
 
     def __init__(self, *, speaks: bool = True, expects_echo: bool = False) -> None:
-        """speaks: whether to answer on standard error, for the first of several processes.
+        """speaks: whether to answer on standard error; true for the first of several processes.
 
         expects_echo: whether each signal may come twice.
         """
@@ -33,7 +33,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Note the first signal; a second Ctrl-C ends the program at once."""
+        """Note the first signal. A second Ctrl-C ends the program at once."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         for number in before:
             signal.signal(number, self._note)
@@ -52,13 +52,13 @@ class StopRequest:
             raise KeyboardInterrupt
 
     def _say(self, text: str) -> None:
-        """Write a line past all buffers: a signal may have come while one was being written."""
+        """Write a line past all buffers: the signal may have come while a buffer was in use."""
         if self._speaks:
             start = "\n" if sys.stderr.isatty() else ""
-            with contextlib.suppress(OSError):  # of a terminal that is gone
+            with contextlib.suppress(OSError):  # the terminal may be gone
                 os.write(2, f"{start}{text}\n".encode())
 
 
 def command_to_go_on(run_dir: Path) -> str:
-    """What to type to go on with a run."""
+    """The command that resumes a run."""
     return f"ds2 train {shlex.quote(str(run_dir))}"

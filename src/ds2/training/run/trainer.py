@@ -36,7 +36,7 @@ CHECKPOINTS = "checkpoints"
 
 
 class Trainer:
-    """A run in motion. Its state is `progress`, the network and the optimiser: all saved."""
+    """A run. Its state is `progress`, the network and the optimisers. A checkpoint holds it all."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Trainer:
         self._evaluator = Evaluator(data.dev, data.alphabet, config, workers, device)
         progress = self._progress
         if progress.evaluated_step == progress.step > 0:
-            self._keep()  # a kill may have come between the checkpoint and this
+            self._keep()  # the run may have been killed between the checkpoint and this
         journal = None
         if workers.is_first:
             journal = Journal(run_dir, progress.step, progress.evaluated_step)
@@ -82,17 +82,17 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def tell_changes(self, changes: Mapping[str, Sequence[Any]]) -> None:
-        """Tell which settings differ from those of the checkpoint that the run goes on from."""
+        """Report the settings that differ from those in the checkpoint."""
         if changes:
             self._report.changed(self._progress, changes)
 
     def close(self) -> None:
-        """Write out what is pending and let the loading processes go."""
+        """Write pending records and end the loading processes."""
         self._batches = iter(())
         self._report.close()
 
     def run(self) -> None:
-        """Go on to the end or until asked to stop."""
+        """Train to the end, or until a signal asks the run to stop."""
         stopping = False
         while True:
             if self._evaluation_due() and not stopping:
@@ -115,12 +115,12 @@ class Trainer:
         return self._progress.epoch >= self._training.epochs
 
     def _begin_epoch(self) -> None:
-        """Know the minibatches of the epoch; begin it again if they are no longer the same."""
+        """Plan the minibatches of the epoch. Begin it again if they have changed."""
         batches, progress = self._data.batches, self._progress
         self._plan = batches.plan(progress.epoch)
         order = batches.checksum(progress.epoch)
         if progress.batch_index and progress.order != order:
-            self._display.warn("the minibatches have changed: the epoch is begun again")
+            self._display.warn("the minibatches have changed: the epoch begins again")
             progress = replace(progress, batch_index=0)
         self._progress = replace(progress, order=order)
 
@@ -135,7 +135,7 @@ class Trainer:
         return self._data.batches.load(epochs, skip, self._device, workers.rank, workers.world_size)
 
     def _step(self) -> bool:
-        """One step of the optimiser; whether some process was asked to stop."""
+        """Take one step of the optimisers. Returns whether a signal asked some process to stop."""
         begun_s = time.perf_counter()
         plan = self._plan
         before = self._progress
@@ -160,7 +160,7 @@ class Trainer:
         return result.stop
 
     def _evaluation_due(self) -> bool:
-        """Whether the step just done has an evaluation after it, not yet made."""
+        """Whether an evaluation must follow the last step and is not done yet."""
         step, every = self._progress.step, self._training.dev_every
         if step == self._progress.evaluated_step:
             return False
@@ -169,9 +169,9 @@ class Trainer:
         return every is not None and step % every == 0
 
     def _evaluate(self) -> bool:
-        """Judge the weights and keep them; False if some process was asked to stop meanwhile."""
+        """Evaluate the weights and save them. False if a signal asks the run to stop meanwhile."""
         evaluation = self._judge()
-        if evaluation is None:  # made again when the run goes on
+        if evaluation is None:  # the resumed run does it again
             return False
         is_best = self._is_best(evaluation)
         progress = replace(self._progress, evaluated_step=self._progress.step)
@@ -185,7 +185,7 @@ class Trainer:
         return True
 
     def _judge(self) -> Evaluation | None:
-        """Evaluate the weights, averaged if they are; None if asked to stop meanwhile."""
+        """Evaluate the weights, or their average if there is one; None after a signal to stop."""
         if self._average is None:
             return self._evaluator.evaluate(self._network, self._stop)
         with self._average.applied(self._network):
@@ -196,9 +196,9 @@ class Trainer:
         return evaluation
 
     def _renew_statistics(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Measure batch norm's statistics of the weights that the network has."""
-        torch.manual_seed(self._training.seed)  # of dropout, however the run came here
-        batches = self._load([self._training.epochs])  # of an epoch that never is
+        """Measure batch norm's statistics for the network's present weights."""
+        torch.manual_seed(self._training.seed)  # for dropout, the same in a resumed run
+        batches = self._load([self._training.epochs])  # an epoch after the last one
         frozen = self._training.freeze
         renew_statistics(self._network, batches, self._device, frozen, stop)
 
@@ -207,7 +207,7 @@ class Trainer:
         return best is None or (evaluation.wer, evaluation.cer) < (best.wer, best.cer)
 
     def _keep(self) -> None:
-        """Give the checkpoint just written the further names that it has earned."""
+        """Give the newest checkpoint its other names: best, or the name of its epoch."""
         if not self._workers.is_first:
             return
         if self._progress.best and self._progress.best.step == self._progress.step:
@@ -241,7 +241,7 @@ class Trainer:
         )
 
     def _average_epochs(self) -> None:
-        """Evaluate the mean of the last epochs' weights, and keep it as the best if it is."""
+        """Evaluate the mean of the last epochs' weights. Keep it as the best if it is best."""
         self._network.load_state_dict(average_weights(self._directory.epochs()))
         self._renew_statistics()
         evaluation = self._evaluator.evaluate(self._network)

@@ -1,7 +1,7 @@
-"""Compiling loops to machine code: the only part that knows numba.
+"""Compiles loops to machine code. Only this part uses numba.
 
-Compiled code is kept on disk, beside the source or in the user's cache directory, so it is compiled
-once for each version of the source. Where nothing can be written, it is compiled in memory.
+numba keeps compiled code on disk, beside the source or in the user's cache directory. So it
+compiles once for each version of the source. If it cannot write there, it compiles in memory.
 """
 
 import logging
@@ -22,14 +22,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 logger = logging.getLogger(__name__)
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}  # counts no references of arrays
+_OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}  # no reference counts for arrays
 _OUTSIDE, _INSIDE = _OPTIONS, _OPTIONS
 try:
     from ds2.compilation.shortcuts import Inside, Outside
 
     _OUTSIDE = _OPTIONS | {"pipeline_class": Outside, "no_cfunc_wrapper": True}
     _INSIDE = _OUTSIDE | {"pipeline_class": Inside, "no_cpython_wrapper": True}
-except (ImportError, AttributeError) as error:  # they are parts of numba without a public name
+except (ImportError, AttributeError) as error:  # they use parts of numba without a public name
     logger.debug("this numba compiles in its own way, which takes longer: %s", error)
 
 _SUBJECTS = {
@@ -40,16 +40,16 @@ _SUBJECTS = {
 
 
 def compiled(function: F) -> F:
-    """A function that Python calls; it lets go of Python's lock while it runs.
+    """Compile a function that Python calls. It releases Python's lock while it runs.
 
-    It may take arrays and write in them, but make none: what counts the references of arrays is
-    left out, for it would cost more than the rest.
+    The function may read and write arrays, but it cannot make any: reference counts for arrays
+    are off, because they would cost more than the rest.
     """
     return _compiled(function)
 
 
 def over_arrays(function: F) -> F:
-    """The same for loops over arrays, in which a division by zero is infinite, as in numpy.
+    """The same for loops over arrays. A division by zero gives infinity, as in numpy.
 
     Without an error to raise, the processor can work on many items at once.
     """
@@ -60,21 +60,21 @@ def _compiled(function: F, **more: Any) -> F:
     options = _OUTSIDE | more
     try:
         return cast(F, _stamped(njit(cache=True, **options)(function)))
-    except RuntimeError:  # numba finds no directory that it can write to
+    except RuntimeError:  # numba found no directory that it can write to
         _tell_of_no_directory()
         return cast(F, njit(**options)(function))
 
 
 def inlined(function: F) -> F:
-    """The same for compiled code alone: it goes into what calls it."""
+    """Compile a function that only compiled code calls. It becomes part of its callers."""
     return cast(F, njit(**_INSIDE)(function))
 
 
 @cache
 def _tell_of_no_directory() -> None:
     logger.warning(
-        "compiled code cannot be kept, so every start compiles: "
-        "set NUMBA_CACHE_DIR to a directory that can be written to"
+        "ds2 cannot keep compiled code, so it compiles at every start: "
+        "set NUMBA_CACHE_DIR to a directory that it can write to"
     )
 
 
@@ -84,23 +84,23 @@ def _tell_of_compiling(subject: str) -> None:
 
 
 class _Teller(event.Listener):
-    """Tells of our functions when numba compiles them, which it does not if it has their code.
+    """Logs when numba compiles our functions. numba does not call it if it has their code.
 
-    numba calls it under its lock, so for one thread at a time.
+    numba calls it under its lock, so one thread at a time.
     """
 
     def __init__(self) -> None:
-        self._depth = 0  # what a function calls is compiled while the function is
+        self._depth = 0  # functions inside others are compiled with them
 
     def on_start(self, compiling: Any) -> None:
-        """The names of the parts are those of the folders."""
+        """Log the part of ds2 that the function belongs to, by its folder."""
         parts = compiling.data["dispatcher"].py_func.__module__.split(".")
         if parts[0] == "ds2" and not self._depth:
             _tell_of_compiling(_SUBJECTS.get(parts[-2], "the search"))
         self._depth += 1
 
     def on_end(self, _compiling: Any) -> None:
-        """Of a function, whether it could be compiled or not."""
+        """Count the end of a compilation, successful or not."""
         self._depth -= 1
 
 
@@ -108,14 +108,15 @@ event.register("numba:compile", _Teller())
 
 
 def _stamped(dispatcher: Any) -> Any:
-    """The function, compiled anew whenever one that it calls may have changed.
+    """The function. numba compiles it again whenever a function that it calls may have changed.
 
-    What numba keeps on disk holds the code of the functions that it calls, too, but numba looks at
-    the date of the one source file alone: after an update of another it would run the old code. Its
-    stamp of the source has no public name, so a numba that has none goes without.
+    numba keeps a function's code on disk together with the code of the functions that it calls.
+    But it checks the date of one source file only: after a change in another file, it would run
+    the old code. So the stamp of the source must cover all files. The stamp has no public name; if
+    numba has no such stamp, this part is left out.
 
-    An index that cannot be read counts as none: an older version of ds2 may have left it, with
-    names of classes that are gone.
+    An index that numba cannot read counts as missing: an older version of ds2 may have written it,
+    with names of classes that no longer exist.
     """
     cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if cache_file is not None and hasattr(cache_file, "_source_stamp"):
@@ -130,15 +131,15 @@ def _read_or_none(read: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
     try:
         return read()
     except (AttributeError, ImportError, EOFError, ValueError, UnpicklingError) as error:
-        logger.debug("the index of compiled code cannot be read, so it is made anew: %s", error)
+        logger.debug("numba cannot read the index of compiled code and makes a new one: %s", error)
         return {}
 
 
 @cache
 def stamp_of(directory: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, time of change and size of every file of the package that is compiled.
+    """Name, time of change and size of every file in the compiled parts of the package.
 
-    directory: the package's.
+    directory: the package's directory.
     """
     parts = ("compilation", "ctc", "ngram")
     paths = sorted(path for part in parts for path in directory.glob(f"{part}/**/*.py"))

@@ -1,7 +1,7 @@
 """Shortcuts through numba, for loops that need little of it.
 
-They reach into parts of numba that have no public name. Without them (`ds2.compilation` goes on
-where this module cannot be imported) the same code is compiled, only more slowly.
+They use parts of numba that have no public name. If the import of this module fails,
+`ds2.compilation` compiles the same code without it, only more slowly.
 """
 
 import gc
@@ -19,32 +19,32 @@ from numba.core.typed_passes import IRLegalization
 
 
 class _InsideLibrary(JITCodeLibrary):
-    """The code of a function that goes into what calls it.
+    """The code of a function that becomes part of its callers.
 
-    numba would optimise and emit it by itself, and once more with each of its callers. So only the
-    functions that Python calls are optimised, with all that is in them.
+    numba would optimise and emit it by itself, and again with each of its callers. Here only the
+    functions that Python calls are optimised, with everything inside them.
     """
 
     def _optimize_functions(self, ll_module: Any) -> None:
         pass
 
     def finalize(self) -> None:
-        """Nothing else is linked in: who calls this function links what it calls, too."""
+        """Link nothing: the callers of this function also link the functions that it calls."""
         self._finalized = True
 
     @property
     def linked(self) -> list[Any]:
-        """The code of what this function calls."""
+        """The code of the functions that this function calls."""
         return list(self._linking_libraries)
 
     def get_pointer_to_function(self, _name: str) -> int:
-        """None, for there is no machine code; numba says so by 0."""
+        """Return 0, which means to numba that there is no machine code."""
         self._ensure_finalized()
         return 0
 
     @property
     def codegen(self) -> Any:
-        """For the one who would tell the machine code where its globals are."""
+        """Takes the place of the code that would tell machine code where its globals are."""
         return SimpleNamespace(set_env=lambda *_: None)
 
 
@@ -53,7 +53,7 @@ class _OutsideLibrary(JITCodeLibrary):
 
     def finalize(self) -> None:
         """Link, optimise and emit."""
-        for library in self._linking_libraries:  # grows while it is gone through
+        for library in self._linking_libraries:  # it grows during the loop
             if isinstance(library, _InsideLibrary):
                 known = self._linking_libraries
                 known += [other for other in library.linked if other not in known]
@@ -61,7 +61,7 @@ class _OutsideLibrary(JITCodeLibrary):
 
 
 class _Begin(LoweringPass):
-    """Gives a function its library, before numba would."""
+    """Gives a function its library before numba does."""
 
     _name = "begin"
     library: Any
@@ -70,26 +70,26 @@ class _Begin(LoweringPass):
         super().__init__()
 
     def run_pass(self, state: Any) -> bool:
-        """Nothing of the function changes, so False."""
+        """Return False: nothing in the function changes."""
         state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
         return False
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
 class _BeginInside(_Begin):
-    """For what compiled code calls."""
+    """For functions that compiled code calls."""
 
     library = _InsideLibrary
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
 class _BeginOutside(_Begin):
-    """For what Python calls."""
+    """For functions that Python calls."""
 
     library = _OutsideLibrary
 
     def run_pass(self, state: Any) -> bool:
-        """Its code is to be kept on disk."""
+        """Also keep the code on disk."""
         super().run_pass(state)
         state.library.enable_object_caching()
         return False
@@ -109,14 +109,14 @@ _NEEDLESS = (
     "DeadBranchPrune",
     "NopythonRewrites",
 )
-"""Steps of numba's for what our loops do not hold: closures, `with`, errors, whole arrays."""
+"""Steps of numba for things that our loops lack: closures, `with`, errors, whole arrays."""
 
 
 class _Rules:
-    """numba's typing rules, each asked once.
+    """numba's typing rules, with a memory of their answers.
 
-    numba goes through dozens of rules for every `+` and every `[...]`. The answer depends on the
-    function and on the types of its arguments alone, and most have been asked for before.
+    numba tries dozens of rules for every `+` and every `[...]`. The answer depends only on the
+    function and on the types of its arguments, and most questions come again and again.
     """
 
     def __init__(self, rules: Any) -> None:
@@ -127,7 +127,7 @@ class _Rules:
         return getattr(self._rules, name)
 
     def resolve_function_type(self, function: Any, args: Any, named: Any) -> Any:
-        """The signature of a function for these types. What has to be compiled is asked anew."""
+        """The signature of a function for these types. Compiled functions are never remembered."""
         if named or isinstance(function, types.Dispatcher):
             return self._rules.resolve_function_type(function, args, named)
         asked = (function, args)
@@ -141,7 +141,7 @@ _rules_of = cache(_Rules)
 
 @contextmanager
 def _without_collecting() -> Iterator[None]:
-    """Compiling makes many objects and few circles: looking for these takes a tenth of its time."""
+    """Switch off garbage collection. Compiling makes few circles; a search takes a tenth of it."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -152,12 +152,12 @@ def _without_collecting() -> Iterator[None]:
 
 
 class _Shortcuts(CompilerBase):
-    """numba's steps, less those that we do not need, with our libraries and rules."""
+    """numba's steps without those that we do not need, with our libraries and rules."""
 
     begin: type[_Begin]
 
     def define_pipelines(self) -> list[Any]:
-        """The one pipeline."""
+        """The only pipeline."""
         self.state.typingctx = _rules_of(self.state.typingctx)
         steps = DefaultPassBuilder.define_nopython_pipeline(self.state)
         steps.passes = [step for step in steps.passes if step[0].__name__ not in _NEEDLESS]
@@ -167,7 +167,7 @@ class _Shortcuts(CompilerBase):
 
 
 class Outside(_Shortcuts):
-    """Compiles what Python calls, and with it what that calls."""
+    """Compiles functions that Python calls, together with all functions that these call."""
 
     begin = _BeginOutside
 
@@ -178,6 +178,6 @@ class Outside(_Shortcuts):
 
 
 class Inside(_Shortcuts):
-    """Compiles what compiled code calls."""
+    """Compiles functions that compiled code calls."""
 
     begin = _BeginInside

@@ -1,4 +1,4 @@
-"""Structures: what compiled code takes together, by one address."""
+"""Structures: arrays and numbers that compiled code takes together, as one address."""
 
 from functools import cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -26,21 +26,21 @@ C = TypeVar("C", bound=type)
 class _Field(NamedTuple):
     """A field of a structure."""
 
-    place: int  # among the structure's words of eight bytes
+    place: int  # index among the structure's words of eight bytes
     kind: Any  # numba's type
-    dtype: Any  # of an array
+    dtype: Any  # the dtype of an array
 
 
 def structure(cls: C) -> C:
-    """A frozen dataclass whose arrays and numbers compiled code takes together, by one address.
+    """A frozen dataclass whose arrays and numbers compiled code takes together, as one address.
 
-    Given one by one, an argument for each array and each of its lengths, they take most of the
-    time that compiling takes. Fields are arrays in C order, other structures, int, float and bool.
-    An array has one axis, or as many as `Annotated` says, which also gives the dtype of records:
-    `Annotated[NDArray[np.void], ENTRY, 2]`. Of an array of records without axes compiled code sees
-    the one record. Compiled code reads fields and writes in arrays.
+    As single arguments (one for each array and each of its lengths) they would take most of the
+    time of compiling. Fields are arrays in C order, other structures, int, float and bool.
+    An array has one axis, or the number of axes in `Annotated`. `Annotated` also gives the dtype of
+    records: `Annotated[NDArray[np.void], ENTRY, 2]`. Compiled code takes an array of records with
+    no axes as a single record. It can read fields, and it can write into arrays.
 
-    To be written under `@dataclass(frozen=True)`; making one raises TypeError for an array of
+    Write it under `@dataclass(frozen=True)`. A new object raises TypeError for an array with
     another dtype, number of axes or order.
     """
     kind = _Structure(cls)
@@ -73,7 +73,7 @@ def _fields_of(cls: type) -> dict[str, _Field]:
 
 
 def _kind_of(hint: Any) -> tuple[Any, Any]:
-    """numba's type of what an annotation says, and the dtype of an array."""
+    """numba's type for an annotation, and the dtype if it is an array."""
     numbers = {int: types.int64, float: types.float64, bool: types.boolean}
     if hint in numbers:
         return numbers[hint], None
@@ -86,7 +86,7 @@ def _kind_of(hint: Any) -> tuple[Any, Any]:
         origin, parts = get_origin(array), get_args(array)
         if origin is not NDArray and origin is not np.ndarray:
             raise TypeError(f"compiled code cannot take {hint}")
-        # NDArray is a type alias with one parameter from numpy 2.5 on, and stands for more before.
+        # From numpy 2.5 on, NDArray is a type alias with one parameter. Before, it means ndarray with two.
         dtype = np.dtype(parts[0] if origin is NDArray else get_args(parts[1])[0])
     num_axes = next((value for value in told if isinstance(value, int)), 1)
     record = from_dtype(dtype)
@@ -94,7 +94,7 @@ def _kind_of(hint: Any) -> tuple[Any, Any]:
 
 
 def _note_places(self: Any) -> None:
-    """Note where everything is, in words of eight bytes."""
+    """Store the addresses, lengths and numbers of all fields, in words of eight bytes."""
     words: list[Any] = []
     for name, (_, kind, dtype) in _fields_of(self.__class__).items():
         value = getattr(self, name)
@@ -111,7 +111,7 @@ def _note_places(self: Any) -> None:
         else:
             words.append(np.float64(value).view(np.int64) if kind == types.float64 else int(value))
     packed = np.array(words, np.int64)
-    object.__setattr__(self, "_words", packed)  # kept as long as the structure
+    object.__setattr__(self, "_words", packed)  # lives as long as the structure
     object.__setattr__(self, "address", packed.ctypes.data)
 
 
@@ -137,7 +137,7 @@ class _Fields(AttributeTemplate):
 
 @lower_getattr_generic(_Structure)
 def _load(context: Any, builder: Any, of: Any, pointer: Any, name: str) -> Any:
-    """Read a field. That it never changes lets the optimiser read it once."""
+    """Read a field. It never changes, so the optimiser may read it once."""
     place, kind, _ = _fields_of(of.cls)[name]
 
     def read(index: int, value_type: Any) -> Any:

@@ -1,4 +1,4 @@
-"""An ONNX graph under way, node by node: the only file that makes ONNX."""
+"""Builds an ONNX graph, node by node. Only this file makes ONNX."""
 
 from typing import Any, Literal
 
@@ -19,11 +19,11 @@ OPSET = 17
 IR_VERSION = 9
 
 ONNX_GATES = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
-"""Where ONNX's gates stand in torch's order: GRU z, r, h from r, z, n; LSTM i, o, f, c."""
+"""Places of ONNX's gates in torch's order: GRU z, r, h from r, z, n; LSTM i, o, f, c."""
 
 
 class GraphBuilder:
-    """Nodes, weights, inputs and outputs of a graph under way; values are known by name."""
+    """The nodes, weights, inputs and outputs of an unfinished graph. Each value has a name."""
 
     def __init__(self, weights: Weights, precision: Precision) -> None:
         self._weights = weights
@@ -39,22 +39,22 @@ class GraphBuilder:
         return len(self._weights["output.bias"])
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node; returns the name of its output, or of each of them."""
+        """Add a node. Returns the name of its output, or a list of names for several outputs."""
         names = [f"{operator.lower()}_{len(self._nodes)}_{i}" for i in range(outputs)]
         self._nodes.append(helper.make_node(operator, inputs, names, **attributes))
         return names[0] if outputs == 1 else names
 
     def constant(self, value: Any, dtype: Any = np.int64) -> str:
-        """A small constant."""
+        """Add a small constant. Returns its name."""
         array = np.asarray(value, dtype)
         name = f"{CONSTANT}{array.dtype}_{array.shape}_{array.ravel().tolist()}"
         self._initialisers.setdefault(name, numpy_helper.from_array(array, name))
         return name
 
     def weight(self, name: str) -> str:
-        """A weight by its name; stored at the precision asked for, float32 in use.
+        """Add a weight by its name. The file stores it at the builder's precision.
 
-        The runtime computes the conversion once, when it loads the model.
+        The graph converts it to float32. The runtime does this once, when it loads the model.
         """
         value = self._weights[name]
         if not is_rounded(value, self._precision):
@@ -71,12 +71,12 @@ class GraphBuilder:
         return name
 
     def input(self, name: str, shape: Shape, kind: int = FLOAT) -> str:
-        """An input of the graph; named dimensions are dynamic."""
+        """Add an input of the graph. Dimensions with a name are dynamic."""
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
     def output(self, name: str, value: str, shape: Shape, kind: int = FLOAT) -> None:
-        """Give a value to the caller under a name."""
+        """Make a value an output of the graph under a name."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
@@ -95,7 +95,7 @@ class GraphBuilder:
         serialised: bytes = model.SerializeToString()
         return serialised
 
-    # What several layers need.
+    # Parts that several layers need.
 
     def size(self, value: str, axis: int) -> str:
         """The length of one axis, ()."""
@@ -131,16 +131,16 @@ class GraphBuilder:
         return str(self.add("Div", up, self.constant(stride)))
 
     def without_time_or_bins(self, value: str) -> str:
-        """(n, B, C * F) from (B, C, F, n): what recurrent layers take."""
+        """(n, B, C * F) from (B, C, F, n), for recurrent layers."""
         frames = self.add("Transpose", value, perm=[3, 0, 1, 2])
         return str(self.add("Reshape", frames, self.constant([0, 0, -1])))
 
     def output_last(self, name: str, value: str, count: int, axis: int, shape: Shape) -> None:
-        """Give the caller the last `count` entries along an axis."""
+        """Make the last `count` entries along an axis an output of the graph."""
         if count:
             end = np.iinfo(np.int64).max
             self.output(name, self.sliced(value, -count, end, axis), shape)
-        else:  # [-0:] would be everything
+        else:  # [-0:] would take all entries
             self.output(name, self.sliced(value, 0, 0, axis), shape)
 
     def sliced(self, value: str, start: int, end: int, axis: int) -> str:
@@ -149,7 +149,7 @@ class GraphBuilder:
         return str(self.add("Slice", value, *limits))
 
     def reordered(self, recurrent: Recurrent, weight: str) -> str:
-        """(1, G * H, ...) from (G * H, ...): torch's order of the gates to ONNX's."""
+        """(1, G * H, ...) from (G * H, ...): the gates go from torch's order to ONNX's."""
         gates = ONNX_GATES[recurrent]
         parts = (
             self.add("Split", weight, axis=0, outputs=len(gates)) if len(gates) > 1 else [weight]

@@ -1,4 +1,4 @@
-"""Weights as graphs store them: float32, float16, or int8 with a scale for each row."""
+"""The weights in a graph's file: float32, float16, or int8 with a scale for each row."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -12,13 +12,13 @@ Weights = Mapping[str, NDArray[np.float32]]
 Precision = Literal["float32", "float16", "int8"]
 
 CONSTANT, SCALE = "constant_", ".scale"
-"""In names of what is stored: small constants; the scales of an int8 weight's rows."""
+"""Parts of stored names: for small constants, and for the scales of an int8 weight's rows."""
 SMALLEST_ROUNDED = 4096
-"""Arrays of fewer numbers, and all biases, stay float32: there is nothing to save."""
+"""Arrays with fewer numbers, and all biases, stay float32: rounding them would save little."""
 
 
 def rounded(weights: Weights, precision: Precision) -> dict[str, NDArray[np.float32]]:
-    """The weights as the stored ones will be read back: what parity is measured against."""
+    """The weights as the runtime will read them from the file. The parity check uses these."""
     return {
         name: restored(*stored(value, precision)) if is_rounded(value, precision) else value
         for name, value in weights.items()
@@ -26,7 +26,7 @@ def rounded(weights: Weights, precision: Precision) -> dict[str, NDArray[np.floa
 
 
 def read_weights(model: bytes) -> dict[str, NDArray[np.float32]]:
-    """The weights that a graph was built from, as they were rounded; the inverse of building."""
+    """The weights in a serialised graph, with their rounding: the inverse of building it."""
     found = {
         tensor.name: numpy_helper.to_array(tensor)
         for tensor in onnx.load_model_from_string(model).graph.initializer
@@ -46,7 +46,7 @@ def is_rounded(value: NDArray[np.float32], precision: Precision) -> bool:
 def stored(
     value: NDArray[np.float32], precision: Precision
 ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """What is written for a weight, and the scale of each row of int8."""
+    """The stored form of a weight, and for int8 the scale of each row."""
     if precision == "float16":
         return value.astype(np.float16), None
     largest = np.abs(value).max(axis=tuple(range(1, value.ndim)), keepdims=True)

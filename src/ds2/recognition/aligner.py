@@ -1,4 +1,4 @@
-"""Known text to times: a bundle, a recording and what is said in it, when each word was said."""
+"""Alignment: the times of the words in a recording whose text is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,27 +18,27 @@ from ds2.recognition.streams import Stream, WholeStream
 from ds2.transcripts.transcript import Transcript, Word
 
 CHUNK_S = 2.0
-"""Audio in one step of a streaming model."""
+"""Seconds of audio in one step of a streaming model."""
 
 
 @dataclass(frozen=True)
 class AlignedText:
-    """When a text was said. Times are from the start of the recording, or of the part of it."""
+    """The times of a text. They count from the start of the recording, or of its given part."""
 
     transcript: Transcript  # the words
     characters: tuple[Word, ...]  # the alphabet's symbols, without spaces
     log_prob: float  # of the alignment, in natural logarithms
     num_frames: int  # the model's output frames
-    num_labels: int  # of the text, spaces among them
+    num_labels: int  # labels of the text, spaces included
 
     @property
     def log_prob_per_frame(self) -> float:
-        """How well the text fits, whatever the recording's length; silence makes it better."""
+        """How well the text fits, independent of the recording's length. Silence raises it."""
         return self.log_prob / self.num_frames
 
     @property
     def log_prob_per_label(self) -> float:
-        """How well the text fits, whatever its length: what wrong texts are found by."""
+        """How well the text fits, independent of its length. ds2 finds wrong texts by it."""
         return self.log_prob / self.num_labels
 
     def to_dict(self, *, with_characters: bool = False) -> dict[str, Any]:
@@ -69,13 +69,13 @@ class Aligner:
     """A model ready to align. May be used from several threads at once."""
 
     def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
-        """num_threads: processor cores for one step of the model; 0 takes all."""
+        """num_threads: processor cores for one step of the model; 0: all."""
         self.bundle = bundle
         self._model = AcousticModel(bundle, num_threads)
 
     @classmethod
     def load(cls, bundle: str | Path, *, num_threads: int = 1) -> "Aligner":
-        """The aligner of a bundle, by its directory or, for shipped ones, its name ("en").
+        """The aligner of a bundle, by its directory or, for a shipped bundle, its name ("en").
 
         Raises InputError.
         """
@@ -89,14 +89,14 @@ class Aligner:
         sample_rate: int | None = None,
         track: int | str | None = None,
     ) -> AlignedText:
-        """When the text was said in the recording, in bounded memory however long that is.
+        """The times of the text in a recording of any length, in bounded memory.
 
         text: in the alphabet's style (`ds2.text.normalise`).
-        sample_rate: of samples in memory, in Hz; None is 16000.
-        track: of a film with several sound tracks, its number, from 1, or its language.
+        sample_rate: the rate of samples in memory, in Hz; None: 16000.
+        track: for a film with several sound tracks, the track's number, from 1, or its language.
 
-        Raises InputError if it cannot be
-        spelt or is too long, or if the recording cannot be read.
+        Raises InputError if the alphabet cannot spell the text, if the text is too long, or if ds2
+        cannot read the recording.
         """
         alphabet, stride_s = self.bundle.alphabet, self.bundle.output_stride_s
         with ForcedAligner(alphabet.encode(text)) as aligner:
@@ -123,9 +123,10 @@ class Aligner:
         sample_rate: int | None = None,
         track: int | str | None = None,
     ) -> float:
-        """Run the model over the recording, a piece at a time; returns its duration in seconds.
+        """Run the model over the recording, piece by piece. Returns the duration in seconds.
 
-        take: is given the (T, V) log_probs of each piece; track: as of `align`. Raises InputError.
+        take: a function that gets the (T, V) log_probs of each piece; track: as in `align`.
+        Raises InputError.
         """
         stream: Stream | WholeStream
         if self.bundle.model.streaming:

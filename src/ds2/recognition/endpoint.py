@@ -1,4 +1,4 @@
-"""Where a segment of live speech ends: Kaldi's rules, by what the model reads and by the voice."""
+"""The end of a segment of live speech: Kaldi's rules, on the model's text and on the voice."""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ Reason = Literal["silence", "pause", "length"]
 
 @dataclass(frozen=True)
 class EndpointRules:
-    """How long a silence, or a segment, is long enough; the defaults are Kaldi's."""
+    """The silences and the length that end a segment. The defaults are Kaldi's."""
 
-    silence_s: float = 2.4  # with nothing said
-    pause_s: float = 1.2  # after speech
-    longest_s: float = 20.0  # a segment, pause or not
-    voice_threshold: float = 0.5  # a detector's probability from which on there is a voice
+    silence_s: float = 2.4  # a silence without any speech before it
+    pause_s: float = 1.2  # a silence after speech
+    longest_s: float = 20.0  # the longest segment, with or without a pause
+    voice_threshold: float = 0.5  # the least probability from the detector that counts as a voice
 
     def __post_init__(self) -> None:
         for name in ("silence_s", "pause_s", "longest_s"):
@@ -32,12 +32,14 @@ class EndpointRules:
         has_speech: bool,
         no_voice_s: float | None = None,
     ) -> Reason | None:
-        """Why a segment so long, with so much silence at its end, is over; None if it is not.
+        """The reason why a segment is over; None if it is not over.
 
-        silence_s: since the model has read something.
-        no_voice_s: since there was a voice; None: nobody listens for one. Then a pause is one only
-            where both are silent, so a voice that the model cannot read is not cut. And where
-            there has been no voice for `silence_s`, the model reads noise: that ends it, too.
+        segment_s: the length of the segment so far.
+        silence_s: the time since the model has last found text.
+        no_voice_s: the time since the detector has last found a voice; None: there is no detector.
+            With a detector, a pause needs silence from both, so that the rules do not cut a voice
+            that the model cannot read. Without a voice for `self.silence_s`, any text comes from
+            noise: that ends the segment, too.
         """
         if no_voice_s is not None:
             if no_voice_s >= self.silence_s and segment_s >= self.silence_s:

@@ -1,4 +1,4 @@
-"""Several recordings at once: each in a lane of a batch, batches in threads."""
+"""Several recordings at once. Each has a lane in a batch, and each batch has a thread."""
 
 import queue
 import threading
@@ -14,9 +14,9 @@ from ds2.transcripts.transcript import Transcript
 
 
 class Lane:
-    """A recording on its way through a batch: read as far as the next step needs.
+    """A recording on its way through a batch. It is read as far as the next step needs.
 
-    Its channels, where they are split, have a stream each; all have heard the same time.
+    If the channels are split, each has a stream. All streams have received the same time of audio.
     """
 
     def __init__(
@@ -27,16 +27,16 @@ class Lane:
         *,
         is_split: bool,
     ) -> None:
-        """blocks: of the recording, (N,), or (N, C) if it is split."""
+        """blocks: the recording's samples, (N,), or (N, C) if it is split."""
         self.index = index
-        self.streams = [new_stream()]  # as many as there are channels, from the first block on
+        self.streams = [new_stream()]  # one per channel, from the first block on
         self._new_stream = new_stream
         self._is_split = is_split
         self.error: InputError | None = None
         self._blocks = blocks
 
     def read(self) -> None:
-        """Read until the streams have a chunk, or the recording has ended or cannot be read."""
+        """Read until the streams have a chunk, the recording ends, or reading fails."""
         while self.error is None and not self.streams[0].is_ready:
             try:
                 block = next(self._blocks, None)
@@ -65,7 +65,7 @@ class Lane:
 
 
 class SharedIterator:
-    """An iterator that several threads take from."""
+    """An iterator that several threads may use."""
 
     def __init__(self, items: Iterable[tuple[int, Recording]]) -> None:
         self._items = iter(items)
@@ -80,13 +80,13 @@ class SharedIterator:
 
 
 Message: TypeAlias = tuple[int, Transcript | InputError] | BaseException | None
-"""From a worker: a result, the error that ended it, or None: it is done."""
+"""From a worker: a result, the error that ended the worker, or None at its end."""
 
 
 def results_in(
     done: "queue.Queue[Message]", num_workers: int
 ) -> Iterator[tuple[int, Transcript | InputError]]:
-    """What the workers put in the queue, until all are done. Raises what one of them raised."""
+    """The results that the workers put into the queue, until all are done. Raises their errors."""
     while num_workers:
         message = done.get()
         if isinstance(message, BaseException):

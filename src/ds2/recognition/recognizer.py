@@ -1,4 +1,4 @@
-"""Speech to text: a bundle, recordings or live audio in, transcripts out."""
+"""Speech to text: from a bundle and recordings or live audio to transcripts."""
 
 import queue
 import threading
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["Recognizer", "Stream", "WholeStream"]
 
 CHUNK_S = 0.2
-"""Audio that a live stream gathers before the model moves: more is cheaper, less is sooner."""
+"""Seconds of audio for one step of a live stream: more is cheaper, less gives text sooner."""
 BATCH_CHUNK_S = 2.0
-"""Audio of each recording in one step of a batch."""
+"""Seconds of audio of each recording in one step of a batch."""
 STOP_S = 10.0
-"""Workers that are told to stop and have not after this, say on a pipe that is silent, are left."""
+"""Time that workers have to stop. A worker may hang longer, for example on a silent pipe."""
 
 
 class Recognizer:
@@ -56,9 +56,9 @@ class Recognizer:
         phrases: Sequence[Phrase] = (),
         num_alternatives: int = 0,
     ) -> None:
-        """A recogniser of one bundle. It decodes greedily if nothing below asks for more.
+        """A recogniser of one bundle. It decodes greedily if no option asks for a search.
 
-        bundle: loaded already, or what `load` takes; the options, too, are those of `load`.
+        bundle: a loaded bundle, or what `load` takes. The options are those of `load`.
 
         Raises InputError.
         """
@@ -75,7 +75,7 @@ class Recognizer:
 
     @property
     def searches(self) -> bool:
-        """Whether it searches for the text, with a language model or without; else it is greedy."""
+        """Whether it uses the beam search, with or without a language model. If not, it is greedy."""
         return self._search is not None
 
     @classmethod
@@ -90,15 +90,15 @@ class Recognizer:
         phrases: Sequence[Phrase] = (),
         num_alternatives: int = 0,
     ) -> "Recognizer":
-        """The recogniser of a bundle, by its directory or, for shipped ones, its name ("en").
+        """The recogniser of a bundle, by its directory or, for a shipped bundle, its name ("en").
 
-        num_threads: processor cores for one step of the model; 0 takes all.
-        greedy: take the likeliest labels, though the bundle has a language model.
-        lm: a language model's file; True is the bundle's, if it has one; False is none.
-        settings: of the beam search; None is the bundle's.
-        phrases: what is to be heard more readily: "morning", or ("New York", 8.0) with a weight,
-            which is 5 if not given; `HotPhrase` tells what it means.
-        num_alternatives: other readings that transcripts are to hold.
+        num_threads: processor cores for one step of the model; 0: all.
+        greedy: take the likeliest labels, even if the bundle has a language model.
+        lm: a language model's file; True: the bundle's, if it has one; False: none.
+        settings: settings of the beam search; None: the bundle's.
+        phrases: hot phrases, which the search prefers: "morning", or ("New York", 8.0) with a
+            weight (default: 5); `HotPhrase` explains the weight.
+        num_alternatives: number of other hypotheses in each transcript.
 
         Raises InputError.
         """
@@ -122,19 +122,19 @@ class Recognizer:
         num_alternatives: int | None = None,
         sample_rate: int | None = None,
     ) -> "Stream | WholeStream":
-        """A new stream of audio: `feed` it, and read the events that come back; `finish` it.
+        """A new stream of audio. `feed` it samples, read the events it returns, and `finish` it.
 
-        chunk_s: audio gathered for one step of the model.
-        endpoints: where segments end; None makes the stream one segment.
-        voice: is asked for endpoints, too; None goes by what the model reads alone.
-        phrases: what is to be heard more readily in this stream, besides the recogniser's own.
-        sample_rate: of what is fed, in Hz; None is 16000.
+        chunk_s: seconds of audio for one step of the model.
+        endpoints: the rules that end segments; None: the stream is one segment.
+        voice: a voice detector for the endpoints; None: only the model's text ends segments.
+        phrases: hot phrases for this stream, in addition to the recogniser's own.
+        sample_rate: the rate of the samples that you feed, in Hz; None: 16000.
 
-        Raises InputError if a phrase cannot be spelt, and for endpoints where the model needs
-        whole utterances.
+        Raises InputError if the alphabet cannot spell a phrase, or for endpoints if the model
+        needs whole utterances.
         """
         if endpoints and not self.bundle.model.streaming:
-            raise InputError(f"{self.bundle.path}: needs whole utterances: it finds no endpoints")
+            raise InputError(f"{self.bundle.path}: needs whole utterances and finds no endpoints")
         segments = Segments(
             self.bundle,
             self._decoders(phrases, num_alternatives),
@@ -152,7 +152,7 @@ class Recognizer:
         return WholeStream(self._model, segments, sample_rate)
 
     def warm_up(self, chunk_s: float = CHUNK_S) -> None:
-        """Make what is made at its first use, before anybody waits for it."""
+        """Do the work of the first use (compiling, memory) before anybody waits for it."""
         noise = np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE_HZ) * 0.05
         for num_alternatives in (None, 1):  # the second searches, even where the first does not
             stream = self.stream(chunk_s=chunk_s, num_alternatives=num_alternatives)
@@ -162,7 +162,7 @@ class Recognizer:
         search.decoder().warm_up()
 
     def _silent_segments(self) -> Segments:
-        """For a recording, of which only the whole matters."""
+        """Segments without events, for a recording whose whole transcript counts."""
         count = self.num_alternatives
         return Segments(self.bundle, self._decoders(), num_alternatives=count, is_silent=True)
 
@@ -172,7 +172,7 @@ class Recognizer:
     def _decoders(
         self, phrases: Sequence[Phrase] = (), num_alternatives: int | None = None
     ) -> Callable[[], Decoder]:
-        """What makes a decoder for each segment of a stream."""
+        """A function that makes a decoder for each segment of a stream."""
         count = self._num_alternatives(num_alternatives)
         search = self._search
         if search is None and (phrases or count):
@@ -190,20 +190,21 @@ class Recognizer:
         channels: Channels = "mix",
         on_segment: OnSegment | None = None,
     ) -> Transcript:
-        """The transcript of one recording, in bounded memory however long it is.
+        """The transcript of one recording of any length, in bounded memory.
 
         recording: a path, a file's bytes, an open file, an `Utterance`; or samples in memory, (N,)
             or (N, channels): floats in [-1, 1], int16, int32 or uint8.
-        sample_rate: of samples in memory, in Hz; None is 16000. A file says its own.
-        track: of a film with several sound tracks, its number, from 1, or its language ("en",
-            "eng"); None is the track that the film calls its default. Times are the film's.
-        channels: their mean; one, by its number from 1; or "split": each apart, as in a call that
-            has a speaker on each. `Transcript.channels` then holds a transcript of each, and the
-            segments, in the order of time, say whose they are.
-        on_segment: is called with each segment as soon as no more audio changes it; where the
-            channels are split, at the end.
+        sample_rate: the rate of samples in memory, in Hz; None: 16000. A file holds its own rate.
+        track: for a film with several sound tracks, the track's number, from 1, or its language
+            ("en", "eng"); None: the film's default track. Times are the film's.
+        channels: "mix": the mean of all channels; a number from 1: that channel; "split": each
+            channel by itself, as in a call with one speaker on each. After "split",
+            `Transcript.channels` holds a transcript of each channel. The segments are in the order
+            of time and name their channel.
+        on_segment: a function that gets each segment as soon as no more audio changes it; with
+            split channels, at the end.
 
-        Raises InputError if it cannot be read.
+        Raises InputError if ds2 cannot read the recording.
         """
         if channels == "split":
             blocks = recording_blocks(recording, sample_rate, BATCH_CHUNK_S, track, channels)
@@ -228,7 +229,7 @@ class Recognizer:
         return transcript
 
     def transcribe_channels(self, blocks: Iterable[Waveform]) -> Transcript:
-        """The transcript of all channels, each heard apart.
+        """The transcript of all channels. Each channel is recognised by itself.
 
         blocks: (N, C) float32 at 16 kHz, as `ds2.audio.audio_blocks` gives them. Raises InputError.
         """
@@ -245,7 +246,7 @@ class Recognizer:
     def log_probs(
         self, waveform: ArrayLike, *, sample_rate: int | None = None
     ) -> NDArray[np.float32]:
-        """(T', V) natural logarithms of the labels' probabilities; all of them, so for short audio.
+        """(T', V) natural logarithms of the labels' probabilities. Memory grows with the audio.
 
         waveform: samples, as `transcribe` takes them. Raises InputError.
         """
@@ -267,11 +268,13 @@ class Recognizer:
     ) -> Iterator[tuple[int, Transcript | InputError]]:
         """Transcripts as they become ready, each with its recording's index.
 
-        batch_size: recordings that go through a streaming model side by side (one of whole
-        utterances takes them one by one); jobs: such batches at once, a processor core each;
-        sample_rate: of those that are samples in memory, in Hz; track, channels: as of
-        `transcribe`.
-        A recording that cannot be read gives its error; the others are done all the same.
+        batch_size: recordings that go through a streaming model side by side (a model of whole
+            utterances takes them one by one).
+        jobs: batches at the same time; each uses one processor core.
+        sample_rate: the rate of recordings that are samples in memory, in Hz.
+        track, channels: as in `transcribe`.
+
+        A recording that ds2 cannot read gives its error. The others still give transcripts.
         """
         todo = SharedIterator(enumerate(recordings))
         transcribe_share = partial(
@@ -284,7 +287,7 @@ class Recognizer:
         if jobs == 1:
             yield from transcribe_share(batch_size)
             return
-        batch_size = min(batch_size, -(-len(recordings) // jobs))  # leave every core a share
+        batch_size = min(batch_size, -(-len(recordings) // jobs))  # so every core gets a share
         done: queue.Queue[Message] = queue.Queue()
         stopped = threading.Event()
 
@@ -293,7 +296,7 @@ class Recognizer:
                 for result in transcribe_share(batch_size, stopped.is_set):
                     done.put(result)
                 done.put(None)
-            except BaseException as error:  # told where the results are read
+            except BaseException as error:  # raised again where the results are read
                 done.put(error)
 
         workers = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
@@ -301,9 +304,9 @@ class Recognizer:
             worker.start()
         try:
             yield from results_in(done, jobs)
-        finally:  # on an error, too, and when the caller wants no more
+        finally:  # also after an error, and when the caller stops early
             stopped.set()
-            for worker in workers:  # one that is killed inside the model aborts the process
+            for worker in workers:  # a worker that dies inside the model aborts the process
                 worker.join(STOP_S)
 
     def _transcribe_share(
@@ -357,7 +360,7 @@ def _beam_search(
     lm: Path | None,
     phrases: Sequence[Phrase],
 ) -> "BeamSearch":
-    """Who decodes greedily need not wait for numba."""
+    """The beam search. It is imported here, so that greedy decoding need not load numba."""
     from ds2.ctc.beam_search import BeamSearch
     from ds2.ngram.model import NgramModel
 

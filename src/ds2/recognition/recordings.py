@@ -1,4 +1,4 @@
-"""What can be recognised: files, parts of files, and samples in memory, all read alike."""
+"""The recordings that ds2 recognises: files, parts of files, and samples in memory."""
 
 from collections.abc import Iterator
 from typing import TypeAlias, cast
@@ -10,7 +10,7 @@ from ds2.errors import InputError
 from ds2.manifest import Utterance
 
 Recording: TypeAlias = Source | Utterance | ArrayLike
-"""A path, a file's bytes, an open file; part of a file; samples, (N,) or (N, channels)."""
+"""A path, a file's bytes, or an open file; a part of a file; or samples, (N,) or (N, channels)."""
 
 
 def recording_blocks(
@@ -22,19 +22,19 @@ def recording_blocks(
 ) -> Iterator[Waveform]:
     """Pieces of the recording, (N,) float32 at 16 kHz; (N, C) if "split". Raises InputError.
 
-    sample_rate: of samples in memory, in Hz; None is 16000. A file says its own.
-    block_s: how much of a file is read at a time.
-    track: of a file with several sound tracks, its number, from 1, or its language.
+    sample_rate: the rate of samples in memory, in Hz; None: 16000. A file holds its own rate.
+    block_s: the seconds of a file that ds2 reads at a time.
+    track: for a file with several sound tracks, the track's number, from 1, or its language.
     """
     if isinstance(recording, bytearray):
         recording = bytes(recording)
     is_file = isinstance(recording, Utterance | str | bytes) or hasattr(recording, "__fspath__")
     if not is_file and not hasattr(recording, "read"):
         if track is not None:
-            raise InputError("track: is for files: samples in memory have none: leave it out")
+            raise InputError("track: is for files: samples in memory have no tracks: leave it out")
         return array_blocks(recording, sample_rate, channels)
     if sample_rate is not None:
-        raise InputError("sample_rate: is for samples in memory: a file says its own: leave it out")
+        raise InputError("sample_rate: is for samples in memory: a file has its own: leave it out")
     if isinstance(recording, Utterance):
         return audio_blocks(
             recording.audio_path,

@@ -1,4 +1,4 @@
-"""A stream's outputs, decoded segment by segment, and what there is to tell of them."""
+"""Decodes a stream's outputs segment by segment, and reports the events."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
 from ds2.transcripts.transcript import Alternative, Transcript, Word
 
 LOOK_S = 0.2
-"""How often a stream that tells what it hears looks at its hypotheses."""
+"""Seconds of audio between two looks at the hypotheses of a stream that reports events."""
 SPACE = " "
 
 
 class Segments:
-    """What one stream has heard: the segment under way, and events of it and of those before.
+    """The current segment of one stream, and the events of this segment and earlier ones.
 
-    At an endpoint a new decoder takes over, so a stream without end needs no more memory. What is
-    told, and where segments end, depends on the outputs alone, not on the pieces they come in.
+    At an endpoint a new decoder takes over, so an endless stream needs no more memory. Events and
+    the ends of segments depend on the outputs alone, not on the pieces in which they come.
     """
 
     def __init__(
@@ -37,20 +37,20 @@ class Segments:
         num_alternatives: int = 0,
         is_silent: bool = False,
     ) -> None:
-        """rules: None makes the whole stream one segment. is_silent: tell no events.
+        """rules: None: the whole stream is one segment. is_silent: report no events.
 
-        voice: is fed the stream's audio before its outputs come here; the rules ask it.
+        voice: a detector for the rules. It must get the stream's audio before the outputs come.
         """
         self.voice = voice
         self.events: list[Event] = []
-        self.final: Transcript | None = None  # of the last segment, once the stream has ended
+        self.final: Transcript | None = None  # the last segment's, once the stream has ended
         self._bundle = bundle
         self._new_decoder = new_decoder
         self._rules = rules
         self._num_alternatives = num_alternatives
         self._is_silent = is_silent
-        self._look = max(1, round(LOOK_S / bundle.output_stride_s))  # frames from look to look
-        self._num_frames = 0  # decoded in all
+        self._look = max(1, round(LOOK_S / bundle.output_stride_s))  # frames between two looks
+        self._num_frames = 0  # number of all decoded frames
         self._begin()
 
     def _begin(self) -> None:
@@ -74,7 +74,7 @@ class Segments:
                 self._take_look()
 
     def _take_look(self) -> None:
-        """Tell what is new, and end the segment if it is over."""
+        """Report what is new, and end the segment if it is over."""
         (hypothesis,) = self._decoder.best(is_final=False)
         spoken = _spoken(hypothesis.tokens, self._bundle.alphabet)
         if spoken and not self._has_speech:
@@ -97,7 +97,7 @@ class Segments:
                 self._begin()
 
     def _no_voice_s(self) -> float | None:
-        """How long there has been no voice in this segment; None if nobody listens for one."""
+        """The seconds since the last voice in this segment; None without a detector."""
         if self.voice is None:
             return None
         now_s = self._time_s(self._num_frames)
@@ -114,7 +114,7 @@ class Segments:
     def flush(self, log_probs: NDArray[np.float32], duration_s: float) -> None:
         """End the segment, with (T', V) outputs that the network guessed for its last moments.
 
-        duration_s: of the stream so far.
+        duration_s: the duration of the stream so far.
         """
         self._decoder.feed(log_probs)
         self._num_frames += len(log_probs)
@@ -123,7 +123,7 @@ class Segments:
         self._begin()
 
     def end(self, duration_s: float) -> None:
-        """The stream has ended."""
+        """End the stream and its last segment."""
         self.final = self._end_segment(duration_s)
 
     def _end_segment(self, duration_s: float) -> Transcript:
@@ -134,7 +134,7 @@ class Segments:
         return final
 
     def transcript(self, duration_s: float, *, is_final: bool) -> Transcript:
-        """The segment under way. duration_s: of the stream so far, which no word outlasts."""
+        """The current segment. duration_s: the stream's duration so far; no word ends after it."""
         bundle = self._bundle
         found = self._decoder.best(1 + self._num_alternatives, is_final=is_final)
         readings = [
@@ -163,16 +163,16 @@ class Segments:
 
     @property
     def language(self) -> str:
-        """Of the words."""
+        """The language of the words."""
         return self._bundle.language
 
     def stable_words(self) -> list[Word]:
-        """The words of the segment under way that no more audio changes."""
+        """The words of the current segment that no more audio changes."""
         bundle = self._bundle
         (hypothesis,) = self._decoder.best(is_final=False)
-        last = hypothesis.num_stable - 1  # the last token may yet grow longer
+        last = hypothesis.num_stable - 1  # the last token may still grow longer
         while last > 0 and _goes_on(bundle.alphabet.symbols[hypothesis.tokens[last].label - 1]):
-            last -= 1  # and the word it is in may
+            last -= 1  # and so may the word that holds it
         return words_of(
             hypothesis.tokens[: max(0, last)],
             bundle.alphabet,
@@ -190,7 +190,7 @@ class Segments:
 
 
 class Outputs:
-    """In the place of segments: hands outputs on as they are."""
+    """Takes the place of segments: passes the outputs on without decoding."""
 
     def __init__(self, take: Callable[[NDArray[np.float32]], None]) -> None:
         self.take = take
@@ -199,24 +199,24 @@ class Outputs:
         self.final: Transcript | None = None
 
     def end(self, duration_s: float) -> None:
-        """Nothing is left to do."""
+        """Do nothing: there is no segment to end."""
 
     def flush(self, log_probs: NDArray[np.float32], duration_s: float) -> None:
-        """There are no segments to end."""
+        """Raise NotImplementedError: there are no segments to end."""
         raise NotImplementedError
 
     def transcript(self, duration_s: float, *, is_final: bool) -> Transcript:
-        """There is no text."""
+        """Raise NotImplementedError: there is no text."""
         raise NotImplementedError
 
 
 def _goes_on(symbol: str) -> bool:
-    """Whether a symbol is one of a word's letters, of which more may follow."""
+    """Whether a symbol is a letter of a word, so that more letters may follow."""
     return symbol != SPACE and symbol.isascii()
 
 
 def _spoken(tokens: Sequence[Token], alphabet: Alphabet) -> Sequence[Token]:
-    """Tokens without spaces at their ends, which are no speech."""
+    """The tokens without the spaces at both ends, which are no speech."""
     symbols = alphabet.symbols
     first, last = 0, len(tokens)
     while last and symbols[tokens[last - 1].label - 1] == SPACE:
@@ -227,12 +227,12 @@ def _spoken(tokens: Sequence[Token], alphabet: Alphabet) -> Sequence[Token]:
 
 
 def _pieces(tokens: Sequence[Token], alphabet: Alphabet) -> list[str]:
-    """What each token adds to the text as `Transcript.text` has it.
+    """The text that each token adds to `Transcript.text`.
 
-    A space comes with what follows it.
+    A space belongs to the token after it.
     """
     pieces: list[str] = []
-    last = ""  # what stands before the space, if there is one
+    last = ""  # the symbol before this one, spaces left out
     has_space = False
     for token in tokens:
         symbol = alphabet.symbols[token.label - 1]
@@ -256,11 +256,11 @@ def words_of(
 ) -> list[Word]:
     """The words that tokens spell, with times and confidences.
 
-    first_frame: of the audio's output frames, the one that the tokens' times count from.
+    first_frame: the output frame of the audio at which the tokens' times begin.
 
     Output frame j stands for the time from j to j + 1 strides. A word lasts from its first
-    token's first frame to its last token's last; its confidence is the geometric mean of its
-    tokens'. In Mandarin every character is a word, and so is each Latin word.
+    token's first frame to its last token's last frame. Its confidence is the geometric mean of
+    its tokens' confidences. In Mandarin every character is a word, and so is each Latin word.
     """
     groups: list[list[Token]] = []
     last = ""  # the symbol before, unless that is a space

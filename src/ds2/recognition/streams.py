@@ -1,4 +1,4 @@
-"""Audio on its way through a model: features, steps, and the segments that are recognised."""
+"""Audio on its way through a model: features, steps of the model, and recognised segments."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,16 @@ from ds2.transcripts.events import Event
 from ds2.transcripts.transcript import Transcript
 
 WINDOW_S = 60.0
-"""What a model of whole utterances takes at once: longer audio would not fit in memory."""
+"""The most audio that a model of whole utterances takes at once: more would not fit in memory."""
 OVERLAP_S = 6.0
-"""Shared by neighbouring windows; each is believed up to the middle of it."""
+"""Audio that neighbouring windows share. Each window's outputs count up to the middle of it."""
 
 
 class Stream:
     """One stream of audio through a model that streams.
 
-    `feed` it samples, ask for the `transcript` so far, `finish` it. However the audio is cut, the
-    log-probabilities are those of the whole, to rounding.
+    `feed` it samples, ask for the `transcript` so far, and `finish` it. The pieces do not matter:
+    the log-probabilities are those of the whole audio, up to rounding.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Stream:
         chunk_s: float,
         sample_rate: int | None = None,
     ) -> None:
-        """chunk_s: audio gathered for one step of the model.
-        sample_rate: of what is fed, in Hz; None is 16000. Raises InputError.
+        """chunk_s: seconds of audio for one step of the model.
+        sample_rate: the rate of the samples that you feed, in Hz; None: 16000. Raises InputError.
         """
         self._intake = SampleIntake(sample_rate)
         facts, features = model.bundle.model, model.bundle.features
@@ -49,16 +49,16 @@ class Stream:
         self._features = stream_frames(features)
         self._pending = [np.empty((0, features.num_bins), np.float32)]
         self._num_pending = 0
-        self._num_frames = 0  # heard so far
+        self._num_frames = 0  # so far
         self._num_samples = 0
         self._next_output = -facts.delay
-        self._num_told = 0  # outputs that the segments have, some ahead of the model by a flush
+        self._num_told = 0  # outputs given to the segments; after a flush, ahead of the model
 
     def feed(self, samples: ArrayLike) -> list[Event]:
-        """Take more samples, and move the model as far as they reach; returns what is new.
+        """Take more samples, and move the model as far as possible. Returns the new events.
 
         samples: (N,) or (N, channels) floats in [-1, 1], int16, int32 or uint8. Raises InputError
-            for others.
+            for other types.
         """
         _refuse_after_end(self.length != UNKNOWN_LENGTH)
         self._move(self._intake.feed(samples))
@@ -66,15 +66,16 @@ class Stream:
 
     def _move(self, waveform: Waveform) -> None:
         step = self.chunk_frames * self.model.bundle.features.stride
-        for start in range(0, len(waveform), step):  # an hour at once needs no more memory
+        for start in range(0, len(waveform), step):  # so an hour at once needs no more memory
             self.hear(waveform[start : start + step])
             while self.is_ready and not self.is_done:
                 advance([self])
 
     def flush(self) -> list[Event]:
-        """End the segment under way with all of the audio so far, and go on; returns what is new.
+        """End the current segment with all the audio so far, and go on. Returns the new events.
 
-        The model does not wait for what comes after the last moments: it guesses, as at an end.
+        The model does not wait for the audio after this moment. It guesses the last outputs, as at
+        the end of a recording.
         """
         _refuse_after_end(self.length != UNKNOWN_LENGTH)
         num_outputs = self.model.bundle.model.num_outputs(self._num_frames)
@@ -90,7 +91,7 @@ class Stream:
         return self.take_events()
 
     def take_events(self) -> list[Event]:
-        """What has happened since this was asked last."""
+        """The events since the last call."""
         events, self.segments.events = self.segments.events, []
         return events
 
@@ -100,7 +101,7 @@ class Stream:
         return self.transcript()
 
     def close(self) -> None:
-        """Take what comes as the end, and move the model to it."""
+        """End the audio, and move the model to its end."""
         if self.length == UNKNOWN_LENGTH:
             self._move(self._intake.finish())
         self.end()
@@ -108,12 +109,12 @@ class Stream:
             advance([self])
 
     def transcript(self) -> Transcript:
-        """The segment under way; its end may yet change."""
+        """The current segment. Its end may still change."""
         duration_s = self._num_samples / SAMPLE_RATE_HZ
         return self.segments.final or self.segments.transcript(duration_s, is_final=False)
 
     def hear(self, waveform: Waveform) -> None:
-        """Take (N,) more samples without moving the model; `advance` does that."""
+        """Take (N,) more samples without moving the model. `advance` moves it."""
         _refuse_after_end(self.length != UNKNOWN_LENGTH)
         if self.segments.voice is not None:
             self.segments.voice.feed(waveform)
@@ -124,9 +125,9 @@ class Stream:
         self._num_pending += len(frames)
 
     def end(self) -> None:
-        """No more audio will come."""
+        """Note that no more audio will come."""
         if self.length == UNKNOWN_LENGTH:
-            self.length = self._num_frames  # of a causal front end: nothing waits for the end
+            self.length = self._num_frames  # the front end is causal: it holds nothing back
             self._end_if_done()
 
     def _end_if_done(self) -> None:
@@ -150,7 +151,7 @@ class Stream:
 
     @property
     def num_frames_left(self) -> int:
-        """Frames until the last output, if the audio has ended; else a chunk."""
+        """Frames until the last output, if the audio has ended; otherwise a chunk."""
         if self.length == UNKNOWN_LENGTH:
             return self.chunk_frames
         facts = self.model.bundle.model
@@ -164,7 +165,7 @@ class Stream:
         return _padded(frames, num_frames)
 
     def take_outputs(self, log_probs: NDArray[np.float32]) -> None:
-        """Decode a step's (T', V), but for what lies before or after the audio."""
+        """Decode a step's (T', V) outputs, without those before or after the audio."""
         last = self.model.bundle.model.num_outputs(self.length)
         first_index = min(len(log_probs), self._num_told - self._next_output)
         last_index = max(first_index, min(len(log_probs), last - self._next_output))
@@ -177,7 +178,7 @@ class Stream:
 def advance(streams: Sequence[Stream]) -> None:
     """Move streams of one model by one step, side by side in a batch.
 
-    The step is as long as the longest chunk that any of them still needs.
+    The step is as long as the longest chunk that any stream still needs.
     """
     if not streams:
         return
@@ -187,10 +188,10 @@ def advance(streams: Sequence[Stream]) -> None:
 
 
 def step_network(streams: Sequence[Stream], num_frames: int) -> NDArray[np.float32]:
-    """Move the network of each stream by so many frames; (B, T', V) log_probs for their decoders.
+    """Move the network of each stream by `num_frames`. Returns (B, T', V) log_probs to decode.
 
-    The rows of the states are copied: as views of the batch, an idle stream's would keep all of
-    it. That, and putting the batch together, takes less than a hundredth of the step's time.
+    The function copies the rows of the states: a view would keep the whole batch in memory for an
+    idle stream. The copies and the making of the batch take less than a hundredth of the step.
     """
     listen([voice for stream in streams if (voice := stream.segments.voice)])
     frames = np.stack([stream.take_frames(num_frames) for stream in streams])
@@ -203,9 +204,9 @@ def step_network(streams: Sequence[Stream], num_frames: int) -> NDArray[np.float
 
 
 class WholeStream:
-    """The face of `Stream` over a model of whole utterances: it waits for the end.
+    """The methods of `Stream` for a model of whole utterances. It waits for the end.
 
-    Audio longer than a minute goes in overlapping windows, in bounded memory.
+    It cuts audio longer than a minute into overlapping windows, in bounded memory.
     """
 
     def __init__(
@@ -214,22 +215,25 @@ class WholeStream:
         segments: Segments | Outputs,
         sample_rate: int | None = None,
     ) -> None:
-        """sample_rate: of what is fed, in Hz; None is 16000. Raises InputError."""
+        """sample_rate: the rate of the samples that you feed, in Hz; None: 16000.
+
+        Raises InputError.
+        """
         self._intake = SampleIntake(sample_rate)
         self.model = model
         self.segments = segments
         stride = round(model.bundle.output_stride_s * SAMPLE_RATE_HZ)
-        self._stride = stride  # samples for an output
+        self._stride = stride  # samples per output
         self._window = round(WINDOW_S * SAMPLE_RATE_HZ / stride) * stride
         self._overlap = round(OVERLAP_S * SAMPLE_RATE_HZ / stride / 2) * 2 * stride
         self._pending: list[Waveform] = []
         self._num_pending = 0
         self._num_samples = 0
         self._has_ended = False
-        self._num_believed = 0  # outputs at the window's start that the one before has given
+        self._num_believed = 0  # outputs that the window before has given
 
     def feed(self, samples: ArrayLike) -> list[Event]:
-        """Take more samples, of any kind that `Stream.feed` takes; nothing can be told yet."""
+        """Take more samples, as `Stream.feed` does. There are no events before the end."""
         _refuse_after_end(self._has_ended)
         self._take(self._intake.feed(samples))
         return []
@@ -244,19 +248,19 @@ class WholeStream:
                 self._take_window()
 
     def flush(self) -> list[Event]:
-        """Raises InputError: where the utterance ends, the stream must end."""
+        """Raises InputError: the model cannot end a segment before the stream ends."""
         raise InputError(
-            f"{self.model.bundle.path}: needs whole utterances: a segment cannot end before the "
-            "stream does"
+            f"{self.model.bundle.path}: the model needs whole utterances, so a segment cannot end "
+            "before the stream ends"
         )
 
     def take_events(self) -> list[Event]:
-        """What has happened since this was asked last: all of it at the end."""
+        """The events since the last call. They all come at the end."""
         events, self.segments.events = self.segments.events, []
         return events
 
     def _take_window(self) -> None:
-        """Run the model on the oldest window, and keep what the next one shares with it."""
+        """Run the model on the oldest window, and keep the audio that the next window shares."""
         pending = np.concatenate(self._pending)
         log_probs = self._log_probs(pending[: self._window])
         half = self._overlap // 2 // self._stride
@@ -272,7 +276,7 @@ class WholeStream:
         return self.transcript()
 
     def close(self) -> None:
-        """Take what comes as the end, and run the model."""
+        """End the audio, and run the model."""
         if not self._has_ended:
             self._take(self._intake.finish())
             self._has_ended = True
@@ -282,7 +286,7 @@ class WholeStream:
             self._pending = []
 
     def transcript(self) -> Transcript:
-        """What has been recognised so far."""
+        """The transcript so far."""
         duration_s = self._num_samples / SAMPLE_RATE_HZ
         return self.segments.final or self.segments.transcript(duration_s, is_final=False)
 
@@ -301,6 +305,6 @@ def _refuse_after_end(has_ended: bool) -> None:
 
 
 def _padded(frames: NDArray[np.float32], num_frames: int) -> NDArray[np.float32]:
-    """The first (num_frames, F), with zeros after the last."""
+    """The first (num_frames, F), with zeros after the last frame."""
     missing = max(0, num_frames - len(frames))
     return np.pad(frames[:num_frames], ((0, missing), (0, 0)))

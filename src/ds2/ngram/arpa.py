@@ -1,4 +1,4 @@
-"""ARPA files: back-off models as text, as KenLM, SRILM, IRSTLM and others write them."""
+"""ARPA files: back-off models as text, in the format of KenLM, SRILM, IRSTLM and others."""
 
 import gzip
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ Numbers = npt.NDArray[Any]
 
 BLOCK_LINES = 1 << 16
 MIN_DIGITS, MAX_DIGITS = 7, 9
-"""With 9 significant digits, text means one float32; for many, fewer will do."""
+"""9 significant digits always give the same float32 back. For many numbers, fewer are enough."""
 SMALLEST = 1e-37
 
 
 def read_arpa(path: str | Path) -> tuple[list[NgramLevel], list[str]]:
     """The n-grams of a model, and its words by id: <unk>, <s>, </s>, then in the file's order.
 
-    N-grams that the model lacks although longer ones begin or end with them, as pruning by SRILM
-    and IRSTLM leaves it, are added with the probability that backing off gives them.
+    Models that SRILM or IRSTLM has pruned may lack n-grams with which longer ones begin or end.
+    The function adds these, with the probability that backing off gives.
 
-    Raises InputError with file and line for what is wrong.
+    Raises InputError that names the file, the line and the fault.
     """
     path = Path(path)
     with open_text(path, FOREIGN) as file:
@@ -63,7 +63,7 @@ def _check_distinct(section: Section, shape: SortedGrams, words: list[str], path
 
 
 def _levels(sections: Sequence[Section], shapes: Sequence[SortedGrams]) -> list[NgramLevel]:
-    """The sections in order; n-grams that were missing get what backing off gives."""
+    """The sections in order. Added n-grams get the probability that backing off gives."""
     workspace = Workspace()
     levels: list[NgramLevel] = []
     for section, shape in zip(sections, shapes, strict=True):
@@ -92,9 +92,9 @@ def write_arpa(
     vocabulary: Sequence[str],
     workspace: Workspace,
 ) -> None:
-    """Write a model as text; a path that ends in .gz is compressed.
+    """Write a model as text. A path that ends in .gz gives a compressed file.
 
-    Every number has as many digits as it takes to read the same float32 back.
+    Every number has enough digits to give the same float32 back.
     """
     with atomic_write(path, "wb") as raw:
         if Path(path).suffix != ".gz":
@@ -132,7 +132,7 @@ def _write(
 
 
 def _decimals(values: Floats) -> tuple[Numbers, Numbers]:
-    """How many digits it takes to tell each float32 from its neighbours, and the numbers: (M,)."""
+    """The digits that each float32 needs to give itself back, and the numbers: (M,) each."""
     exact = values.astype(np.float64) + 0.0  # -0 becomes 0
     magnitude = np.floor(np.log10(np.maximum(np.abs(exact), SMALLEST)))
     digits = np.full(len(exact), MAX_DIGITS)

@@ -1,4 +1,4 @@
-"""The parts of an ARPA file: its vocabulary and its n-grams, as they stand there."""
+"""Reads the parts of an ARPA file: its vocabulary and its n-grams."""
 
 import math
 import re
@@ -21,39 +21,39 @@ Numbers = npt.NDArray[Any]
 BLOCK_BYTES = 1 << 22
 MAX_ORDER = 8
 UNSEEN_LOG10_PROB = -100.0
-"""Of <unk> in models that have none, as KenLM has it."""
+"""The log10 probability of <unk> in models without <unk>, as in KenLM."""
 ROUNDING = 0.01
-"""How far above 0 IRSTLM's rounding may lift a logarithm; more is an error."""
+"""IRSTLM's rounding may lift a logarithm this far above 0. More is an error."""
 FOREIGN = {
     b"mmap lm http://kheafield.com/code": "a KenLM binary: give the ARPA file it was made from, "
-    "or make a model of texts with `ds2 lm build`",
+    "or make a model from texts with `ds2 lm build`",
     b"blmt": "an IRSTLM binary: convert it with compile-lm --text=yes",
     b"Qblmt": "an IRSTLM binary: convert it with compile-lm --text=yes",
     b"iARPA": "an iARPA file of IRSTLM: convert it with compile-lm --text=yes",
     b"SRILM_BINARY_NGRAM": "an SRILM binary: convert it with ngram -lm FILE -write-lm NEW.arpa",
 }
-"""How language models of other kinds begin, and what to do with each."""
+"""The first bytes of other kinds of language models, and what to do with each."""
 _IS_SPACE = np.array([bytes([code]).isspace() for code in range(256)])
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The n-grams of one order, M of them, as the file has them."""
+    """The M n-grams of one order, in the order of the file."""
 
     rows: Rows  # (M, k) int32, word ids
     log10_probs: Floats  # (M,)
     log10_backoffs: Floats  # (M,)
-    lines: Integers  # (M,) where each stands
+    lines: Integers  # (M,) the line of each
 
 
 class Reader:
-    """Takes an ARPA file apart from its start to its end, counting lines."""
+    """Reads an ARPA file from start to end, and counts its lines."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file = file
         self._path = path
         self._buffer = b""
-        self._line = 0  # of the last line that was taken
+        self._line = 0  # number of the last line that was read
 
     def counts(self) -> list[int]:
         """The number of n-grams of each order, from the header."""
@@ -71,7 +71,7 @@ class Reader:
         if not counts:
             raise self._error("\\data\\ should be followed by the numbers of n-grams")
         if len(counts) > MAX_ORDER:
-            raise self._error(f"has order {len(counts)}: at most {MAX_ORDER} can be read")
+            raise self._error(f"has order {len(counts)}: ds2 reads at most order {MAX_ORDER}")
         return counts
 
     def words(self, count: int) -> tuple[list[bytes], Section]:
@@ -115,7 +115,7 @@ class Reader:
         return Section(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def end(self) -> None:
-        """Check that nothing is missing at the end."""
+        """Check that the end of the file is there."""
         if (line := self._next_text_line()) is None or line.strip() != b"\\end\\":
             raise self._error("\\end\\ should stand here: the file seems to be cut short")
 
@@ -153,7 +153,7 @@ class Reader:
             yield np.empty((0, k), object), nothing, nothing, np.zeros(0, np.int64)
 
     def _fields(self, text: bytes, k: int) -> tuple[Numbers, Integers, Integers, Integers]:
-        """Whole lines of k-grams -> all fields, and per k-gram: first field, their number, line."""
+        """All fields of lines of k-grams, and per k-gram: first field, number of fields, line."""
         codes = np.frombuffer(text, np.uint8)
         is_space = _IS_SPACE[codes]
         is_start = ~is_space & np.concatenate([[True], is_space[:-1]])
@@ -187,7 +187,7 @@ class Reader:
         return values.astype(np.float32)
 
     def _texts(self) -> Iterator[bytes]:
-        """The lines of a section, without its head, many at a time; the rest stays to be read."""
+        """The lines of a section, without its head, many at a time. Later sections stay unread."""
         while True:
             if len(self._buffer) < BLOCK_BYTES:
                 self._buffer += self._file.read(BLOCK_BYTES)
@@ -203,7 +203,7 @@ class Reader:
                 return
 
     def _next_line(self) -> bytes | None:
-        """The next line, None after the last."""
+        """The next line; None after the last."""
         while b"\n" not in self._buffer:
             data = self._file.read(BLOCK_BYTES)
             self._buffer += data
@@ -216,7 +216,7 @@ class Reader:
         return line
 
     def _next_text_line(self) -> bytes | None:
-        """The next line that is not blank, None after the last."""
+        """The next line that is not blank; None after the last."""
         while (line := self._next_line()) is not None and not line.strip():
             pass
         return line

@@ -1,11 +1,11 @@
-"""The file of a language model: a trie that is used where it lies, mapped into memory.
+"""The file of a language model: a trie that ds2 maps into memory and uses without reading it in.
 
 Layout, little-endian: a prefix (magic, format version, length and CRC of the header), the header
 in JSON, and from HEADER_BYTES on the sections that it lists, each on a multiple of 64 bytes.
 
-Nodes are numbered level by level: the root (0) is the empty n-gram, then come the words by id
+Nodes have numbers, level by level: the root (0) is the empty n-gram, then come the words by id
 (node 1 + id), the bigrams sorted by their words, and so on. Nodes below the highest order, the C
-contexts, can have children: those of node i are contexts[i, 0] to contexts[i + 1, 0] - 1.
+contexts, can have children. The children of node i are contexts[i, 0] to contexts[i + 1, 0] - 1.
 
     contexts        (C + 1, 2) uint32: the first child, and the shorter context to back off to
     words           (N,) uint16: the last word of each node, its lower 16 bits
@@ -14,10 +14,10 @@ contexts, can have children: those of node i are contexts[i, 0] to contexts[i + 
     backoffs        (C,) float32: log10 back-off weights; empty if there are codes
     prob_codes      (N,) uint16; empty if there are float32
     backoff_codes   (C,) uint16; empty if there are float32
-    spellings       (bytes,) uint8: the words in UTF-8, a line each
-    spelling_ends   (V,) uint32: where each line ends
+    spellings       (bytes,) uint8: the words in UTF-8, one in each line
+    spelling_ends   (V,) uint32: the end of each line
     hashes          (V,) uint32: CRC-32 of the words, ascending
-    hashed_words    (V,) uint32: the id of the word that has each of these
+    hashed_words    (V,) uint32: the id of the word with each of these hashes
 """
 
 import json
@@ -40,7 +40,7 @@ from ds2.ngram.levels import NgramLevel
 
 Numbers = npt.NDArray[Any]
 
-MAGIC = b"ds2-lm\r\n"  # a transfer that "corrects" line ends shows at once
+MAGIC = b"ds2-lm\r\n"  # shows at once if a transfer has "corrected" line ends
 FORMAT_VERSION = 1
 PREFIX = struct.Struct("<8sIII")
 HEADER_BYTES = 8192
@@ -49,23 +49,23 @@ NUM_CODES = 1 << 16
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model is of."""
+    """The unit, language and origin of a model."""
 
     unit: Unit
-    language: str | None = None  # whose normaliser its text went through
+    language: str | None = None  # the language of the normaliser of its text
     origin: Mapping[str, Any] = field(default_factory=dict)  # how it was made, for people
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """What 16-bit codes stand for: evenly spaced numbers, but code 0 for one apart.
+    """The numbers that 16-bit codes stand for: evenly spaced, except for code 0.
 
-    Of probabilities that is the lowest, often far from all others (-99 in models of SRILM); of
-    back-off weights it is 0, for the many contexts that have none.
+    For probabilities, code 0 is the lowest, which is often far from all others (-99 in models of
+    SRILM). For back-off weights, it is 0, because many contexts have no weight.
     """
 
     special: float
-    first: float  # of code 1
+    first: float  # the number of code 1
     step: float
 
     def encode(self, values: Numbers) -> npt.NDArray[np.uint16]:
@@ -82,7 +82,7 @@ class Codes:
 
 @dataclass(frozen=True, slots=True)
 class MappedModel:
-    """A model's file, open."""
+    """An open file of a model."""
 
     where: str
     facts: ModelFacts
@@ -93,7 +93,7 @@ class MappedModel:
     num_bytes: int
 
     def verify(self) -> None:
-        """Read the whole file and compare checksums; raises InputError if it was altered."""
+        """Read the whole file and compare checksums. Raises InputError if one differs."""
         for name, section in self.sections.items():
             if zlib.crc32(np.ascontiguousarray(section).data) != self.checksums[name]:
                 raise InputError(f"{self.where}: {name}: is damaged: copy or build it again")
@@ -114,7 +114,7 @@ class MappedModel:
             below, level = firsts[k - 1], slice(firsts[k], firsts[k + 1])
             sizes = np.diff(contexts[below : firsts[k] + 1])
             parents = np.repeat(np.arange(len(sizes)), sizes)
-            # the suffix of an n-gram is what its last word adds to the suffix of the others
+            # the suffix of an n-gram is the suffix of its parent, continued by its last word
             if k == 1:
                 suffixes = np.zeros(self.counts[0], np.int64)
             elif k == 2:
@@ -135,7 +135,7 @@ class MappedModel:
         return levels
 
     def unigram_log10_probs(self) -> npt.NDArray[np.float32]:
-        """(V,) by word id."""
+        """(V,) log10 probabilities of single words, by word id."""
         return self._numbers("prob", slice(1, 1 + self.counts[0]))
 
     def _numbers(self, name: str, nodes: slice = slice(None)) -> npt.NDArray[np.float32]:
@@ -146,7 +146,7 @@ class MappedModel:
 
 
 def is_model(path: Path) -> bool:
-    """Whether the file begins as one of ours. Raises InputError if it cannot be read."""
+    """Whether the file begins like a model of ds2. Raises InputError if ds2 cannot read it."""
     try:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -157,16 +157,16 @@ def is_model(path: Path) -> bool:
 
 
 def map_model(path: Path) -> MappedModel:
-    """Map a model into memory; takes the same time whatever its size.
+    """Map a model into memory. The time does not depend on its size.
 
-    Raises InputError for a file that is of another kind, of a later version, or cut short.
+    Raises InputError for a file of another kind, of another version, or that is cut short.
     """
     with path.open("rb") as file:
         return open_model(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
 
 
 def open_model(data: bytes | mmap.mmap, where: str) -> MappedModel:
-    """The model in these bytes; see `map_model`."""
+    """The model in these bytes. See `map_model`."""
     if len(data) < HEADER_BYTES:
         raise InputError(f"{where}: is cut short: copy or build it again")
     _, version, length, crc = PREFIX.unpack(data[: PREFIX.size])

@@ -23,16 +23,16 @@ from ds2.text.normalise import folded_letters, normalise
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a model was made of."""
+    """Facts about a new model and its text."""
 
     num_sentences: int
-    num_blank: int  # sentences without words among these
+    num_blank: int  # sentences without words among them
     num_held_out: int  # lines that were left out
     num_folded: int  # lines with letters that English writes as a to z
     num_words: int
     counts: tuple[int, ...]  # n-grams of each order
     counts_unpruned: tuple[int, ...]
-    discounts: tuple[npt.NDArray[np.float64], ...]  # (3,) of each order: D1, D2, D3+
+    discounts: tuple[npt.NDArray[np.float64], ...]  # (3,) per order: D1, D2, D3+
 
 
 def build_model(
@@ -51,16 +51,16 @@ def build_model(
 ) -> Built:
     """Estimate a model and write it.
 
-    sources: texts of one sentence a line: files, plain or .gz, or "-" for standard input; or
-        manifests, of which the texts count.
-    language: whose normaliser every line goes through; None takes the text as it is.
-    held_out: texts or manifests whose sentences are left out wherever they stand in the sources.
-    skip_blank: leave out lines without words, which otherwise are sentences, as for lmplz.
-    exact: keep float32, which takes up to half as much space again.
-    arpa: where to write the model as text too, with exact numbers.
-    memory: bytes; text whose n-grams need more is sorted in pieces on disk.
+    sources: texts with one sentence per line: files, plain or .gz, or "-" for standard input; or
+        manifests, whose texts are used.
+    language: the language whose normaliser changes every line; None: use the text as it is.
+    held_out: texts or manifests. Their sentences are left out of all sources.
+    skip_blank: leave out lines without words. By default they are sentences, as in lmplz.
+    exact: keep float32 numbers, which take up to half as much space again.
+    arpa: a file for the model as text, with exact numbers; None: no such file.
+    memory: bytes. If the n-grams need more, they are sorted in pieces on disk.
 
-    Raises InputError for text that cannot be read, or is too little to estimate a model from.
+    Raises InputError if ds2 cannot read a text, or if the text is too small for a model.
     """
     report = report or _stay_silent
     normaliser = None if language is None else _Normaliser(language)
@@ -93,7 +93,7 @@ def build_model(
 
 
 class _Normaliser:
-    """Normalises lines, and counts those that lose letters by it."""
+    """Normalises lines, and counts lines whose foreign letters become a to z."""
 
     def __init__(self, language: str) -> None:
         self._language = language
@@ -105,7 +105,7 @@ class _Normaliser:
 
 
 def _held_out(sources: Sequence[str | Path], language: str | None) -> HeldOut | None:
-    """The sentences to leave out, normalised as the texts are."""
+    """The sentences to leave out, normalised like the texts."""
     if not sources:
         return None
     return HeldOut(
@@ -134,7 +134,7 @@ def _sum_up(
 
 
 def _origin_of(built: Built, config: EstimateConfig) -> dict[str, Any]:
-    """What the model's file says of its making."""
+    """The facts about its origin that the model's file holds."""
     return {
         "sentences": built.num_sentences,
         "words": built.num_words,

@@ -1,4 +1,4 @@
-"""Columns: long vectors of numbers, in memory or, where that would not hold them, in files."""
+"""Columns: long vectors of numbers, in memory or, if memory is too small, in files."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ from ds2.errors import InputError
 Numbers = npt.NDArray[Any]
 
 BYTES_A_ROW = 256
-"""What computing on one row of a block takes: some thirty temporaries of 8 bytes."""
+"""Memory for computing on one row of a block: about thirty temporaries of 8 bytes."""
 LONGEST_BLOCK = 1 << 20
-"""More rows at a time gain nothing, and no longer fit the caches of the processor."""
+"""More rows at a time gain nothing, and do not fit the processor's caches."""
 DEFAULT_MEMORY = 2 << 30
 
 
 class Column:
     """A vector that grows at its end.
 
-    Raises InputError where the disk is full.
+    Raises InputError if the disk is full.
     """
 
     def __init__(self, dtype: npt.DTypeLike, path: Path | None = None, piece: int = 1 << 20):
-        """path: of the file to keep the numbers in, None for memory. piece: rows read at once."""
+        """path: the file that keeps the numbers; None: memory. piece: rows to read at once."""
         self._dtype = np.dtype(dtype)
         self._path = path
         self._piece = piece
@@ -38,7 +38,7 @@ class Column:
         return self._length
 
     def append(self, values: Numbers) -> None:
-        """Add a block of numbers; they are converted to the column's type."""
+        """Add a block of numbers. The method converts them to the column's type."""
         values = np.asarray(values, self._dtype)
         self._length += len(values)
         if self._path is None:
@@ -54,7 +54,7 @@ class Column:
             ) from None
 
     def __getitem__(self, rows: slice) -> Numbers:
-        """A stretch of rows; a column in memory gives a view."""
+        """A range of rows. A column in memory gives a view."""
         start, stop, _ = rows.indices(self._length)
         if self._path is None:
             return self._whole()[start:stop]
@@ -64,10 +64,10 @@ class Column:
         return np.fromfile(self._path, self._dtype, count, offset=start * self._dtype.itemsize)
 
     def take(self, rows: Numbers) -> Numbers:
-        """The numbers of any rows, in the order asked for.
+        """The numbers of any rows, in the given order.
 
-        From a file they are collected in one pass from its start to its end, a piece at a time:
-        reading one by one would be a thousand times slower.
+        From a file, the method collects them in one pass from start to end, piece by piece:
+        reading them one by one would be a thousand times slower.
         """
         if self._path is None:
             taken: Numbers = self._whole()[rows]
@@ -84,7 +84,7 @@ class Column:
         return values
 
     def clear(self) -> None:
-        """Forget the numbers, and free what they took."""
+        """Delete the numbers, and free their memory or file."""
         self._length = 0
         self._parts = []
         if self._path is not None:
@@ -98,22 +98,22 @@ class Column:
 
 
 class Workspace:
-    """Where the columns of one computation live, and how much of them is held at once.
+    """The place of the columns of one computation, and the size of the blocks in memory.
 
-    A context manager: the files that it made go with it.
+    It is a context manager, which deletes the files that it made.
     """
 
     def __init__(self, memory: int = DEFAULT_MEMORY) -> None:
-        """memory: bytes that the computation may take, as far as it can be cut into blocks."""
+        """memory: bytes that the computation may take, as far as blocks can limit it."""
         self.memory = memory
         self.block = max(1, min(memory // 4 // BYTES_A_ROW, LONGEST_BLOCK))
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._num_files = 0
 
     def spill(self) -> None:
-        """From now on, new columns live in files of a temporary directory."""
+        """Put all new columns into files of a temporary directory."""
         if self._directory is None:
-            self.block = max(1, self.memory // 4 // BYTES_A_ROW)  # long passes, so few of them
+            self.block = max(1, self.memory // 4 // BYTES_A_ROW)  # long blocks, so few passes
             self._directory = tempfile.TemporaryDirectory(prefix="ds2-lm-")
 
     @property
@@ -121,7 +121,7 @@ class Workspace:
         return self._directory is not None
 
     def column(self, dtype: npt.DTypeLike, values: Numbers | None = None) -> Column:
-        """A new column, with these numbers if any are given."""
+        """A new column, with `values` if they are given."""
         path = None
         if self._directory is not None:
             self._num_files += 1
@@ -139,14 +139,14 @@ class Workspace:
         return column
 
     def blocks(self, length: int) -> Iterator[slice]:
-        """Slices that together cover so many rows."""
+        """Slices that together cover `length` rows."""
         for start in range(0, length, self.block):
             yield slice(start, min(start + self.block, length))
 
     def occurrences(self, rows: Column, length: int, kept: Column | None = None) -> Column:
-        """How often each of the numbers 0 to length - 1 stands in `rows`: (length,) int64.
+        """The occurrences of each number from 0 to length - 1 in `rows`: (length,) int64.
 
-        kept: (len(rows),) bool, the rows to count; None for all.
+        kept: (len(rows),) bool, the rows to count; None: all.
         """
         result = self.column(np.int64)
         window = max(1, self.memory // 4 // 8 if self.spilled else length)

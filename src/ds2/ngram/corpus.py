@@ -1,4 +1,4 @@
-"""Text for language models: files to numbered words, a block of sentences at a time."""
+"""Text for language models: from files to numbered words, one block of sentences at a time."""
 
 import gzip
 import io
@@ -21,27 +21,27 @@ from ds2.manifest import read_manifest
 Unit = Literal["word", "character"]
 Tokens = npt.NDArray[np.int32]
 Report = Callable[[str, float | None], None]
-"""Is told what is being done and how much of it is, in [0, 1]; None where nobody can know."""
+"""Takes the current stage and its done share in [0, 1]; None if the share is unknown."""
 
 UNKNOWN, BEGIN, END = 0, 1, 2
-"""The ids of the marks: any unknown word, the start and the end of a sentence."""
+"""The ids of the marks: an unknown word, the start and the end of a sentence."""
 MARKS = ("<unk>", "<s>", "</s>")
 STANDARD_INPUT = "-"
 BLOCK_BYTES = 1 << 20
 _NEW, _SPACE = -1, -2
-_LAST_SPACE = 0x3000  # Unicode has no white space beyond the ideographic one
+_LAST_SPACE = 0x3000  # in Unicode, the ideographic space is the last white space
 
 
 class HeldOut:
-    """Sentences that a model must not have seen: those it will be judged on. Spaces count not."""
+    """Sentences that a model must not see, because they will test it. Spaces do not matter."""
 
     def __init__(self, sentences: Iterable[str]) -> None:
         self._keys = frozenset(map(_without_spaces, sentences)) - {""}
         self.num_met = 0
-        """Lines that have been left out."""
+        """The number of lines left out so far."""
 
     def without(self, lines: Iterable[str]) -> list[str]:
-        """The lines that are none of them."""
+        """The lines without the held-out sentences."""
         given = list(lines)
         left = [line for line in given if _without_spaces(line) not in self._keys]
         self.num_met += len(given) - len(left)
@@ -53,19 +53,19 @@ def _without_spaces(text: str) -> str:
 
 
 class Numbering(Protocol):
-    """Numbers words in the order in which they are first met; the marks come before all."""
+    """Gives words numbers in the order in which they first come. The marks come before all."""
 
     def tokens(self, lines: bytes) -> Tokens:
-        """Whole lines of UTF-8 -> the ids of their words, each line between BEGIN and END."""
+        """The ids of the words in whole lines of UTF-8, each line between BEGIN and END."""
         ...
 
     def words(self) -> list[str]:
-        """The words met so far, by id."""
+        """The words so far, by id."""
         ...
 
 
 class WordNumbering:
-    """Words are what stands between ASCII white space, as for KenLM."""
+    """Words are the text between ASCII white space, as in KenLM."""
 
     def __init__(self) -> None:
         self._ids: defaultdict[bytes, int] = defaultdict(itertools.count(len(MARKS)).__next__)
@@ -81,7 +81,7 @@ class WordNumbering:
 
 
 class CharacterNumbering:
-    """Words are single characters; white space counts for nothing."""
+    """Words are single characters. White space is ignored."""
 
     def __init__(self) -> None:
         self._characters: list[str] = []
@@ -117,16 +117,16 @@ def read_sentences(
     skip_blank: bool = False,
     report: Report | None = None,
 ) -> Iterator[Tokens]:
-    """The sentences of texts, one a line, as ids: BEGIN, words, END, BEGIN, words, ...
+    """The sentences of texts, one per line, as ids: BEGIN, words, END, BEGIN, words, ...
 
     sources: UTF-8 files, plain or .gz, or "-" for standard input; or manifests (.jsonl, .jsonl.gz,
-        directories), of which the texts count.
-    normaliser: is applied to every line; None takes the text as it is.
-    held_out: lines to leave out, normalised too.
-    skip_blank: leaves out lines without words, which otherwise are sentences of no words.
+        directories), whose texts are used.
+    normaliser: a function for every line; None: use the text as it is.
+    held_out: lines to leave out, also normalised.
+    skip_blank: leave out lines without words. By default they are sentences of no words.
 
-    Raises InputError, with file and line, for what cannot be read, is not UTF-8, or uses one of
-    the marks `<unk>`, `<s>` and `</s>` as a word.
+    Raises InputError that names file and line if ds2 cannot read a text, if it is not UTF-8, or if
+    it uses one of the marks `<unk>`, `<s>` and `</s>` as a word.
     """
     for source, fraction, first_line, block in _blocks(sources):
         if report is not None:
@@ -159,7 +159,7 @@ def read_lines(
 
 
 def _blocks(sources: Sequence[str | Path]) -> Iterator[tuple[str, float | None, int, bytes]]:
-    """Blocks of whole lines: source, fraction read by now, number of the first line, lines."""
+    """Blocks of whole lines: source, fraction read so far, number of the first line, lines."""
     sizes = [_size(source) for source in sources]
     for index, source in enumerate(sources):
         done = sum(sizes[:index])
@@ -189,7 +189,7 @@ def _size(source: str | Path) -> int:
 
 @contextmanager
 def _open(source: str | Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
-    """The text's bytes, and the file whose position tells how much is read, None for a pipe."""
+    """The text's bytes, and the file whose position gives the progress; None for a pipe."""
     if str(source) == STANDARD_INPUT:
         with as_utf8(sys.stdin.buffer, Path("standard input")) as text:
             yield text, None
@@ -228,7 +228,7 @@ def _mark_error(lines: bytes, source: str, first_line: int) -> InputError:
         for mark in MARKS:
             if mark.encode() in line.split():
                 return InputError(
-                    f"{source}:{number}: holds the word {mark}, which is a mark of the model "
-                    "itself: take it out; each line is one sentence without marks"
+                    f"{source}:{number}: holds the word {mark}, which the model itself uses as a "
+                    "mark: remove it; each line is one sentence without marks"
                 )
     raise AssertionError("as many marks as lines should hold")

@@ -1,4 +1,4 @@
-"""Counting n-grams by sorting: in memory, or in chunks that are written to disk and merged."""
+"""Counts n-grams by sorting: in memory, or in chunks that go to disk and are merged."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ Numbers = npt.NDArray[Any]
 class CountedLevel:
     """The distinct k-grams of a text, N of them, sorted by their words, the first word first.
 
-    So the k-grams that continue the same (k-1)-gram stand together, as in a trie.
+    So all k-grams that continue the same (k-1)-gram are neighbours, as in a trie.
     """
 
     words: Column  # (N,) int32, the last word of each
     parents: Column  # (N,) uint32, the index among the (k-1)-grams of all its words but the last
-    suffixes: Column  # (N,) uint32, the same of all its words but the first
-    counts: Column  # (N,) int64, how often the text holds it
+    suffixes: Column  # (N,) uint32, the same for all its words but the first
+    counts: Column  # (N,) int64, the occurrences in the text
 
     def __len__(self) -> int:
         return len(self.words)
@@ -36,14 +36,14 @@ class CountedLevel:
         )
 
     def append(self, words: Numbers, parents: Numbers, suffixes: Numbers, counts: Numbers) -> None:
-        """Add n-grams that sort after all those before."""
+        """Add n-grams. They must sort after all earlier ones."""
         self.words.append(words)
         self.parents.append(parents)
         self.suffixes.append(suffixes)
         self.counts.append(counts)
 
     def num_below(self, parent: int, workspace: Workspace) -> int:
-        """How many n-grams continue one of the first `parent` (k-1)-grams; they come first."""
+        """The number of n-grams that continue one of the first `parent` (k-1)-grams."""
         for rows in workspace.blocks(len(self)):
             place = int(np.searchsorted(self.parents[rows], parent))
             if place < rows.stop - rows.start:
@@ -51,7 +51,7 @@ class CountedLevel:
         return len(self)
 
     def context_blocks(self, workspace: Workspace) -> Iterator[slice]:
-        """Slices that cover the level and part no n-grams of the same context."""
+        """Slices that cover the level. They never divide the n-grams of one context."""
         start, size = 0, workspace.block
         while start < len(self):
             parents = self.parents[start : start + size]
@@ -68,15 +68,15 @@ class CountedLevel:
 class NgramCounter:
     """Counts the n-grams of orders 1 to `order` within sentences.
 
-    Sentences go into a chunk in memory until its share of the budget is full; then the chunk's
-    sorted n-grams are written out, and in the end all chunks are merged. N-grams start at BEGIN
-    or later, and none ends there; as an n-gram of its own, BEGIN has no count.
+    Sentences go into a chunk in memory until its share of the budget is full. Then the counter
+    writes the chunk's sorted n-grams to disk. In the end it merges all chunks. N-grams start at
+    BEGIN or later, and no n-gram ends at BEGIN. The 1-gram BEGIN has no count.
     """
 
     def __init__(self, order: int, workspace: Workspace) -> None:
         self._order = order
         self._workspace = workspace
-        # per token: sorting takes some 64 bytes, and every order can add an n-gram of 40
+        # per token: sorting takes about 64 bytes, and every order can add an n-gram of 40 bytes
         self._capacity = max(1, workspace.memory // (64 + 40 * order))
         self._blocks: list[Tokens] = []
         self._num_pending = 0
@@ -107,14 +107,14 @@ class NgramCounter:
         counts = np.zeros(vocabulary_size, np.int64)
         counts[: len(self._unigrams)] = self._unigrams
         counts[[UNKNOWN, BEGIN]] = 0
-        nothing = np.zeros(vocabulary_size, np.uint32)  # unigrams hang from the empty n-gram
+        nothing = np.zeros(vocabulary_size, np.uint32)  # the empty n-gram is the parent of unigrams
         first.append(np.arange(vocabulary_size), nothing, nothing, counts)
         if len(self._chunks) == 1:
             return [first, *self._chunks[0]]
         return [first, *self._merge_all(vocabulary_size, report)]
 
     def _count_chunk(self) -> None:
-        """Sort and count what is pending."""
+        """Sort and count the pending sentences."""
         tokens = np.concatenate([np.zeros(0, np.int32), *self._blocks])
         self._blocks, self._num_pending = [], 0
         counts = np.bincount(tokens, minlength=len(self._unigrams))
@@ -124,7 +124,7 @@ class NgramCounter:
 
     def _merge_all(self, vocabulary_size: int, report: Report) -> Iterator[CountedLevel]:
         """The levels from order 2 on, of all chunks together."""
-        maps: list[Column] | None = None  # of each chunk: its index of an n-gram -> the index
+        maps: list[Column] | None = None  # of each chunk: its own index -> the merged index
         for k in range(2, self._order + 1):
             report("merging", (k - 2) / (self._order - 1))
             runs = [
@@ -145,12 +145,12 @@ class NgramCounter:
 def _levels(tokens: Tokens, order: int, workspace: Workspace) -> Iterator[CountedLevel]:
     """The k-grams of sentences for k = 2, 3, ... `order`, sorted.
 
-    The trick that keeps this to one sort of 64-bit numbers an order: a k-gram is the pair of its
-    first k - 1 words, known by their rank since the last round, and its last word.
+    Each order needs only one sort of 64-bit numbers. The trick: a k-gram is a pair of its first
+    k - 1 words, whose rank is known from the last round, and its last word.
     """
     ends = np.flatnonzero(tokens == END)
     lengths = np.diff(ends, prepend=-1)
-    num_after = np.repeat(ends, lengths) - np.arange(len(tokens))  # in the same sentence
+    num_after = np.repeat(ends, lengths) - np.arange(len(tokens))  # in the sentence
     base = int(tokens.max(initial=0)) + 1
     ranks: Numbers = tokens  # of the (k-1)-gram that starts at each position
     starts = np.arange(len(tokens))
@@ -176,9 +176,9 @@ def _levels(tokens: Tokens, order: int, workspace: Workspace) -> Iterator[Counte
 
 
 def _sorted(keys: Integers) -> tuple[Integers, Integers]:
-    """The keys in order, and the places they came from.
+    """The keys in order, and their old places.
 
-    Where they fit together into 63 bits, key and place are sorted as one number, which takes
+    If key and place fit together into 63 bits, the function sorts them as one number. This takes
     half the time of an indirect sort.
     """
     place_bits = max(1, len(keys) - 1).bit_length()
@@ -192,7 +192,7 @@ def _sorted(keys: Integers) -> tuple[Integers, Integers]:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The sorted n-grams of one chunk, known by numbers that hold for all chunks."""
+    """The sorted n-grams of one chunk, with indices that are valid for all chunks."""
 
     keys: Column  # (N,) int64, parent * vocabulary size + word: ascending
     suffixes: Column  # (N,) uint32
@@ -202,7 +202,7 @@ class _Run:
 def _translated(
     level: CountedLevel, ranks: Column | None, vocabulary_size: int, workspace: Workspace
 ) -> _Run:
-    """A chunk's level with the indices of all chunks; ranks: None for words, which have them."""
+    """A chunk's level with indices that are valid for all chunks; ranks: None for words."""
     run = _Run(workspace.column(np.int64), workspace.column(np.uint32), level.counts)
     for block in workspace.blocks(len(level)):
         parents, suffixes = level.parents[block], level.suffixes[block]
@@ -218,7 +218,7 @@ def _translated(
 def _merge(
     runs: Sequence[_Run], vocabulary_size: int, workspace: Workspace
 ) -> tuple[CountedLevel, list[Column]]:
-    """Sorted runs -> one level, and for each run the index there of each of its n-grams."""
+    """Merge sorted runs to one level. Also returns, for each run, its n-grams' indices there."""
     level = CountedLevel.empty(workspace)
     maps = [workspace.column(np.uint32) for _ in runs]
     size = max(1, workspace.block // len(runs))
@@ -251,8 +251,8 @@ def _merge(
 def _next_parts(runs: Sequence[_Run], parts: Sequence[slice], size: int) -> list[slice]:
     """The rows of each run to merge after `parts`, at most `size` of each.
 
-    They reach up to the least of the keys that their blocks end with: whatever is not yet read
-    comes after that.
+    They reach up to the least of the last keys of all blocks. All n-grams that are not read yet
+    come after that key.
     """
     blocks = [run.keys[part.stop : part.stop + size] for run, part in zip(runs, parts, strict=True)]
     bound = min(block[-1] for block in blocks if len(block))

@@ -15,24 +15,24 @@ from ds2.ngram.levels import IMPOSSIBLE, NgramLevel
 Floats = npt.NDArray[np.float64]
 
 DEFAULT_FALLBACK = (0.5, 1.0, 1.5)
-"""The discounts that lmplz --discount_fallback takes for counts of 1, 2, and 3 or more."""
+"""The discounts of lmplz --discount_fallback for counts of 1, 2, and 3 or more."""
 MAX_ORDER = 8
 
 
 @dataclass(frozen=True)
 class EstimateConfig:
-    """How a model is estimated; the defaults are lmplz's."""
+    """The settings of the estimation. The defaults are lmplz's."""
 
     order: int = 5
     prune: tuple[int, ...] = ()
-    """Per order: n-grams that the text holds at most so often are left out; the last of the
-    numbers is for all higher orders too. Empty: nothing is."""
+    """Per order: leave out n-grams that occur at most this many times in the text. The last number
+    also holds for all higher orders. Empty: leave out none."""
     vocabulary: int | None = None
-    """Keep only so many words, the most frequent, and the n-grams made of them; None: all."""
+    """Keep only this many of the most frequent words, and the n-grams of them; None: keep all."""
     interpolate_unigrams: bool = True
-    """Share the mass of unseen words among all words; False leaves it to <unk>, as SRILM does."""
+    """Share the mass of unseen words among all words. False: leave it to <unk>, as SRILM does."""
     discount_fallback: tuple[float, float, float] | None = None
-    """The discounts of orders whose counts give none, in small or artificial texts; None: fail."""
+    """Discounts for orders whose counts give none, as in small or artificial texts; None: fail."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.order <= MAX_ORDER:
@@ -62,11 +62,11 @@ class EstimateConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Adjusted:
-    """A counted level with what smoothing needs to know of its n-grams."""
+    """A counted level, with the facts about its n-grams that smoothing needs."""
 
     level: CountedLevel
     counts: Column  # (N,) int64, the adjusted counts
-    kept: Column  # (N,) bool, False for what is pruned
+    kept: Column  # (N,) bool, False for pruned n-grams
     discounts: Floats  # (4,) for adjusted counts of 0, 1, 2, and 3 or more
 
 
@@ -75,11 +75,11 @@ def estimate(
 ) -> tuple[list[NgramLevel], list[Floats]]:
     """The model of a text's n-grams, and the discounts (D1, D2, D3+) of each order.
 
-    Kneser-Ney counts, for an n-gram below the highest order, the different words it follows, not
-    how often it stands in the text; but n-grams from BEGIN, which follow nothing, keep their
-    counts (Chen and Goodman 1998, section 3; Heafield et al. 2013, section 3).
+    For an n-gram below the highest order, Kneser-Ney counts the different words before it, not its
+    occurrences in the text. N-grams that start with BEGIN have no word before them, so they keep
+    their counts (Chen and Goodman 1998, section 3; Heafield et al. 2013, section 3).
 
-    Raises InputError where the counts give no discounts.
+    Raises InputError if the counts give no discounts.
     """
     report("adjusting counts", None)
     lasts = _lasts_by_suffix(levels, workspace)
@@ -112,7 +112,7 @@ def _adjusted_counts(levels: Sequence[CountedLevel], k: int, workspace: Workspac
     level = levels[k - 1]
     if k == len(levels):
         return level.counts
-    num_from_begin = BEGIN + 1  # they come first; UNKNOWN has no n-gram but itself
+    num_from_begin = BEGIN + 1  # they come first; UNKNOWN has only its own 1-gram
     for higher in levels[1:k]:
         num_from_begin = higher.num_below(num_from_begin, workspace)
     num_predecessors = workspace.occurrences(levels[k].suffixes, len(level))
@@ -129,13 +129,13 @@ def _adjusted_counts(levels: Sequence[CountedLevel], k: int, workspace: Workspac
 def _kept(
     level: CountedLevel, below: Sequence[_Adjusted], config: EstimateConfig, workspace: Workspace
 ) -> Column:
-    """Which n-grams pruning leaves, by their raw counts: (N,) bool."""
+    """The n-grams that pruning leaves, by their raw counts: (N,) bool."""
     threshold = config.thresholds[len(below)]
     kept = workspace.column(np.bool_)
     for rows in workspace.blocks(len(level)):
         is_kept = level.counts[rows] > threshold
         if below and config.vocabulary is not None:
-            # a k-gram is frequent only if all within it are, so these two see every word of it
+            # a k-gram stays only if its last word and its first k - 1 words stay
             is_kept &= below[0].kept.take(level.words[rows])
             is_kept &= below[-1].kept.take(level.parents[rows])
         kept.append(is_kept)
@@ -143,7 +143,7 @@ def _kept(
         return kept
     words = kept[:].copy()
     if config.vocabulary is not None:
-        by_frequency = np.argsort(-level.counts[:], kind="stable")  # of equals, the first met
+        by_frequency = np.argsort(-level.counts[:], kind="stable")  # ties: the first in the text
         by_frequency = by_frequency[by_frequency > END]
         words[by_frequency[config.vocabulary :]] = False
     words[: END + 1] = True
@@ -153,7 +153,8 @@ def _kept(
 def _lasts_by_suffix(levels: Sequence[CountedLevel], workspace: Workspace) -> dict[int, int]:
     """Per order below the highest, the n-gram that comes last when sorted from the last word.
 
-    The orders that have none are left out: nothing precedes the last n-gram of an order before.
+    The result lacks the orders without one: there, no word precedes the last n-gram of the order
+    before.
     """
     lasts: dict[int, int] = {}
     last = len(levels[0]) - 1
@@ -181,19 +182,19 @@ def _discounts(
 ) -> Floats:
     """The discounts of the k-grams (Chen and Goodman 1998, equation 26): (4,), the first is 0.
 
-    Raises InputError where they cannot be computed and there is no fallback.
+    Raises InputError if they cannot be computed and there is no fallback.
     """
-    num_with_count = np.zeros(6, np.int64)  # how many n-grams have count 0, 1, ... 4, more
+    num_with_count = np.zeros(6, np.int64)  # numbers of n-grams with count 0, 1, ... 4, more
     for rows in workspace.blocks(len(adjusted)):
         num_with_count += np.bincount(np.minimum(adjusted[rows], 5), minlength=6)
     if last is not None:
-        # Of this one n-gram lmplz takes the raw count for its statistics (the end of
-        # AdjustCounts::Run): a slip, but one that shows in the discounts of short texts.
+        # For this one n-gram, lmplz uses the raw count in its statistics (the end of
+        # AdjustCounts::Run). It is a slip of lmplz, but it changes the discounts of short texts.
         num_with_count[min(int(adjusted[last : last + 1][0]), 5)] -= 1
         num_with_count[min(int(raw[last : last + 1][0]), 5)] += 1
     reason = ""
     discounts = np.zeros(4)
-    n = num_with_count.astype(np.float32)  # as in lmplz: rounding decides what is just below 0
+    n = num_with_count.astype(np.float32)  # as in lmplz: its rounding decides close to 0
     for count in (1, 2, 3):
         if n[count] == 0:
             reason = f"none has an adjusted count of {count}"
@@ -208,7 +209,7 @@ def _discounts(
     if config.discount_fallback is None:
         raise InputError(
             f"the text is too small or too repetitive to smooth {k}-grams ({reason}): add "
-            "--discount-fallback, which takes usual discounts there, or give more text, take out "
+            "--discount-fallback, which uses standard discounts, or give more text, remove "
             "repeated lines, or lower --order"
         )
     return np.array([0.0, *config.discount_fallback])
@@ -228,7 +229,7 @@ def _smooth_unigrams(
         probs += weight * uniform
     else:
         probs[UNKNOWN] = weight
-    probs[BEGIN] = 1.0  # so that it can be scored as part of a sentence and costs nothing
+    probs[BEGIN] = 1.0  # so that a sentence may contain it at no cost
     return workspace.column(np.float32, probs), workspace.column(np.float32, _log10(probs))
 
 
@@ -238,8 +239,8 @@ def _smooth(
     """The probabilities of k-grams, their logarithms, and the back-off weights of their contexts.
 
     p(w | context) = (count - discount) / total + weight(context) * p(w | shorter context), where
-    weight is what discounts and pruning took from the context. In float32; the weights, one for
-    every (k-1)-gram, as logarithms.
+    weight is the share that discounts and pruning took from the context. All are float32. The
+    weights are logarithms, one for every (k-1)-gram.
     """
     probs, log10_probs = workspace.column(np.float32), workspace.column(np.float32)
     log10_weights = workspace.column(np.float32)
@@ -269,6 +270,6 @@ def _smooth(
 
 
 def _log10(probs: Floats) -> Floats:
-    """In float32; rounding may carry a probability past 1, but not its logarithm past 0."""
+    """Logarithms in float32, at most 0, although rounding may lift a probability above 1."""
     with np.errstate(divide="ignore"):
         return np.clip(np.log10(probs.astype(np.float32)), IMPOSSIBLE, 0)

@@ -1,4 +1,4 @@
-"""The n-grams of a back-off model, order by order: what builders give and the binary takes."""
+"""The n-grams of a back-off model, order by order. Builders make them; the binary stores them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,34 +14,34 @@ Rows = npt.NDArray[np.int32]
 Numbers = npt.NDArray[Any]
 
 IMPOSSIBLE = -99.0
-"""What stands for the logarithm of 0, as in SRILM's files."""
+"""Stands for the logarithm of 0, as in SRILM's files."""
 
 
 @dataclass(frozen=True, slots=True)
 class NgramLevel:
     """The k-grams of a model, sorted by their words, the first word first.
 
-    With every k-gram the model also has its first k - 1 words and its last k - 1 words.
+    For every k-gram, the model also has the n-grams of its first and of its last k - 1 words.
     """
 
     words: Column  # (N,) int32, the last word of each
     parents: Column  # (N,) uint32, the index in the level below of all words but the last
-    suffixes: Column  # (N,) uint32, the same of all words but the first
+    suffixes: Column  # (N,) uint32, the same for all words but the first
     log10_probs: Column  # (N,) float32, of the last word after the others
-    log10_backoffs: Column  # (N,) float32, as a context; zeros in the highest order
-    kept: Column | None = None  # (N,) bool, False for what was pruned; None where nothing was
+    log10_backoffs: Column  # (N,) float32, for use as a context; zeros in the highest order
+    kept: Column | None = None  # (N,) bool, False for pruned n-grams; None if nothing was pruned
 
     def __len__(self) -> int:
         return len(self.words)
 
     def kept_rows(self, rows: slice) -> npt.NDArray[np.bool_]:
-        """Which of these rows belong to the model."""
+        """True for the rows that belong to the model."""
         if self.kept is None:
             return np.ones(rows.stop - rows.start, np.bool_)
         return self.kept[rows]
 
     def num_kept(self, workspace: Workspace) -> int:
-        """How many n-grams of this order the model has."""
+        """The number of n-grams of this order in the model."""
         if self.kept is None:
             return len(self)
         return sum(int(np.count_nonzero(self.kept[rows])) for rows in workspace.blocks(len(self)))
@@ -65,17 +65,17 @@ class SortedGrams:
     words: Rows  # (N,) int32, as in NgramLevel
     parents: Integers  # (N,)
     suffixes: Integers  # (N,)
-    sources: Integers  # (N,) the row that each was given in, -1 for one that had to be added
+    sources: Integers  # (N,) the row in the input, -1 for an added n-gram
 
 
 def sorted_grams(grams: Sequence[Rows], vocabulary_size: int) -> list[SortedGrams]:
-    """Sort n-grams, and add those that others begin or end with but that are missing.
+    """Sort n-grams, and add missing n-grams with which others begin or end.
 
-    Pruned models of SRILM and IRSTLM leave such holes; the added n-grams are for the caller to
-    give the probabilities that backing off gives them.
+    Pruned models of SRILM and IRSTLM have such holes. The caller must give the added n-grams the
+    probabilities that backing off gives.
 
-    grams: (M, k) int32 for k = 1, 2, ...: the words of distinct n-grams in any order; the first
-        must be all words, by id.
+    grams: (M, k) int32 for k = 1, 2, ...: the words of distinct n-grams in any order. The first
+        array must hold all words, by id.
     """
     grams = list(grams)
     sources = [np.arange(len(rows)) for rows in grams]
@@ -104,7 +104,7 @@ def _sorted_level(words: Rows, sources: Integers) -> SortedGrams:
 def _linked_level(
     rows: Rows, sources: Integers, below: Sequence[SortedGrams], vocabulary_size: int
 ) -> tuple[SortedGrams, Rows]:
-    """One level above those `below`, and the (k-1)-grams that it lacks there."""
+    """The level above the levels `below`, and the (k-1)-grams that it needs but they lack."""
     order = lexicographic_order(rows, vocabulary_size)
     rows, sources = rows[order], sources[order]
     parents = find(rows[:, :-1], below, vocabulary_size)
@@ -118,7 +118,7 @@ def _linked_level(
 
 
 def find(rows: Rows, levels: Sequence[SortedGrams], vocabulary_size: int) -> Integers:
-    """The indices of n-grams in their level, -1 for what is not there.
+    """The indices of n-grams in their level, -1 for missing n-grams.
 
     rows: (M, k) int32. levels: at least those of orders 1 to k.
     """
@@ -137,7 +137,7 @@ def find(rows: Rows, levels: Sequence[SortedGrams], vocabulary_size: int) -> Int
 def lexicographic_order(rows: Rows, vocabulary_size: int) -> Integers:
     """The order that sorts n-grams by their words, first word first: (M, k) -> (M,)."""
     bits = max(1, (vocabulary_size - 1).bit_length())
-    together = 63 // bits  # as many words as fit one 64-bit key are compared at once
+    together = 63 // bits  # number of words that fit one 64-bit key
     keys = list(_packed(rows, bits, together))
     return np.lexsort(keys[::-1]) if len(keys) > 1 else np.argsort(keys[0], kind="stable")
 

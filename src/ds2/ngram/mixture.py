@@ -1,4 +1,4 @@
-"""Interpolation of language models: several become one, weighted by how well each fits a text."""
+"""Interpolation of language models: several become one. The weights come from a text."""
 
 from collections.abc import Iterable, Sequence
 
@@ -26,13 +26,13 @@ Integers = npt.NDArray[np.int64]
 MAX_ROUNDS = 1000
 TOLERANCE = 1e-7
 LEAST_MASS = 1e-9
-"""Below this, what a context leaves for other words is rounding error."""
+"""If a context leaves less than this mass for other words, it is rounding error."""
 
 
 def word_log_probs(models: Sequence[NgramModel], texts: Iterable[str]) -> Floats:
-    """What each model makes of every word and sentence end of the texts, in natural logarithms.
+    """Each model's natural log-probability of every word and sentence end in the texts.
 
-    (models, M), -inf where a model does not know a word; words that none knows are left out.
+    (models, M), -inf if a model does not know a word. Words that no model knows are left out.
 
     Raises InputError for texts without a single word.
     """
@@ -51,9 +51,9 @@ def word_log_probs(models: Sequence[NgramModel], texts: Iterable[str]) -> Floats
 
 
 def fit_weights(log_probs: Floats) -> Floats:
-    """The weights of the mixture that gives words the highest probability, by EM: (models,).
+    """The weights of the mixture that gives the words the highest probability, by EM: (models,).
 
-    log_probs: (models, M), as `word_log_probs` has them. The likelihood is concave in the
+    log_probs: (models, M), as `word_log_probs` returns them. The likelihood is concave in the
     weights, so there is one best answer.
     """
     probs = np.exp(log_probs)
@@ -73,12 +73,12 @@ def mixed(
 ) -> tuple[list[NgramLevel], list[str], ModelFacts]:
     """One back-off model in place of a mixture: its n-grams, vocabulary and facts.
 
-    It has all n-grams of all models, each with exactly the mixture's probability, and back-off
-    weights that make it sum to one; only what backs off differs a little from the mixture
-    (Stolcke 2002: `ngram -mix-lm` of SRILM). So decoding costs no more than with one model.
-    A word that a model does not know has probability 0 in it.
+    It has all n-grams of all models, each with exactly the mixture's probability. Its back-off
+    weights make the probabilities sum to one. Only words after a back-off differ a little from the
+    mixture (Stolcke 2002: `ngram -mix-lm` of SRILM). So decoding costs no more than with one
+    model. A word that a model does not know has probability 0 in that model.
 
-    Raises InputError for models that do not go together.
+    Raises InputError for models of different units or languages.
     """
     facts = _common_facts(models, weights)
     ids: dict[str, int] = {}
@@ -114,13 +114,13 @@ def mixed(
 
 
 def _common_facts(models: Sequence[NgramModel], weights: Floats) -> ModelFacts:
-    """Raises InputError where the models differ in unit or language."""
+    """The facts of the mixture. Raises InputError if the models differ in unit or language."""
     units = {model.facts.unit for model in models}
     if len(units) > 1:
-        raise InputError("one model is of words and another of characters: they cannot be mixed")
+        raise InputError("one model is of words and another of characters: ds2 cannot mix them")
     languages = {model.facts.language for model in models} - {None}
     if len(languages) > 1:
-        raise InputError("the models are of different languages: they cannot be mixed")
+        raise InputError("the models are of different languages: ds2 cannot mix them")
     origin = {
         "mixture": [model.name for model in models],
         "weights": np.round(weights, 6).tolist(),
@@ -129,7 +129,7 @@ def _common_facts(models: Sequence[NgramModel], weights: Floats) -> ModelFacts:
 
 
 def _union(groups: Sequence[Rows], vocabulary_size: int) -> tuple[Rows, list[Integers]]:
-    """The distinct n-grams of several models, and for each model the places of its own."""
+    """The distinct n-grams of several models, and for each model the places of its n-grams."""
     rows = np.concatenate(groups)
     order = lexicographic_order(rows, vocabulary_size)
     ascending = rows[order]
@@ -143,9 +143,9 @@ def _union(groups: Sequence[Rows], vocabulary_size: int) -> tuple[Rows, list[Int
 def _log10_probs(
     levels: Sequence[NgramLevel], shapes: Sequence[SortedGrams], places: Sequence[Integers]
 ) -> list[Floats]:
-    """One model's log10 probability of each n-gram of the mixture, backing off where it must.
+    """One model's log10 probability of each n-gram of the mixture, with back-off if needed.
 
-    places: per order, where each of the model's n-grams stands in the mixture.
+    places: per order, the place of each of the model's n-grams in the mixture.
     """
     results: list[Floats] = []
     backoffs = np.zeros(0)

@@ -41,12 +41,12 @@ class ScoredWord:
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """How well a model predicts texts; a sentence end counts as a word."""
+    """How well a model predicts texts. A sentence end counts as a word."""
 
     num_sentences: int
-    num_words: int  # sentence ends are not among these
+    num_words: int  # without sentence ends
     num_unknown: int
-    log_prob: float  # of everything, unknown words with the model's probability of <unk>
+    log_prob: float  # of all words; unknown words have the model's probability of <unk>
     log_prob_known: float  # without the unknown words
 
     @property
@@ -69,23 +69,23 @@ def _perplexity(log_prob: float, count: int) -> float:
 class NgramModel:
     """A language model of words or of characters.
 
-    A state is one integer: what the model can still use of the words so far. Two histories with
-    the same state have the same future, so hypotheses may be merged by it.
+    A state is one integer. It stands for the part of the past words that the model can still use.
+    Two histories with the same state have the same future, so the search may merge hypotheses.
     """
 
     def __init__(self, mapped: MappedModel) -> None:
         self._mapped = mapped
         self.arrays: NgramArrays = arrays_of(mapped)
-        """What `ds2.ngram.score.score_word` takes, for compiled code."""
-        self._ids: dict[str, int] = {}  # of the words asked for so far
+        """The arrays that `ds2.ngram.score.score_word` takes, for compiled code."""
+        self._ids: dict[str, int] = {}  # of the words that callers have asked for so far
 
     @classmethod
     def load(cls, path: str | Path, unit: Unit | None = None) -> "NgramModel":
-        """Open a model: one that `ds2 lm` wrote, at once; an ARPA file, plain or .gz, by parsing.
+        """Open a model's file from `ds2 lm`, which is quick, or parse an ARPA file, plain or .gz.
 
-        unit: what an ARPA file is of; None guesses from its vocabulary.
+        unit: the unit of an ARPA file; None: guess it from the vocabulary.
 
-        Raises InputError for anything else, and, with the line, for an ARPA file that is broken.
+        Raises InputError for any other file. For a broken ARPA file, it names the line.
         """
         path = Path(path)
         if is_model(path):
@@ -115,23 +115,25 @@ class NgramModel:
 
     @property
     def unit(self) -> Unit:
-        """What it calls a word: words between spaces, or single characters."""
+        """The unit that the model calls a word: words between spaces, or single characters."""
         return self._mapped.facts.unit
 
     @property
     def facts(self) -> ModelFacts:
-        """What it is of and how it was made."""
+        """The model's unit, language and origin."""
         return self._mapped.facts
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """The number of its n-grams of order 1, 2, ..."""
+        """The numbers of its n-grams of order 1, 2, ..."""
         return self._mapped.counts
 
     @property
     def max_error(self) -> float:
-        """How far a natural-log probability or back-off weight is off, at most, by its code of 16
-        bits; 0 if the model stores float32."""
+        """The largest error of a natural-log probability or back-off weight in a code of 16 bits.
+
+        0 if the model stores float32.
+        """
         steps = [code.step for code in self._mapped.codes.values()]
         return max(steps, default=0.0) / 2 * LOG_10
 
@@ -142,11 +144,11 @@ class NgramModel:
 
     @cached_property
     def vocabulary(self) -> list[str]:
-        """Its words by id: <unk>, <s> and </s>, then those of the text."""
+        """Its words by id: <unk>, <s> and </s>, then the words of the text."""
         return bytes(self._mapped.sections["spellings"].data).decode().split("\n")[:-1]
 
     def with_words(self, words: Sequence[str]) -> "NgramModel":
-        """The same model with other spellings of its words. words: by id, but for the marks."""
+        """The same model with other spellings of its words. words: by id, without the marks."""
         respelt = NgramModel(self._mapped)
         spelt = [*self.vocabulary[: END + 1], *words]
         respelt.vocabulary = spelt
@@ -154,11 +156,11 @@ class NgramModel:
         return respelt
 
     def verify(self) -> None:
-        """Read all of the file; raises InputError if it was altered since it was written."""
+        """Read the whole file. Raises InputError if it has changed since it was written."""
         self._mapped.verify()
 
     def require(self, unit: Unit, language: str) -> None:
-        """Raises InputError if the model cannot go with an alphabet of that unit and language."""
+        """Raises InputError if the model does not fit an alphabet of that unit and language."""
         facts = self.facts
         if facts.unit != unit:
             raise InputError(
@@ -179,7 +181,7 @@ class NgramModel:
         return found
 
     def _look_up(self, word: bytes) -> int:
-        """From the table in the file, so that opening a model need not list its words."""
+        """Look in the table of the file, so that opening a model need not list its words."""
         sections = self._mapped.sections
         hashes, ends = sections["hashes"], sections["spelling_ends"]
         value = np.uint32(zlib.crc32(word))
@@ -193,34 +195,34 @@ class NgramModel:
         return UNKNOWN
 
     def words_of(self, text: str) -> list[str]:
-        """A text cut into what the model calls words."""
+        """The text, cut into the units that the model calls words."""
         if self.unit == "character":
             return list("".join(text.split()))
         if text.isascii():
             return text.split()
-        return [word.decode() for word in text.encode().split()]  # at no other white space
+        return [word.decode() for word in text.encode().split()]  # only at ASCII white space
 
     def begin_state(self) -> int:
-        """The state at the start of a sentence; `EMPTY_STATE` has no words before it at all."""
+        """The state at the start of a sentence. `EMPTY_STATE` has no words before it at all."""
         return int(begin_state(self.arrays))
 
     def score(self, word_id: int, state: int) -> tuple[float, int]:
         """Natural log-probability of a word after a state, and the state after the word.
 
-        word_id: as `word_id` gives it; 2 is the end of the sentence.
+        word_id: an id from the method `word_id`; 2 is the end of the sentence.
 
         Raises IndexError for an id or a state that the model does not have.
         """
         num_states = len(self.arrays.contexts) - 1
         if not (0 <= word_id < self.counts[0] and 0 <= state < num_states):
-            raise IndexError(f"word {word_id} after state {state}: the model has no such thing")
+            raise IndexError(f"word {word_id} after state {state}: the model does not have both")
         log_prob, next_state = score_word(self.arrays, state, word_id)
         return float(log_prob), int(next_state)
 
     def score_ids(
         self, ids: Sequence[int] | npt.NDArray[np.int32], state: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Natural log-probabilities of words in a row, and the order of the n-gram of each."""
+        """Natural log-probabilities of consecutive words, and the order of each word's n-gram."""
         ids = np.asarray(ids, np.int32)
         log_probs, orders = np.empty(len(ids)), np.empty(len(ids), np.int64)
         score_words(self.arrays, state, ids, log_probs, orders)
@@ -229,7 +231,7 @@ class NgramModel:
     def score_sentence(
         self, words: Sequence[str], *, begin: bool = True, end: bool = True
     ) -> list[ScoredWord]:
-        """Each word in its sentence. begin, end: whether these are a sentence's start and end."""
+        """Each word in its sentence. begin, end: whether the words begin and end a sentence."""
         ids = [self.word_id(word) for word in words]
         state = self.begin_state() if begin else EMPTY_STATE
         log_probs, orders = self.score_ids([*ids, END] if end else ids, state)
@@ -242,7 +244,7 @@ class NgramModel:
         ]
 
     def perplexity(self, texts: Iterable[str]) -> Perplexity:
-        """Of texts, each one sentence, normalised as the model's own were."""
+        """The perplexity of texts. Each is one sentence, normalised like the model's own text."""
         num_sentences = num_words = num_unknown = 0
         log_prob = log_prob_known = 0.0
         begin = self.begin_state()
@@ -257,14 +259,14 @@ class NgramModel:
         return Perplexity(num_sentences, num_words, num_unknown, log_prob, log_prob_known)
 
     def unigram_log_probs(self) -> npt.NDArray[np.float32]:
-        """(V,) natural log-probabilities of the words by id, whatever stands before them."""
+        """(V,) natural log-probabilities of the words by id, without any word before them."""
         return self._mapped.unigram_log10_probs() * np.float32(LOG_10)
 
     def levels(self) -> list[NgramLevel]:
-        """Its n-grams order by order, in memory: for writing files and for mixing."""
+        """Its n-grams, order by order, in memory, for writing files and for mixing."""
         return self._mapped.levels()
 
 
 def guessed_unit(vocabulary: Sequence[str]) -> Unit:
-    """What the words of a model are: characters, if none is longer than one."""
+    """The unit of a model's words: characters, if no word is longer than one character."""
     return "character" if all(len(word) == 1 for word in vocabulary[END + 1 :]) else "word"

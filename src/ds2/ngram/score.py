@@ -1,4 +1,4 @@
-"""Scoring with a language model, compiled: what the beam search calls from its own loops."""
+"""Scores words with a language model, as compiled code that the beam search calls in its loops."""
 
 import math
 from dataclasses import dataclass, fields
@@ -16,14 +16,16 @@ Index: TypeAlias = Any
 
 LOG_10 = math.log(10)
 EMPTY_STATE = 0
-"""The state that remembers no words."""
+"""The state without any words before it."""
 
 
 @dataclass(frozen=True)
 @structure
 class NgramArrays:
-    """The model as flat arrays; the types are the same for every model, so that code which takes
-    them is compiled once. See ds2.ngram.binary for what they hold."""
+    """The model as flat arrays. ds2.ngram.binary describes them.
+
+    The types are the same for every model, so the code that takes them is compiled once.
+    """
 
     contexts: Annotated[npt.NDArray[np.uint32], 2]  # (C + 1, 2)
     words: npt.NDArray[np.uint16]  # (N,)
@@ -35,11 +37,11 @@ class NgramArrays:
     scales: Annotated[
         npt.NDArray[np.float64], 2
     ]  # (2, 3): special, first, step of prob and backoff codes
-    first_nodes: npt.NDArray[np.int64]  # (order + 2,): of each level from the root on, and N
+    first_nodes: npt.NDArray[np.int64]  # (order + 2,): first node of each level, and N
 
 
 def arrays_of(model: MappedModel) -> NgramArrays:
-    """The view of a mapped model that compiled code takes."""
+    """The arrays of a mapped model, for compiled code."""
     names = ("prob_codes", "backoff_codes")
     scales = [
         [c.special, c.first, c.step] if (c := model.codes.get(name)) else [0.0, 0.0, 0.0]
@@ -98,7 +100,7 @@ _backoff = inlined(_log10_backoff)
 
 
 def _has_no_use(model: NgramArrays, node: Index, log10_backoff: Any) -> bool:
-    """Whether a context could change no score: nothing is known after it, and it costs nothing."""
+    """Whether a context changes no score: it has no children and no back-off weight."""
     return bool(model.contexts[node, 0] == model.contexts[node + 1, 0] and log10_backoff == 0)
 
 
@@ -107,7 +109,7 @@ _is_useless = inlined(_has_no_use)
 
 @inlined
 def _settled(model: NgramArrays, node: Index) -> Index:
-    """The state that a context leads to: itself, or less where it could change no score."""
+    """The state for a context: the context itself, or a shorter one if it changes no score."""
     if _is_useless(model, node, _backoff(model, node)):
         return np.int64(model.contexts[node, 1])
     return node
@@ -115,7 +117,7 @@ def _settled(model: NgramArrays, node: Index) -> Index:
 
 @inlined
 def advance(model: NgramArrays, state: Index, word: Index) -> tuple[float, Index, Index]:
-    """As `score_word`, but log10, and with the node of the n-gram that gave the probability."""
+    """Like `score_word`, but in log10 and with the node of the n-gram that gave the probability."""
     num_contexts = len(model.contexts) - 1
     log10_prob = 0.0
     node = _child(model, state, word)
@@ -138,14 +140,14 @@ def advance(model: NgramArrays, state: Index, word: Index) -> tuple[float, Index
 def score_word(model: NgramArrays, state: Index, word: Index) -> tuple[float, Index]:
     """Natural log-probability of a word after a state, and the state after the word.
 
-    model: NgramArrays. state: of an earlier call, or one to begin with. word: an id, 0 <= id < V.
+    model: NgramArrays. state: from an earlier call, or a first state. word: an id, 0 <= id < V.
     """
     log10_prob, state, _ = advance(model, state, word)
     return log10_prob * LOG_10, state
 
 
 def begin_state(model: NgramArrays) -> int:
-    """The state at the start of a sentence; not compiled, for it is asked for once."""
+    """The state at the start of a sentence. This is not compiled, because it runs only once."""
     if len(model.contexts) == 2:  # of order 1: only the root is a context
         return EMPTY_STATE
     node = 1 + BEGIN
@@ -161,10 +163,10 @@ def score_words(
     log_probs: npt.NDArray[np.float64],
     orders: npt.NDArray[np.int64],
 ) -> Index:
-    """Score words one after the other; returns the state after them.
+    """Score words one after the other. Returns the state after them.
 
-    words: (M,) ids. log_probs, orders: (M,) to be filled: natural log-probabilities, and the
-    length of the n-gram that gave each.
+    words: (M,) ids. log_probs, orders: (M,) arrays that the function fills: natural
+    log-probabilities, and the length of the n-gram that gave each.
     """
     for index in range(len(words)):
         log10_prob, state, node = advance(model, state, words[index])

@@ -1,4 +1,4 @@
-"""The trie of a language model: its nodes, as they go into the file."""
+"""The trie of a language model: its nodes, in the order of the file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ def trie_nodes(
 ) -> Iterator[Nodes]:
     """All nodes but the root, level by level: nodes 1, 2, 3, ...
 
-    counts: the n-grams of each order that pruning left.
+    counts: the numbers of n-grams of each order that pruning left.
 
     A context without children and without a back-off weight changes no score. So it is never a
-    state: where its last word leads to it, the model goes on from its `shorter context`, and no
-    shorter context is one of these.
+    state. When a word leads to such a context, the model goes on from its `shorter context`
+    instead. No shorter context is of this kind.
     """
     new_ids = np.cumsum(levels[0].kept_rows(slice(0, len(levels[0])))) - 1
     first = 1
-    reached: Column | None = None  # per n-gram of the level below: the state it leads to
+    reached: Column | None = None  # per n-gram of the level below: its state
     for level, count, above in zip(levels, counts, (*levels[1:], None), strict=True):
         if above is None:
             yield from _leaves(level, new_ids, workspace)

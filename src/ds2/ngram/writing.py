@@ -1,4 +1,4 @@
-"""Writing a language model's file: the layout of ds2.ngram.binary, block by block."""
+"""Writes a language model's file, block by block. ds2.ngram.binary describes the layout."""
 
 import json
 import zlib
@@ -43,7 +43,7 @@ def write_model(
     """Write a model into a file that can seek.
 
     vocabulary: the spelling of every row of the first level.
-    exact: keep float32 as they are, instead of codes of 16 bits.
+    exact: keep float32 numbers, instead of codes of 16 bits.
 
     Raises InputError for more n-grams than the format can number.
     """
@@ -116,7 +116,7 @@ class _Section:
     num_bytes: int = 0  # written so far
 
     def place(self, offset: int) -> int:
-        """Stand at the next aligned place; returns where the section will end."""
+        """Take the next aligned place. Returns the offset at which the section will end."""
         self.offset = -(-offset // ALIGNMENT) * ALIGNMENT
         return self.offset + int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
@@ -132,13 +132,13 @@ class _Section:
 
 def _codes(levels: Sequence[NgramLevel], workspace: Workspace) -> dict[str, Codes]:
     """Codes that span the values of all n-grams."""
-    probs: list[float] = []  # holds the lowest two and the highest of all
+    probs: list[float] = []  # holds the lowest two and the highest of all values
     backoffs: list[float] = [-1.0]
     for k, level in enumerate(levels, 1):
         for rows in workspace.blocks(len(level)):
             kept = level.kept_rows(rows)
             if k == 1 and rows.start <= BEGIN < rows.stop:
-                kept = kept & (np.arange(rows.start, rows.stop) != BEGIN)  # is never predicted
+                kept = kept & (np.arange(rows.start, rows.stop) != BEGIN)  # never predicted
             values = level.log10_probs[rows][kept]
             if len(values):
                 above = values[values > values.min()]
@@ -161,7 +161,7 @@ def _spanning(special: float, low: float, high: float) -> Codes:
 
 
 def _vocabulary_tables(vocabulary: Sequence[str], level: NgramLevel) -> dict[str, Numbers]:
-    """The sections that hold the words that pruning left."""
+    """The sections for the words that pruning left."""
     kept = level.kept_rows(slice(0, len(level)))
     words = [word.encode() for word, is_kept in zip(vocabulary, kept, strict=True) if is_kept]
     hashes = np.fromiter(map(zlib.crc32, words), np.uint32, len(words))

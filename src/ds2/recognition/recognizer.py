@@ -75,7 +75,7 @@ class Recognizer:
 
     @property
     def searches(self) -> bool:
-        """Whether it uses the beam search, with or without a language model. If not, it is greedy."""
+        """Whether it uses the beam search, with or without a language model, or is greedy."""
         return self._search is not None
 
     @classmethod

@@ -1,1 +1,1 @@
-"""Serving live streams and recordings to many clients at once."""
+"""The server: recognises live streams and recordings of many clients at once."""

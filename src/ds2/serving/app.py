@@ -27,7 +27,7 @@ _Handler: TypeAlias = Callable[[Request, Exception], Response]
 
 
 def build_app(service: Service, access: Access) -> ASGIApp:
-    """Everything that listens on the main port."""
+    """The application on the main port: all protocols."""
     protocols = (native, transcriptions, deepgram, vosk, sherpa, page)
     routes = [route for protocol in protocols for route in protocol.routes(service)]
     routes += realtime.routes(service, access.secrets)
@@ -35,9 +35,9 @@ def build_app(service: Service, access: Access) -> ASGIApp:
 
 
 def guarded(routes: list[BaseRoute], service: Service, access: Access) -> ASGIApp:
-    """Routes behind the guard, with errors answered in one shape.
+    """Routes behind the guard. All errors get answers of one form.
 
-    Outermost stands what tells browsers which pages may read an answer: refusals are answers, too.
+    The outermost layer tells browsers which pages may read an answer. It covers refusals, too.
     """
     handlers: Mapping[Any, _Handler] = {
         Refused: _refused,
@@ -59,7 +59,7 @@ def guarded(routes: list[BaseRoute], service: Service, access: Access) -> ASGIAp
 
 
 def _watching(service: Service) -> list[BaseRoute]:
-    """For machines that look after this one."""
+    """Routes for programs that watch this server."""
 
     async def health(request: Request) -> Response:
         del request

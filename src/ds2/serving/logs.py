@@ -1,4 +1,4 @@
-"""Logs: lines for people on a terminal; elsewhere JSON, for the machines that gather them."""
+"""Logs: lines for people on a terminal; JSON elsewhere, for programs that collect logs."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from ds2.serving.engine.request_id import REQUEST_ID
 
 
 class JsonFormatter(logging.Formatter):
-    """time, level, logger, message; the `facts` of a record; an exception as text."""
+    """A record as JSON: time, level, logger, message, the record's `facts`, an exception's text."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
@@ -26,7 +26,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class LineFormatter(logging.Formatter):
-    """Time of day, level unless it is information, message, and the `facts` of a record."""
+    """A record as a line: time of day, level (unless INFO), message, and the record's `facts`."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
@@ -40,30 +40,33 @@ class LineFormatter(logging.Formatter):
 
 
 def _facts_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The facts of a record, with the request that it belongs to, if any."""
+    """The facts of a record, and its request if it belongs to one."""
     facts: dict[str, Any] = getattr(record, "facts", {})
     request_id = REQUEST_ID.get()
     return facts if request_id is None else {"request": request_id, **facts}
 
 
 def log_to_stderr(level: str = "INFO") -> None:
-    """Write all records from this level on to standard error: as JSON, if that is no terminal."""
+    """Write all records from this level on to standard error, as JSON if it is not a terminal."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter() if sys.stderr.isatty() else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in ("ds2.compilation", "ds2.audio", "ds2.ngram"):  # the command's own lines end here
+    for name in ("ds2.compilation", "ds2.audio", "ds2.ngram"):  # not in the command's own form
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # The guard writes the access log: theirs hold the query, in which there may be a key.
+    # The guard writes the access log. uvicorn's log holds the query, which may hold a key.
     for name in ("uvicorn", "websockets"):
         logging.getLogger(name).setLevel("WARNING")
     logging.getLogger("uvicorn.error").addFilter(_is_worth_telling)
-    logging.getLogger("python_multipart").setLevel("ERROR")  # what a client sends is its affair
+    logging.getLogger("python_multipart").setLevel("ERROR")  # it logs faults of clients
 
 
 def _is_worth_telling(record: logging.LogRecord) -> bool:
-    """uvicorn says this of every handshake that is answered with an error of our own, and of every
-    answer that an error of ours cuts off, which is logged already."""
+    """False for two messages of uvicorn.
+
+    uvicorn logs them for every handshake that we answer with an error, and for every answer that
+    an error of ours cuts off. The guard has logged these already.
+    """
     told = str(record.msg)
     return told not in (
         "ASGI callable returned without completing handshake.",

@@ -1,4 +1,4 @@
-"""Processes, sockets and signals of a server: the only file that knows uvicorn."""
+"""Processes, sockets and signals of a server. Only this file knows uvicorn."""
 
 import asyncio
 import contextlib
@@ -26,16 +26,16 @@ from ds2.serving.logs import log_to_stderr
 from ds2.serving.supervisor import Orders, supervise
 
 Load: TypeAlias = Callable[[], Mapping[str, Recognizer]]
-"""Loads the models, by name; may be sent to another process."""
+"""Loads the models, by name. It must be able to go to another process."""
 
 CLOSE_S = 5
-"""For connections to close once nothing runs any more."""
+"""Time for connections to close after all streams have ended."""
 MARGIN_S = 10.0
-"""A worker that has not ended so long after its time hangs."""
+"""A worker that runs this long after its end time hangs."""
 
 SWITCH_S = 0.0005
-"""After so long one thread lets another run: with Python's 5 ms, messages and steps, which
-leave and enter Python thousands of times a second, wait for each other."""
+"""After this time one thread lets another run. With Python's 5 ms, messages and steps would wait
+for each other, because they leave and enter Python thousands of times a second."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def serve(load: Load, settings: ServeSettings) -> None:
     listener = bind_socket(settings.host, settings.port)
     log_to_stderr()
     if not is_loopback(settings.host) and not settings.api_keys:
-        logger.warning("open to everybody who can reach this host: set API keys")
+        logger.warning("anybody who can reach this host can use this server: set API keys")
     if settings.workers == 1:
         _work(load, settings, listener)
     else:
@@ -57,7 +57,7 @@ def serve(load: Load, settings: ServeSettings) -> None:
 def _work(
     load: Load, settings: ServeSettings, listener: socket.socket, orders: Orders | None = None
 ) -> None:
-    """One process: load, warm up, serve. orders: of its parent; None: it hears signals itself."""
+    """One process: load, warm up, serve. orders: from its parent; None: it handles signals."""
     factory = uvicorn.Config("", log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
         watch = orders.watch if orders else None
@@ -65,13 +65,13 @@ def _work(
 
 
 def start_service(load: Load, settings: ServeSettings) -> Service:
-    """Make this process ready for its service, and for nothing else."""
+    """Load and warm up the models, and set up this process for the server alone."""
     recognizers = load()
     for recognizer in recognizers.values():
         recognizer.warm_up(settings.chunk_ms / 1000)
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
-    gc.freeze()  # what is loaded stays: collections need not look at it
+    gc.freeze()  # loaded objects stay: garbage collection can skip them
     return Service(recognizers, settings)
 
 
@@ -82,8 +82,8 @@ async def run_service(
 ) -> None:
     """Serve on a socket until a signal; then drain.
 
-    watch_signals: called once it listens, gives the event that ends it. None: SIGTERM and SIGINT
-    do.
+    watch_signals: a function that the server calls once it listens; it returns the event that
+    ends the server. None: SIGTERM and SIGINT end it.
     """
     settings = service.settings
     server = _Server(_config(build_app(service, build_access(settings)), settings))
@@ -112,11 +112,11 @@ async def run_service(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals alone: at the first, uvicorn would close what is still to be drained."""
+    """Ignores signals: at the first signal, uvicorn would close streams that must still drain."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """No signal is uvicorn's."""
+        """Capture no signal."""
         yield
 
 
@@ -128,8 +128,8 @@ def _config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:
         lifespan="off",
         ws="websockets-sansio",
         ws_max_size=settings.max_message_bytes,
-        ws_per_message_deflate=False,  # sound does not shrink, and it takes memory
-        # A client that is busy sending answers late: who sends nothing is closed by the guard.
+        ws_per_message_deflate=False,  # audio does not shrink, and compression takes memory
+        # A client that is busy sending answers pings late. The guard closes idle connections.
         ws_ping_timeout=None,
         timeout_graceful_shutdown=CLOSE_S,
         ssl_certfile=settings.tls_cert,
@@ -139,7 +139,7 @@ def _config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:
 
 
 def _watch_signals() -> asyncio.Event:
-    """Have SIGTERM and SIGINT set an event."""
+    """Return an event that SIGTERM and SIGINT set."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -151,7 +151,7 @@ def _watch_signals() -> asyncio.Event:
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises InputError if the port is taken, or not ours to take."""
+    """A bound socket. Raises InputError if another program has the port or binding it fails."""
     bound = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

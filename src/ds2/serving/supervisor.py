@@ -1,8 +1,8 @@
-"""Several processes on one socket: started, replaced when they die, and told when to end.
+"""Runs several processes on one socket: starts them, replaces dead ones, and ends them.
 
-A signal to the whole group, as Ctrl-C and service managers send it, comes to every process. The
-workers leave it to their parent, whose word comes by a pipe: the first time to end what runs, the
-second time to hurry. The end of the pipe tells them that the parent is gone.
+Ctrl-C and service managers send a signal to the whole group, so it reaches every process. The
+workers ignore it and wait for their parent, which sends orders through a pipe. The first order
+means: end the streams. The second means: hurry. When the pipe ends, the parent is gone.
 """
 
 import asyncio
@@ -28,19 +28,19 @@ from ds2.serving.logs import log_to_stderr
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SHORTEST_LIFE_S = 10.0
-"""A worker that dies sooner may die again: the next one waits."""
-FIRST_WAIT_S = 0.5  # doubled with every early death
+"""If a worker dies sooner than this, its replacement waits, because it may die as well."""
+FIRST_WAIT_S = 0.5  # every early death doubles it
 LONGEST_WAIT_S = 30.0
 MOST_EARLY_DEATHS = 6
-"""In a row, in one place; then the server ends, for whoever started it to see."""
+"""After this many in a row, in one place, the server ends with an error."""
 LOOK_S = 0.1
-BAD_INPUT = 2  # an exit status: no other worker would do better
+BAD_INPUT = 2  # an exit status: a new worker would fail as well
 
 logger = logging.getLogger(__name__)
 
 
 class Orders:
-    """What a worker hears of its parent."""
+    """The parent's orders to a worker."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -48,7 +48,7 @@ class Orders:
         threading.Thread(target=self._listen, name="orders", daemon=True).start()
 
     def watch(self) -> asyncio.Event:
-        """An event of the running loop, set by each order to end."""
+        """An event of the running loop. Each order to end sets it."""
         stopping = asyncio.Event()
         self._pass_on = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
         return stopping
@@ -61,24 +61,24 @@ class Orders:
             except (EOFError, OSError):
                 has_parent = False
             if self._pass_on is None:
-                os._exit(0)  # while it is still loading there is nothing to finish
-            with contextlib.suppress(RuntimeError):  # the loop is closed: it ends already
+                os._exit(0)  # it is still loading: there are no streams to end
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the worker is ending
                 self._pass_on()
 
 
 Work: TypeAlias = Callable[[Orders], None]
-"""What a worker does until it is told to end; is sent to another process."""
+"""The work of a worker until an order to end. It goes to another process."""
 
 
 class _Place:
-    """A place for a worker, which is filled again when it is empty."""
+    """A place for one worker. When the worker dies, the place starts a new one."""
 
     def __init__(self, work: Work, shared: str) -> None:
-        """shared: the directory of the processes' counts."""
+        """shared: the directory for the metrics of all processes."""
         self._work = work
         self._shared = shared
         self._num_early = 0  # deaths in a row
-        self._due_s = 0.0  # when the next worker may be started
+        self._due_s = 0.0  # when the next worker may start
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._since_s = 0.0
@@ -95,7 +95,7 @@ class _Place:
 
     @property
     def exit_code(self) -> int | None:
-        """None while a worker runs, or none is there."""
+        """The last worker's exit code; None while it runs or if there is no worker."""
         return self._process.exitcode if self._process else None
 
     @property
@@ -104,7 +104,7 @@ class _Place:
         return self._process is not None and self._process.exitcode is None
 
     def look(self) -> int | None:
-        """See to it that a worker runs. Returns an exit status if there is no point in that."""
+        """Keep a worker running. Returns an exit status if a new worker would fail as well."""
         now_s = time.monotonic()
         if self.is_filled:
             return None
@@ -119,12 +119,12 @@ class _Place:
         is_early = now_s - self._since_s < SHORTEST_LIFE_S
         self._num_early = self._num_early + 1 if is_early else 0
         if self._num_early >= MOST_EARLY_DEATHS:
-            logger.error("a worker died %d times as soon as it was started", self._num_early)
+            logger.error("a worker died %d times right after its start", self._num_early)
             return 1
         wait_s = 0.0
         if is_early:
             wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (self._num_early - 1))
-        logger.error("a worker died (%s): another takes its place in %g s", code, wait_s)
+        logger.error("a worker died (%s): a new one starts in %g s", code, wait_s)
         self._drop()
         self._due_s = now_s + wait_s
         return None
@@ -137,30 +137,30 @@ class _Place:
         self._process = self._connection = None
 
     def tell_to_end(self) -> None:
-        """The first time to end what runs, the second time to hurry."""
+        """Send an order. The first means: end the streams. The second means: hurry."""
         if self._connection is not None:
-            with contextlib.suppress(OSError):  # it has ended
+            with contextlib.suppress(OSError):  # the worker has ended
                 self._connection.send_bytes(b"end")
 
     def kill(self) -> None:
         """End a worker that does not end by itself."""
         if self._process is not None and self.is_filled:
-            logger.error("a worker did not end in time: it is killed")
+            logger.error("a worker did not end in time: killing it")
             self._process.kill()
         self._drop()
 
 
 def supervise(work: Work, num_workers: int, longest_end_s: float) -> None:
-    """Keep so many workers, until a signal; then wait so long, at most, for them to end.
+    """Keep `num_workers` workers until a signal. Then wait `longest_end_s` for them to end.
 
-    Exits with status 1 if they could not be kept or did not end well, with 2 if what they were
-    told to do cannot be done.
+    Exits with status 1 if the workers keep dying or do not end well, and with 2 if their input is
+    bad.
     """
     signals: list[int] = []
     for number in SIGNALS:
         signal.signal(number, lambda number, _: signals.append(number))
     with tempfile.TemporaryDirectory(prefix="ds2-metrics-") as shared:
-        os.environ[SHARED_DIRECTORY] = shared  # read where the metrics are made
+        os.environ[SHARED_DIRECTORY] = shared  # the metrics of the workers read it
         places = [_Place(work, shared) for _ in range(num_workers)]
         status = _keep(places, signals)
         has_ended_well = _end(places, signals, time.monotonic() + longest_end_s)
@@ -169,7 +169,7 @@ def supervise(work: Work, num_workers: int, longest_end_s: float) -> None:
 
 
 def _keep(places: list[_Place], signals: list[int]) -> int:
-    """Keep workers running until a signal, which gives 0, or until there is no point in it."""
+    """Keep workers running. Returns 0 at a signal, or an exit status if new ones would fail."""
     while not signals:
         for place in places:
             if status := place.look():
@@ -179,7 +179,7 @@ def _keep(places: list[_Place], signals: list[int]) -> int:
 
 
 def _end(places: list[_Place], signals: list[int], deadline_s: float) -> bool:
-    """Have all workers end; a further signal hurries them. Whether they ended well."""
+    """End all workers. Another signal hurries them. Returns whether they ended well."""
     num_told = -1
     while any(place.is_filled for place in places) and time.monotonic() < deadline_s:
         if len(signals) > num_told:
@@ -196,14 +196,14 @@ def _end(places: list[_Place], signals: list[int], deadline_s: float) -> bool:
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """A process that is started meanwhile begins with signals held back, as this one has them.
+    """Hold signals back in this process and in processes that start meanwhile.
 
-    It could be hit by one of the group's before it says what to do with it.
+    Otherwise a signal to the group could end a new process before it sets its own handlers.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # which, where it starts something, would let signals in
+    resource_tracker.ensure_running()  # if this started later, it would let signals in
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -213,7 +213,7 @@ def _signals_held_back() -> Iterator[None]:
 
 def _run_worker(connection: Connection, work: Work) -> None:
     for number in SIGNALS:
-        # No SIG_IGN: programs that the worker starts would have it, too.
+        # Not SIG_IGN: programs that the worker starts would inherit it.
         signal.signal(number, lambda *_: None)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -97,7 +97,7 @@ def test_a_server_that_says_nothing_can_be_left(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Listen").click()
     expect(page.get_by_role("status")).to_have_text("Listening.")
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("status")).to_have_text("The last words…")
+    expect(page.get_by_role("status")).to_have_text("Waiting for the last words…")
     stop(page)
     expect(page.get_by_role("button", name="Listen")).to_be_enabled()
 

@@ -1,1 +1,1 @@
-"""Who may use the server, and how much: keys, client secrets, rates."""
+"""Access to the server: API keys, client secrets, rates."""

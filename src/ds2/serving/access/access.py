@@ -1,4 +1,4 @@
-"""What decides who may come in, made once and shared by all guards of a process."""
+"""Keys, secrets and rates, made once and shared by all guards of a process."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from ds2.serving.config import ServeSettings
 
 @dataclass(frozen=True)
 class Access:
-    """Keys, the secrets made from them, and rates; those of all ports together."""
+    """The keys, the secrets made from them, and the rates of all ports together."""
 
     keys: KeyRing
     secrets: ClientSecrets
-    rates: RateLimit | None  # None: clients may ask as often as they like
+    rates: RateLimit | None  # None: no limit
 
 
 def build_access(settings: ServeSettings) -> Access:
-    """What the settings ask for. Slow: the key of the secrets is derived here."""
+    """The access that the settings define. Slow, because it derives the key of the secrets."""
     rate = settings.requests_per_minute
     return Access(
         keys=KeyRing(settings.api_keys),

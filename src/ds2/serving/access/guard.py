@@ -1,4 +1,4 @@
-"""What stands before every request: keys, origins, rates, sizes, time-outs; and the access log."""
+"""The guard before every request: keys, origins, rates, sizes, time-outs, and the access log."""
 
 import asyncio
 import hashlib
@@ -23,16 +23,16 @@ from ds2.serving.engine.service import Service
 
 OPEN_PATHS = ("/", "/health", "/ready", "/favicon.ico")
 OPEN_PLACE = "/page/"
-"""What needs no key and no rate: the page itself, and what tells a machine whether to come here."""
+"""Paths without key and rate: the page, and the health checks for other programs."""
 SECRETS_PATH = "/v1/realtime"
-"""What keys for a short time open."""
+"""The path that short-lived keys open."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 logger = logging.getLogger(__name__)
 
 
 class Guard:
-    """An ASGI application around another one."""
+    """An ASGI application around another application, with all checks."""
 
     def __init__(self, app: ASGIApp, service: Service, access: Access) -> None:
         self._app = app
@@ -68,7 +68,7 @@ class Guard:
     async def _serve(
         self, scope: Scope, receive: Receive, send: Send, told: Mapping[str, Any]
     ) -> None:
-        """Answer, whatever happens. told: the status, once the answer has begun."""
+        """Answer in every case. told: holds the status once the answer has begun."""
         try:
             self._admit(scope)
         except Refused as refused:
@@ -89,7 +89,7 @@ class Guard:
         try:
             await self._app(scope, idle.receive, idle.send)
         except WebSocketDisconnect:
-            pass  # while something was sent to it
+            pass  # the client left while the server was sending
         except Exception:
             logger.exception("a connection failed", extra={"facts": {"path": scope["path"]}})
             with suppress(OSError, RuntimeError):
@@ -101,7 +101,7 @@ class Guard:
         """Raise Refused for a request that may not come in."""
         self._check_host(scope)
         self._check_origin(scope)
-        if scope.get("method") == "OPTIONS":  # what browsers ask before they send a key
+        if scope.get("method") == "OPTIONS":  # browsers ask this before they send a key
             return
         is_open = scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PLACE)
         if is_open and scope.get("method") in SAFE_METHODS:  # a WebSocket at / has no method
@@ -109,7 +109,7 @@ class Guard:
         try:
             self._check_rate(self._check_key(scope))
         except Refused as refused:
-            if refused.status == 401:  # who tries keys has a rate, too
+            if refused.status == 401:  # attempts to find a key have a rate, too
                 self._check_rate(_address(scope))
             raise
         length = _header(scope, b"content-length")
@@ -119,11 +119,11 @@ class Guard:
     def _check_rate(self, client: str) -> None:
         if self._rates is not None and (wait_s := self._rates.wait_s(client)):
             self._service.metrics.refused.labels("rate").inc()
-            told = f"too many requests: the next may come in {math.ceil(wait_s)} s"
+            told = f"too many requests: send the next one in {math.ceil(wait_s)} s"
             raise Refused(429, told)
 
     def _check_key(self, scope: Scope) -> str:
-        """The name of the bucket that the client draws from; raises Refused without a key."""
+        """The name of the client's bucket for rates. Raises Refused without a valid key."""
         if not self._keys:
             return _address(scope)
         for key in keys_in(scope):
@@ -136,10 +136,11 @@ class Guard:
         raise Refused(401, "a valid API key is needed: send it as Authorization: Bearer KEY")
 
     def _check_host(self, scope: Scope) -> None:
-        """Raise Refused for a host name that is not ours, where that can be known.
+        """Raise Refused for a host name that is not this server's, if the server knows its names.
 
-        A page may have its own name changed to lead to this machine (DNS rebinding). To the
-        browser it is then of this server, and may read all answers. An address cannot be changed.
+        A web page can make its own name point to this machine (DNS rebinding). The browser then
+        takes the page for a page of this server and lets it read all answers. An address in place
+        of a name is safe: nobody can change where it points.
         """
         if self._hosts is None:
             return
@@ -150,9 +151,9 @@ class Guard:
             raise Refused(403, told)
 
     def _check_origin(self, scope: Scope) -> None:
-        """Raise Refused for web pages of other hosts, unless they are allowed.
+        """Raise Refused for web pages of other hosts, unless the settings allow them.
 
-        Browsers let any page open a WebSocket to any host, and post forms to it.
+        Browsers let any page open a WebSocket to any host and post forms to it.
         """
         origin = _header(scope, b"origin")
         if not origin or scope.get("method") in SAFE_METHODS:
@@ -165,14 +166,14 @@ class Guard:
             raise Refused(403, f"pages of {origin[:200]} may not connect: see --allow-origin")
 
     def _bounded(self, receive: Receive) -> Receive:
-        """Raises Refused when a body is too large, whatever its sender told, or stops coming."""
+        """`receive` with limits. It raises Refused if a body grows too large or stops coming."""
         num_bytes, is_whole = 0, False
         limit_s = self._service.settings.idle_timeout_s
 
         async def bounded() -> Message:
             nonlocal num_bytes, is_whole
             if is_whole:
-                return await receive()  # tells when the client goes away
+                return await receive()  # the message that the client has gone
             try:
                 message = await asyncio.wait_for(receive(), limit_s)
             except TimeoutError:
@@ -193,7 +194,7 @@ class Guard:
         return Refused(413, f"the request is larger than {limit} bytes: send the audio in parts")
 
     def _log(self, scope: Scope, told: Mapping[str, Any], start_s: float) -> None:
-        """Without the query, which may hold a key."""
+        """Log the request without its query, which may hold a key."""
         if scope["path"] in ("/health", "/ready", "/metrics"):
             return
         facts = {
@@ -207,12 +208,13 @@ class Guard:
 
 
 class _IdleWatch:
-    """Closes a WebSocket on which nothing passes for long, while somebody waits for its client.
+    """Closes a WebSocket without messages for a long time, while the server waits for its client.
 
-    What the server sends counts, too: a client that waits for its last words has no more to say.
-    While the model is behind with what the client sent, the client need not say anything either.
-    The client has the whole limit again once the model has caught up: its news is still on its way.
-    One timer for a connection, not one for a message: messages are many.
+    Messages from the server count, too: a client that waits for its last words sends nothing.
+    While the model is behind with the client's audio, the client need not send anything either.
+    Once the model has caught up, the client has the whole limit again, because its next message
+    may still be on its way. There is one timer per connection, not per message, because there are
+    many messages.
     """
 
     def __init__(self, service: Service, receive: Receive, send: Send) -> None:
@@ -222,8 +224,8 @@ class _IdleWatch:
         self._limit_s = service.settings.idle_timeout_s
         self._request_id = REQUEST_ID.get()
         self._loop = asyncio.get_running_loop()
-        self._since_s: float | None = None  # since when somebody waits
-        self._was_behind = False  # the model, at the last look
+        self._since_s: float | None = None  # start of the wait for the client
+        self._was_behind = False  # whether the model was behind at the last look
         self._timer = self._loop.call_later(self._limit_s, self._look)
         self._closing: asyncio.Task[None] | None = None
 
@@ -241,7 +243,7 @@ class _IdleWatch:
         await self._send(message)
 
     def stop(self) -> None:
-        """The connection is over."""
+        """Stop the timer: the connection is over."""
         self._timer.cancel()
 
     def _look(self) -> None:
@@ -259,7 +261,7 @@ class _IdleWatch:
             self._closing = self._loop.create_task(self._close())
 
     async def _close(self) -> None:
-        """The server then tells whoever waits that the connection is over."""
+        """Close the connection. The task that waits for the client then learns of it."""
         self._service.metrics.refused.labels("idle").inc()
         reason = f"nothing came for {self._limit_s:g} s"
         with suppress(OSError, RuntimeError):
@@ -276,14 +278,14 @@ def _header(scope: Scope, name: bytes) -> str:
 
 
 async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the error; a WebSocket's handshake too, where the server can."""
+    """Answer with the error, if possible also in the handshake of a WebSocket."""
     response = error_response(refused.status, refused.message, refused.param)
     if scope["type"] == "http":
         await response(scope, receive, send)
     elif "websocket.http.response" in scope.get("extensions", {}):
         await receive()  # websocket.connect
         await response({**scope, "type": "websocket"}, receive, send)
-        await asyncio.sleep(0)  # until it is gone: uvicorn logs an error for who returns sooner
+        await asyncio.sleep(0)  # lets uvicorn send it; without this uvicorn logs an error
     else:
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": refused.message})

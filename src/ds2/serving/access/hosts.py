@@ -1,4 +1,4 @@
-"""Host names: which of them a server is asked by, and what is known of them."""
+"""Host names: the names that a server accepts, and facts about names."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -7,9 +7,9 @@ from ds2.serving.config import ServeSettings
 
 
 def known_hosts(settings: ServeSettings) -> frozenset[str] | None:
-    """The host names that are served besides addresses and localhost; None: any.
+    """The host names that the server accepts besides addresses and localhost; None: any.
 
-    Who listens for other machines can be reached by names that nobody has told it.
+    A server that listens for other machines may have names that it does not know.
     """
     given = settings.allowed_hosts
     if "*" in given or not (given or is_loopback(settings.host)):
@@ -18,7 +18,7 @@ def known_hosts(settings: ServeSettings) -> frozenset[str] | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
+    """Whether only this machine can reach a server on this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -32,7 +32,7 @@ def name_of(host: str) -> str:
 
 
 def is_local(name: str) -> bool:
-    """Whether this is an address, or a name that leads to this machine alone."""
+    """Whether this is an address, or a name that always means this machine."""
     try:
         ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
@@ -41,7 +41,7 @@ def is_local(name: str) -> bool:
 
 
 def host_of(origin: str) -> str | None:
-    """The host and port of an origin; None where it has none that could be."""
+    """The host and port of an origin; None if they cannot be valid."""
     try:
         return urlsplit(origin).netloc
     except ValueError:

@@ -1,13 +1,13 @@
-"""How often one client may ask: token buckets."""
+"""Limits the requests of one client: token buckets."""
 
 import time
 
 MOST_CLIENTS = 10_000
-"""Remembered at once; of those beyond, the ones that have asked for nothing lately go."""
+"""Number of clients to remember. Beyond it, the clients with the oldest requests are forgotten."""
 
 
 class RateLimit:
-    """A bucket for each client, which holds a minute's requests and fills at their rate."""
+    """A bucket for each client. It holds the requests of one minute and fills at their rate."""
 
     def __init__(self, requests_per_minute: float) -> None:
         self._rate_hz = requests_per_minute / 60
@@ -15,7 +15,7 @@ class RateLimit:
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
 
     def wait_s(self, client: str) -> float:
-        """0 if the client may ask now, which counts; else the seconds until it may."""
+        """0 if the client may send a request now, which counts; otherwise the seconds to wait."""
         now_s = time.monotonic()
         tokens, counted_s = self._buckets.get(client, (self._capacity, now_s))
         tokens = min(self._capacity, tokens + (now_s - counted_s) * self._rate_hz)

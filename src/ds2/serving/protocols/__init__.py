@@ -1,1 +1,1 @@
-"""The protocols that clients speak, each in its own file or folder."""
+"""The protocols of clients, each in its own file or folder."""

@@ -1,4 +1,4 @@
-"""Our own WebSocket protocol, at /v1/stream, of docs/reference/websocket.md and `ds2.client`."""
+"""Our own WebSocket protocol at /v1/stream. See docs/reference/websocket.md and `ds2.client`."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from ds2.transcripts.messages import event_to_dict
 
 PATH = "/v1/stream"
 SUBPROTOCOL = "ds2"
-"""For browsers, which can send a key only as one of several subprotocols."""
+"""For browsers: they can send a key only as one of several subprotocols."""
 TRY_AGAIN_LATER, POLICY_VIOLATION = 1013, 1008  # close codes of RFC 6455
 MOST_PHRASES = 1000
 
@@ -38,14 +38,14 @@ class Start:
     sample_rate_hz: int = 16_000
     encoding: Encoding = "s16le"
     phrases: tuple[str | dict[str, Any], ...] = ()  # "text", or {"text": ..., "weight": ...}
-    endpoints: bool | dict[str, Any] = True  # or rules that differ from the usual ones
-    alternatives: int = 0  # other readings of each segment
-    partials: bool | Literal["every_step"] = True  # or though the text be the same
-    channels: int = 1  # interleaved in the samples; more than one are each heard apart
-    live: bool = True  # False for recordings: they yield to whom speaks
+    endpoints: bool | dict[str, Any] = True  # or rules that differ from the default ones
+    alternatives: int = 0  # number of other hypotheses of each segment
+    partials: bool | Literal["every_step"] = True  # "every_step": even if the text is the same
+    channels: int = 1  # interleaved in the samples; each channel is recognised by itself
+    live: bool = True  # False for recordings: live streams go first
 
     def options(self) -> StreamOptions:
-        """What it asks for. Raises InputError."""
+        """The options of the stream. Raises InputError."""
         rules = EndpointRules() if self.endpoints else None
         if isinstance(self.endpoints, dict):
             rules = settings_from(EndpointRules, self.endpoints, "start: endpoints")
@@ -70,7 +70,7 @@ class Start:
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """The protocol's one place."""
+    """The protocol's route."""
 
     async def serve(websocket: WebSocket) -> None:
         await _serve(service, websocket)
@@ -98,11 +98,11 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
     except Refused as refused:
         await _tell(websocket, refused)
     except WebSocketDisconnect:
-        pass  # the client has gone; leaving the `async with` gave up its stream
+        pass  # the client has gone; the `async with` has closed its stream
 
 
 async def _answer(websocket: WebSocket, session: Session, samples: Samples) -> None:
-    """Send events until the last, while another task takes what comes."""
+    """Send all events, while another task reads the client's messages."""
     async with sockets.fed_by(session, _read(websocket, session, samples)):
         async for event in session.events():
             await _send(websocket, event_to_dict(event, session.heard_s))
@@ -113,7 +113,7 @@ async def _answer(websocket: WebSocket, session: Session, samples: Samples) -> N
 async def _answer_channels(
     websocket: WebSocket, sessions: ChannelSessions, samples: Samples
 ) -> None:
-    """The same for several channels: each event tells its channel's number, from 1."""
+    """The same for several channels. Each event names its channel's number, from 1."""
     async with sockets.fed_by(sessions, _read(websocket, sessions, samples)):
         async for index, event in sessions.events():
             message = event_to_dict(event, sessions.sessions[index].heard_s)
@@ -123,7 +123,7 @@ async def _answer_channels(
 
 
 async def _read(websocket: WebSocket, session: Session | ChannelSessions, samples: Samples) -> None:
-    """Do what the messages say, until the client goes. Raises Refused, WebSocketDisconnect."""
+    """Follow the messages until the client goes. Raises Refused, WebSocketDisconnect."""
     while True:
         message = await _receive(websocket)
         if isinstance(message, bytes):
@@ -162,9 +162,9 @@ def _ready(service: Service, session: Session | ChannelSessions) -> dict[str, An
 
 
 async def _tell(websocket: WebSocket, refused: Refused) -> None:
-    """Send an error and close; a browser cannot see more of a close than its code."""
+    """Send an error and close. The message is needed: a browser sees only the code of a close."""
     body = {"status": refused.status, "message": refused.message, "param": refused.param}
-    with suppress(WebSocketDisconnect, RuntimeError):  # it may have gone, or been closed
+    with suppress(WebSocketDisconnect, RuntimeError):  # it may be closed already
         await _send(websocket, {"type": "error", **body})
         is_busy = refused.status in (429, 503)
         await websocket.close(TRY_AGAIN_LATER if is_busy else POLICY_VIOLATION)

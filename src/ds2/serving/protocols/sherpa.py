@@ -1,7 +1,8 @@
 """sherpa-onnx's protocol for live streams, at /sherpa and, by WebSocket, at /.
 
-A client sends float32 samples at 16 kHz, then the text "Done". JSON of the C++ server comes back,
-and "Done!" at the end. Its own client knows a host and a port, but no path.
+A client sends float32 samples at 16 kHz, then the text "Done". The server sends back JSON like
+that of the C++ server, and "Done!" at the end. sherpa's own client knows a host and a port, but no
+path.
 """
 
 import math
@@ -22,12 +23,12 @@ from ds2.transcripts.transcript import Transcript
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """The protocol's places."""
+    """The protocol's routes."""
     return sockets.routes_of("sherpa-onnx", ("/sherpa", "/"), _serve, service)
 
 
 async def _serve(service: Service, websocket: WebSocket) -> None:
-    """Tell events as they come, until "Done" has been answered with "Done!"."""
+    """Send events as they come. Answer "Done" with "Done!" at the end."""
     segments = _Segments()
     samples = Samples("f32le")
 
@@ -36,7 +37,7 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
             await session.feed(samples.feed(data))
         await session.finish()
 
-    query = websocket.query_params  # theirs serve one model, so their clients name none
+    query = websocket.query_params  # their server has one model, so their clients name none
     options = StreamOptions(
         model=query.get("model") or None,
         language=query.get("language") or None,
@@ -46,7 +47,7 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
         try:
             async for event in session.events():
                 await _send_all(websocket, segments.take(event))
-        finally:  # where the server ends the stream, too
+        finally:  # also if the server ends the stream
             await _send_all(websocket, segments.last_messages())
         if not session.is_done:
             return  # the client has gone
@@ -73,15 +74,15 @@ async def _send_all(websocket: WebSocket, messages: list[dict[str, Any]]) -> Non
 
 
 class _Segments:
-    """Events as the C++ server's messages: it numbers segments, and times words within them."""
+    """Events as messages of the C++ server, with numbers of segments and times within them."""
 
     def __init__(self) -> None:
         self._index = 0
         self._start_s = 0.0
-        self._final: Transcript | None = None  # not told: it may be the last
+        self._final: Transcript | None = None  # not sent yet: it may be the last
 
     def take(self, event: Event) -> list[dict[str, Any]]:
-        """Take an event; returns what it is told as."""
+        """Take an event. Returns its messages."""
         match event:
             case Partial():
                 return [online_result(event.text, self._index, self._start_s)]
@@ -94,7 +95,7 @@ class _Segments:
         return []
 
     def last_messages(self) -> list[dict[str, Any]]:
-        """What is left to tell at the end."""
+        """The messages that are left at the end."""
         return [] if self._final is None else [self._told(self._final, is_eof=True)]
 
     def _told(self, transcript: Transcript, *, is_eof: bool) -> dict[str, Any]:
@@ -108,7 +109,7 @@ class _Segments:
 
 
 def online_result(text: str, segment: int, start_s: float) -> dict[str, Any]:
-    """All keys of the C++ server's `OnlineRecognizerResult`, for a segment under way."""
+    """All keys of the C++ server's `OnlineRecognizerResult`, for the current segment."""
     return {
         "text": text,
         "tokens": [],
@@ -117,7 +118,7 @@ def online_result(text: str, segment: int, start_s: float) -> dict[str, Any]:
         "lm_probs": [],
         "context_scores": [],
         "segment": segment,
-        "words": [],  # there: word numbers, of models with a word graph
+        "words": [],  # in the C++ server: word numbers, for models with a word graph
         "start_time": round(start_s, 3),
         "is_final": False,
         "is_eof": False,
@@ -125,7 +126,7 @@ def online_result(text: str, segment: int, start_s: float) -> dict[str, Any]:
 
 
 def _tokens(transcript: Transcript) -> list[str]:
-    """The words; in a language with spaces each has one before it, as sherpa's pieces do."""
+    """The words. In a language with spaces, each has a space before it, like sherpa's pieces."""
     space = " " if is_spaced(transcript.language) else ""
     return [space + word.text for word in transcript.words]
 

@@ -1,8 +1,8 @@
 """vosk-server's WebSocket protocol, at /vosk.
 
-A client sends `{"config": {...}}` if it likes, then samples, then `{"eof": 1}`. Every binary
-message gets exactly one reply, for clients send and receive in lock-step: a reply too many or
-too few would hang them.
+A client may send `{"config": {...}}` first. Then it sends samples, then `{"eof": 1}`. Every binary
+message gets exactly one reply. Clients send and receive in turn, so one reply too many or too few
+would hang them.
 """
 
 import math
@@ -27,14 +27,14 @@ from ds2.transcripts.transcript import Transcript, Word, together
 
 MOST_PHRASES = 1000
 UNKNOWN_WORD = "[unk]"
-"""In a vosk grammar, all words that are not in it; a hot phrase needs nothing of the kind."""
+"""Stands for all other words in a vosk grammar. Hot phrases do not need it."""
 LONGEST_COMMAND = 64
-"""Bytes of a binary message that is looked at as a command: some tools send all as binary."""
+"""Longest binary message, in bytes, that may be a command: some tools send all as binary."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a client may set; what vosk-server takes and ds2 has nothing like is left out."""
+    """The settings of a client. It lacks settings of vosk-server that ds2 cannot follow."""
 
     sample_rate_hz: int | None = None  # None: a WAV header's, or vosk-server's 8000
     words: bool = True
@@ -43,7 +43,7 @@ class Config:
     model: str | None = None
 
     def updated(self, given: Mapping[str, Any]) -> "Config":
-        """With what a config message says. Raises Refused."""
+        """The settings after a config message. Raises Refused."""
         config = self
         if "sample_rate" in given:
             config = replace(config, sample_rate_hz=_whole(given, "sample_rate"))
@@ -60,7 +60,7 @@ class Config:
         return config
 
     def options(self, wav_rate_hz: int | None) -> StreamOptions:
-        """The stream to open. wav_rate_hz: what a WAV header says, which must know."""
+        """The stream to open. wav_rate_hz: the rate in a WAV header, which takes precedence."""
         rate_hz = self.sample_rate_hz if wav_rate_hz is None else wav_rate_hz
         return StreamOptions(
             model=self.model,
@@ -71,14 +71,14 @@ class Config:
         )
 
     def _num_others(self) -> int:
-        """Readings besides the best; one is needed even where only the best one's score is."""
+        """The number of hypotheses besides the best. At least one, to get the best one's score."""
         if not self.max_alternatives:
             return 0
         return min(max(1, self.max_alternatives - 1), MOST_ALTERNATIVES)
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """The protocol's place."""
+    """The protocol's route."""
     return sockets.routes_of("vosk-server", ("/vosk",), _serve, service)
 
 
@@ -101,7 +101,7 @@ async def _serve(service: Service, websocket: WebSocket) -> None:
 
 
 class _Talk:
-    """One client's connection: its settings, its stream, and what it has been told."""
+    """One client's connection: its settings, its stream, and its last partial text."""
 
     def __init__(self, service: Service, config: Config) -> None:
         self.is_done = False
@@ -118,7 +118,7 @@ class _Talk:
         return self._samples.has_rest
 
     async def answer(self, message: bytes | str) -> dict[str, Any] | None:
-        """The reply to a message; None to a config. Raises Refused."""
+        """The reply to a message; None for a config. Raises Refused."""
         command = _command_in(message)
         if command is None:
             assert isinstance(message, bytes)
@@ -133,7 +133,7 @@ class _Talk:
         raise Refused(400, 'a text message must hold "config", "eof" or "reset"')
 
     async def hear_out(self) -> dict[str, Any]:
-        """A result of what has been heard and not told, where a stream comes to grief."""
+        """After an error: a result with the text that the client does not have yet."""
         events: list[Event] = []
         if self._session is not None:
             with suppress(Refused):
@@ -145,7 +145,7 @@ class _Talk:
         return result(finals, self._config) if any(final.words for final in finals) else {}
 
     def close(self) -> None:
-        """Give up the stream."""
+        """Close the stream."""
         if self._session is not None:
             self._session.close()
 
@@ -154,7 +154,7 @@ class _Talk:
             raise Refused(400, "config: must be an object", "config")
         config = self._config.updated(given)
         if self._session is not None and replace(config, words=self._config.words) != self._config:
-            raise Refused(400, "config: only words can change once audio has come", "config")
+            raise Refused(400, "config: only words can change after the first audio", "config")
         self._config = config
 
     async def _hear(self, data: bytes) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class _Talk:
         return self._session
 
     def _reply(self, events: Sequence[Event]) -> dict[str, Any]:
-        """A result if a segment has ended, else what is known of the one under way."""
+        """A result if a segment has ended; otherwise the partial text of the current segment."""
         for event in events:
             if isinstance(event, Partial):
                 self._partial = event.text
@@ -209,7 +209,7 @@ def _finals(events: Sequence[Event]) -> list[Transcript]:
 
 
 def _command_in(message: bytes | str) -> dict[str, Any] | None:
-    """The JSON object of a text message, or of a binary one that ends or resets; else None."""
+    """The JSON object of a text message, or of a binary "eof" or "reset"; otherwise None."""
     if isinstance(message, str):
         return sockets.object_in(message)
     if len(message) > LONGEST_COMMAND or message[:1] != b"{":
@@ -221,7 +221,7 @@ def _command_in(message: bytes | str) -> dict[str, Any] | None:
 
 
 def result(finals: Sequence[Transcript], config: Config) -> dict[str, Any]:
-    """Segments that are done, as one result; none gives an empty one."""
+    """The final segments as one result. No segments give an empty result."""
     words = [word for final in finals for word in final.words]
     text = together(finals).text if finals else ""
     if not config.max_alternatives:
@@ -236,7 +236,7 @@ def result(finals: Sequence[Transcript], config: Config) -> dict[str, Any]:
 
 
 def _score(finals: Sequence[Transcript]) -> float:
-    """The natural logarithm that the best readings' scores make together."""
+    """The sum of the best hypotheses' scores, in natural logarithms."""
     best = [final.alternatives[0] for final in finals if final.alternatives]
     return round(sum(each.scores.total for each in best), 6)
 
@@ -247,7 +247,7 @@ def _word(word: Word, *, with_confidence: bool = True) -> dict[str, Any]:
 
 
 def _whole(given: Mapping[str, Any], name: str) -> int:
-    """A number, which may be a string or have a fraction of nothing: clients send all three."""
+    """A whole number: clients send it as an integer, as a string, or with a fraction of zero."""
     try:
         number = float(given[name])
     except (TypeError, ValueError, OverflowError):

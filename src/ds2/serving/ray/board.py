@@ -1,4 +1,4 @@
-"""The board of a cluster: what its replicas tell of themselves, and what all of them shall do."""
+"""The board of a cluster: the notes of its replicas, and the order to drain."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,42 +9,42 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 STALE_S = 10.0
-"""A replica that has told nothing for so long is gone."""
+"""A replica without a new note for this time is gone."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What a replica tells of itself."""
+    """A replica's note about itself."""
 
     metrics: str  # in Prometheus' text form
-    num_sessions: int  # streams and uploads that are open
+    num_sessions: int  # open streams and uploads
 
 
 class Board:
-    """One in a cluster: replicas pin their notes to it, and read there whether to drain."""
+    """The only board of a cluster. Replicas pin their notes to it, and read whether to drain."""
 
     def __init__(self) -> None:
         self._notes: dict[str, tuple[float, Note]] = {}
         self._is_draining = False
 
     def pin(self, replica: str, note: Note) -> bool:
-        """Replace a replica's note; whether all shall let their streams end, and open none."""
+        """Replace a replica's note. Returns whether all replicas must drain: open no streams."""
         self._notes[replica] = (time.monotonic(), note)
         return self._is_draining
 
     def notes(self) -> Mapping[str, Note]:
-        """The notes of the replicas that live."""
+        """The notes of the live replicas."""
         oldest_s = time.monotonic() - STALE_S
         self._notes = {name: each for name, each in self._notes.items() if each[0] >= oldest_s}
         return {name: note for name, (_, note) in self._notes.items()}
 
     def drain(self) -> None:
-        """Let all replicas come to an end."""
+        """Order all replicas to drain."""
         self._is_draining = True
 
 
 class _Families(Collector):
-    """Metrics as Prometheus' library hands them on."""
+    """A collector of given metrics, for Prometheus' library."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
@@ -54,7 +54,7 @@ class _Families(Collector):
 
 
 def merged_metrics(texts: Mapping[str, str]) -> str:
-    """Metrics of several replicas as one text, each sample labelled with its replica's name."""
+    """The metrics of several replicas as one text. Each sample is labelled with its replica."""
     merged: dict[str, Metric] = {}
     for replica, text in sorted(texts.items()):
         for family in text_string_to_metric_families(text):

@@ -1,4 +1,4 @@
-"""A server as replicas on a Ray cluster; the only file of the server that knows Ray."""
+"""A server as replicas on a Ray cluster. Only this file of the server knows Ray."""
 
 import contextlib
 import logging
@@ -20,16 +20,16 @@ from ds2.serving.ray.replica import BEAT_S, Replica
 from ds2.serving.server import Load, bind_socket
 
 LOCAL = "local"
-"""Not the address of a cluster: one is started on this machine, for as long as it is needed."""
+"""Not an address: ds2 starts a cluster on this machine and stops it at the end."""
 NAME = "ds2"
-"""Of the application on the cluster: a second one of that name replaces the first."""
+"""The application's name on the cluster. A second application of this name replaces the first."""
 BOARD = "ds2-board"
 SPARE_REQUESTS = 100
-"""Besides streams: requests that only look, or that our own limits refuse with a text."""
-OBJECT_STORE_BYTES = 100_000_000  # streams do not use it; Ray takes no less than 75 MB
+"""Requests besides streams: health checks, and requests that our own limits refuse."""
+OBJECT_STORE_BYTES = 100_000_000  # streams do not use it; Ray needs at least 75 MB
 HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 5.0, 30.0
 
-# Streams are long, and people wait at their start: sooner up than Ray goes by itself.
+# Streams are long, and people wait at their start. So scale up sooner than Ray's defaults.
 METRICS_INTERVAL_S, LOOK_BACK_S, UPSCALE_DELAY_S = 1.0, 5.0, 3.0
 
 logger = logging.getLogger(__name__)
@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scale:
-    """Where replicas run, and how many."""
+    """The cluster, and the number of replicas."""
 
-    address: str = LOCAL  # of a cluster, "auto" or LOCAL
+    address: str = LOCAL  # a cluster's address, "auto" or LOCAL
     min_replicas: int = 2
-    max_replicas: int = 2  # if more than the fewest: as many as the streams need
-    streams_per_replica: int = 16  # which their number aims at
-    downscale_delay_s: float = 300.0  # for which fewer would do, before one is stopped
+    max_replicas: int = 2  # if above min_replicas, the number follows the streams
+    streams_per_replica: int = 16  # streams that each replica should have
+    downscale_delay_s: float = 300.0  # time with too many replicas before Ray stops one
 
     def __post_init__(self) -> None:
         least = {"min_replicas": 1, "max_replicas": self.min_replicas, "streams_per_replica": 1}
@@ -55,7 +55,7 @@ class Scale:
 def serve_on_ray(load: Load, settings: ServeSettings, scale: Scale) -> None:
     """Serve until SIGTERM or SIGINT. Raises InputError if there is no such cluster."""
     _check(settings)
-    if scale.address == LOCAL:  # else it is another machine's port
+    if scale.address == LOCAL:  # otherwise the port is another machine's
         bind_socket(settings.host, settings.port).close()
     log_to_stderr()
     with _cluster(settings, scale) as ray:
@@ -74,24 +74,24 @@ def serve_on_ray(load: Load, settings: ServeSettings, scale: Scale) -> None:
             stopping.clear()
             _drain(ray, board, settings, stopping)
         finally:
-            if scale.address != LOCAL:  # which goes as a whole
+            if scale.address != LOCAL:  # a local cluster ends as a whole
                 serve.delete(NAME)
                 ray.kill(board)
 
 
 def _check(settings: ServeSettings) -> None:
     if settings.workers != 1:
-        raise InputError("--ray: its replicas are processes: leave out --workers")
+        raise InputError("--ray: the replicas are processes already: leave out --workers")
     if settings.port == 0:
         raise InputError("--port 0: not with --ray: give a number")
 
 
 @contextlib.contextmanager
 def _cluster(settings: ServeSettings, scale: Scale) -> Iterator[Any]:
-    """Ray, connected."""
+    """Connect to Ray, and disconnect at the end."""
     options: dict[str, Any] = {}
     if scale.address == LOCAL:
-        # Ray's processors are tickets, not cores: what is asked for must start here.
+        # Ray only counts processors. Offer enough, so that all replicas start on this machine.
         wanted = _num_cpus(settings) * scale.max_replicas
         options = {
             "num_cpus": max(os.cpu_count() or 1, wanted),
@@ -114,7 +114,7 @@ def _cluster(settings: ServeSettings, scale: Scale) -> Iterator[Any]:
 
 
 def _make_board(ray: Any) -> Any:
-    """The board's handle; it takes the place of one that a killed server has left."""
+    """Start a board, and return its handle. It replaces a board that a killed server has left."""
     with contextlib.suppress(ValueError):
         ray.kill(ray.get_actor(BOARD, NAME))
     actor = ray.remote(num_cpus=0, max_restarts=-1)(Board)
@@ -126,7 +126,7 @@ def _make_board(ray: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Link:
-    """A replica's way to the board, through Ray."""
+    """A replica's link to the board, through Ray."""
 
     def name(self) -> str:
         from ray import serve
@@ -147,18 +147,18 @@ class _Link:
 
 
 class _Watched:
-    """What Ray asks of a replica besides requests."""
+    """Ray's health check of a replica."""
 
     app: Replica  # set by serve.ingress
 
     def check_health(self) -> None:
-        """Raises RuntimeError when a replica shall be replaced."""
+        """Raises RuntimeError if Ray must replace the replica."""
         if not self.app.is_alive:
-            raise RuntimeError("a model no longer moves")
+            raise RuntimeError("a model has stopped working")
 
 
 def _application(serve: Any, load: Load, settings: ServeSettings, scale: Scale) -> Any:
-    """What Ray Serve deploys."""
+    """The application for Ray Serve."""
     replica = Replica(load, settings, _Link())
     if scale.max_replicas > scale.min_replicas:
         number: dict[str, Any] = {
@@ -178,7 +178,7 @@ def _application(serve: Any, load: Load, settings: ServeSettings, scale: Scale) 
         serve.ingress(replica)(_Watched),
         name=NAME,
         ray_actor_options={"num_cpus": _num_cpus(settings)},
-        # Beyond it Ray lets handshakes wait without a word; our own limit answers with 503.
+        # Beyond this, Ray lets handshakes wait without an answer. Our own limit answers with 503.
         max_ongoing_requests=2 * settings.max_streams + SPARE_REQUESTS,
         health_check_period_s=HEALTH_PERIOD_S,
         health_check_timeout_s=HEALTH_TIMEOUT_S,
@@ -212,13 +212,13 @@ def _watch_signals() -> threading.Event:
 
 
 def _drain(ray: Any, board: Any, settings: ServeSettings, hurry: threading.Event) -> None:
-    """Let all streams end, for as long as the settings say, or until a second signal."""
+    """Let all streams end, within the time in the settings or until a second signal."""
     notes = ray.get(board.notes.remote())
     num_streams = sum(note.num_sessions for note in notes.values())
     logger.info("shutting down: %d streams are open", num_streams)
     ray.get(board.drain.remote())
     deadline_s = time.monotonic() + settings.drain_s + LAST_WORDS_S
-    hurry.wait(2 * BEAT_S)  # until all have heard of it, and told what they still have
+    hurry.wait(2 * BEAT_S)  # until all replicas know, and have sent a new note
     while time.monotonic() < deadline_s and not hurry.wait(0.2):
         if not any(note.num_sessions for note in ray.get(board.notes.remote()).values()):
             return

@@ -1,4 +1,4 @@
-"""One of many replicas of a server, as an application whose listener is somebody else's."""
+"""One of many replicas of a server: an application behind Ray's listener."""
 
 import asyncio
 import contextlib
@@ -22,29 +22,29 @@ from ds2.serving.ray.board import Note, merged_metrics
 from ds2.serving.server import Load, start_service
 
 BEAT_S = 1.0
-"""From one note on the board to the next."""
+"""Time between two notes on the board."""
 TOO_BIG = 1009  # a close code of RFC 6455
 
 logger = logging.getLogger(__name__)
 
 
 class Link(Protocol):
-    """A replica's way to the board."""
+    """A replica's link to the board."""
 
     def name(self) -> str:
-        """The replica's own."""
+        """The replica's name."""
 
     def pin(self, note: Note) -> Awaitable[bool]:
-        """Tell of itself; whether to drain."""
+        """Pin a note. Returns whether to drain."""
 
     def notes(self) -> Awaitable[Mapping[str, Note]]:
-        """What all tell."""
+        """The notes of all replicas."""
 
 
 class Replica:
-    """An ASGI application: loads its models at the start of its lifespan, then serves.
+    """An ASGI application. It loads its models at the start of its lifespan, then serves.
 
-    Before that it may be sent to another process.
+    Before that it may go to another process.
     """
 
     def __init__(self, load: Load, settings: ServeSettings, link: Link) -> None:
@@ -57,7 +57,7 @@ class Replica:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its models can still move; true while they are loaded."""
+        """Whether its models still work; true while they load."""
         return self._service is None or self._service.is_alive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,12 +97,12 @@ class Replica:
         return start_service(self._load, self._settings)
 
     async def _tell(self, service: Service) -> None:
-        """Pin a note at every beat, until the board says that it is time to drain."""
+        """Pin a note at every beat. Drain when the board says so."""
         draining: asyncio.Task[None] | None = None
         while True:
             try:
                 shall_drain = await self._link.pin(_note(service))
-            except Exception:  # the board's process may be on its way back
+            except Exception:  # Ray may be restarting the board
                 logger.warning("the cluster's board does not answer", exc_info=True)
                 shall_drain = False
             if shall_drain and draining is None:
@@ -110,7 +110,7 @@ class Replica:
             await asyncio.sleep(BEAT_S)
 
     async def _metrics(self, request: Request) -> Response:
-        """Those of all replicas: a request comes to any of them."""
+        """The metrics of all replicas, because a request may reach any of them."""
         del request
         assert self._service is not None
         notes = {**await self._link.notes(), self._link.name(): _note(self._service)}
@@ -125,8 +125,8 @@ def _note(service: Service) -> Note:
 class Inbox:
     """Takes a WebSocket's messages as they come, and closes it when they are too large.
 
-    Who listens for us does not hold a client up whose stream is behind: what it sends piles up
-    in memory. So there is a limit to what may wait, and to a message.
+    Ray's listener does not stop a client whose stream is behind, so its messages would fill the
+    memory. The inbox limits the bytes that may wait, and the size of a message.
     """
 
     def __init__(self, receive: Receive, send: Send, settings: ServeSettings) -> None:
@@ -134,14 +134,14 @@ class Inbox:
         self._send = send
         self._settings = settings
         self._waiting: deque[Message] = deque()
-        self._num_bytes = 0  # of what waits
+        self._num_bytes = 0  # of waiting messages
         self._has_come = asyncio.Event()
         self._is_closed = False
         self._last: Message | None = None  # says that the client has gone
         self._taking = asyncio.create_task(self._take())
 
     async def receive(self) -> Message:
-        """The next message; once the client has gone, that."""
+        """The next message. Once the client has gone, always the disconnect message."""
         while not self._waiting:
             if self._last is not None:
                 return self._last
@@ -152,13 +152,13 @@ class Inbox:
         return message
 
     async def send(self, message: Message) -> None:
-        """Raises OSError once the connection is closed for what came."""
+        """Send a message. Raises OSError if the inbox has closed the connection."""
         if self._is_closed:
             raise OSError("the connection is closed")
         await self._send(message)
 
     def stop(self) -> None:
-        """The connection is over."""
+        """Stop reading: the connection is over."""
         self._taking.cancel()
 
     async def _take(self) -> None:
@@ -166,7 +166,7 @@ class Inbox:
         while message.get("type") != "websocket.disconnect":
             try:
                 message = await self._receive()
-            except Exception:  # whoever listens for us is gone, and the client with it
+            except Exception:  # Ray's listener is gone, and the client with it
                 message = {"type": "websocket.disconnect", "code": 1006}
             self._num_bytes += _size(message)
             if (reason := self._excess(message)) is not None:

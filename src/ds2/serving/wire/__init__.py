@@ -1,1 +1,1 @@
-"""What protocols share: sockets, uploads, JSON, audio as it arrives."""
+"""The parts that protocols share: sockets, uploads, JSON, arriving audio."""

@@ -1,4 +1,4 @@
-"""Recordings in a container (WebM, Ogg, MP3, ...) that are decoded while they arrive."""
+"""Decodes recordings in a container (WebM, Ogg, MP3, ...) while they arrive."""
 
 import asyncio
 import logging
@@ -19,22 +19,22 @@ from ds2.serving.engine.session import Session
 
 BLOCK_S = 0.1
 MOST_WAITING = 32
-"""Messages that wait for the decoder; then their sender has to."""
+"""Most messages that may wait for the decoder. Then the sender must wait."""
 WAIT_S = 0.02
-HEAD_BYTES = 16  # what tells one format from another
+HEAD_BYTES = 16  # enough to recognise the format
 
 logger = logging.getLogger(__name__)
 
 
 class ContainerStream:
-    """Feeds a session, which is at 16 kHz, with what bytes of a file decode to.
+    """Decodes the bytes of a file and feeds the samples to a session at 16 kHz.
 
-    Decoders read when they like and wait for what they read, so each has a thread of its own.
-    `end` it, always, or the thread stays.
+    A decoder reads at any time and waits for its data, so each stream has its own thread.
+    Always call `end`, or the thread stays.
     """
 
     def __init__(self, session: Session, most_bytes: int) -> None:
-        """most_bytes: of the whole file. In the event loop of the session."""
+        """most_bytes: the limit for the whole file. Call this in the event loop of the session."""
         self._session = session
         self._num_left = most_bytes
         self._arrived: queue.Queue[bytes] = queue.Queue()
@@ -42,7 +42,7 @@ class ContainerStream:
         threading.Thread(target=self._decode, daemon=True, name="container").start()
 
     async def feed(self, data: bytes) -> None:
-        """Take more of the file; waits while the decoder is behind. Raises Refused."""
+        """Take more of the file. Waits while the decoder is behind. Raises Refused."""
         self._num_left -= len(data)
         if self._num_left < 0:
             raise Refused(413, "the recording is too large: send it in parts")
@@ -53,7 +53,7 @@ class ContainerStream:
             self._arrived.put(data)
 
     def end(self) -> None:
-        """No more comes: the session is finished once the rest is decoded."""
+        """End the file. The session is finished after the rest is decoded."""
         self._arrived.put(b"")
 
     def _decode(self) -> None:
@@ -63,16 +63,16 @@ class ContainerStream:
                 self._run(self._session.feed(block))
             self._run(self._session.finish())
         except (Refused, CancelledError, _ServerIsOver):
-            pass  # the session is over, and who reads its events knows; or the server is
+            pass  # the server or the session is over; the reader of its events knows it
         except InputError as error:
             self._fail(Refused(400, str(error)))
-        except Exception:  # a mistake of ours, or of a decoder's: nobody may wait for ever for it
+        except Exception:  # a fault in ds2 or a decoder: nobody may wait for ever
             request_id = self._session.line.request_id
             logger.exception("a recording failed", extra={"facts": {"request": request_id}})
             self._fail(Refused(500, told_of_fault("recording", request_id)))
 
     def _run(self, act: Coroutine[Any, Any, None]) -> None:
-        """Let the session's event loop do something, and wait until it has."""
+        """Run something in the session's event loop, and wait until it is done."""
         try:
             doing = asyncio.run_coroutine_threadsafe(act, self._loop)
         except RuntimeError:  # the loop is closed
@@ -86,21 +86,21 @@ class ContainerStream:
 
 
 class _ServerIsOver(Exception):
-    """There is no event loop any more."""
+    """The event loop is closed."""
 
 
 class _Arriving:
-    """A file that is read as it arrives: what is there, but at least a byte until its end."""
+    """An arriving file. A read returns the bytes that are there, at least one until the end."""
 
     def __init__(self, arrived: "queue.Queue[bytes]") -> None:
-        """arrived: an empty one ends it."""
+        """arrived: the pieces of the file; an empty piece ends it."""
         self._arrived = arrived
         self._held = b""
         self._has_ended = False
         self._is_begun = False
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; at first enough to know the format by."""
+        """Up to `size` bytes. The first read returns enough to recognise the format."""
         least = 1 if self._is_begun else HEAD_BYTES
         while len(self._held) < least and not self._has_ended:
             data = self._arrived.get()
@@ -112,5 +112,5 @@ class _Arriving:
         return taken
 
     def seekable(self) -> bool:
-        """Never."""
+        """False: an arriving file cannot seek."""
         return False

@@ -1,17 +1,17 @@
-"""JSON as clients send it, read so that nothing which handles it further can stumble."""
+"""Reads JSON from clients, and refuses values on which later code could fail."""
 
 import json
 from typing import Any
 
 MOST_LEVELS = 50
-"""Of lists and objects within each other: what writes them out again fails at a few hundred."""
+"""Most levels of nested lists and objects. Writing JSON fails at a few hundred levels."""
 
 
 def json_in(given: str | bytes) -> Any:
-    """What the JSON says.
+    """The value of the JSON text.
 
-    Raises ValueError if it is none, if it nests too deeply, or if a text in it holds half of a
-    surrogate pair, which JSON can escape and no message can carry.
+    Raises ValueError if the text is not JSON, if it nests too deeply, or if a string in it holds
+    half of a surrogate pair. JSON can escape such a half, but no message can carry it.
     """
     text = given if isinstance(given, str) else given.decode("utf-8-sig")
     try:

@@ -1,4 +1,4 @@
-"""What the protocols of other servers share: messages, refusals and ends of WebSockets."""
+"""The parts that all WebSocket protocols share: messages, refusals and closing."""
 
 import asyncio
 import json
@@ -23,19 +23,19 @@ NORMAL, INVALID, POLICY_VIOLATION, TOO_BIG, FAILED, TRY_AGAIN_LATER = (
     *(1000, 1007, 1008, 1009, 1011, 1013),  # close codes of RFC 6455
 )
 LONGEST_REASON = 123
-"""Bytes that the reason of a close may have."""
+"""Most bytes of the reason in a close."""
 SPLIT_SAMPLE = "the audio ended within a sample: check its encoding"
 
 logger = logging.getLogger(__name__)
 
 Talk: TypeAlias = Callable[[Service, WebSocket], Awaitable[None]]
-"""Speaks a protocol by a WebSocket that has been accepted. May raise Refused."""
+"""Speaks a protocol over an accepted WebSocket. May raise Refused."""
 
 
 def routes_of(program: str, paths: Sequence[str], talk: Talk, service: Service) -> list[BaseRoute]:
-    """The places where a WebSocket protocol of another server is spoken.
+    """The routes of another server's WebSocket protocol.
 
-    paths: who comes to the first of them without a WebSocket is told what it is for.
+    paths: the first path explains itself to clients that come without a WebSocket.
     """
 
     async def serve(websocket: WebSocket) -> None:
@@ -53,7 +53,7 @@ def routes_of(program: str, paths: Sequence[str], talk: Talk, service: Service) 
     async def explain(request: Request) -> Response:
         scheme = "wss" if request.url.scheme == "https" else "ws"
         place = f"{scheme}://{request.url.netloc}{paths[0]}"
-        told = f"{program}'s WebSocket protocol is spoken here: connect to {place}\n"
+        told = f"{program}'s WebSocket protocol is here: connect to {place}\n"
         return PlainTextResponse(told, 426, {"Upgrade": "websocket"})
 
     return [Route(paths[0], explain), *(WebSocketRoute(path, serve) for path in paths)]
@@ -74,9 +74,10 @@ async def send(websocket: WebSocket, message: dict[str, Any]) -> None:
 
 
 async def send_text(websocket: WebSocket, text: str) -> None:
-    """Send a text. Raises WebSocketDisconnect, also where the server itself has hung up.
+    """Send a text. Raises WebSocketDisconnect, also if the server itself has closed the connection.
 
-    It does so, and tells nobody else, when a message is too large and when nothing comes for long.
+    The server does this without notice if a message is too large or the connection is idle too
+    long.
     """
     try:
         await websocket.send_text(text)
@@ -85,17 +86,17 @@ async def send_text(websocket: WebSocket, text: str) -> None:
 
 
 async def close(websocket: WebSocket, code: int = NORMAL, reason: str = "") -> None:
-    """Close, with as much of the reason as there is room for; the client may have gone."""
+    """Close with the reason, cut to fit. The client may have gone already."""
     short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
     with suppress(WebSocketDisconnect, RuntimeError):
         await websocket.close(code, short)
 
 
 async def deny(websocket: WebSocket, response: Response) -> None:
-    """Answer a handshake as HTTP does; where the server cannot, close."""
+    """Answer a handshake with an HTTP response, or close if the server cannot do that."""
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(response)
-        await asyncio.sleep(0)  # until it is gone: uvicorn logs an error for who returns sooner
+        await asyncio.sleep(0)  # lets uvicorn send it; without this uvicorn logs an error
     else:
         await close(websocket, POLICY_VIOLATION)
 
@@ -112,13 +113,13 @@ def object_in(text: str | bytes) -> dict[str, Any]:
 
 
 def close_code(refused: Refused) -> int:
-    """The close code that tells most of why."""
+    """The close code that fits the refusal best."""
     by_status = {413: TOO_BIG, 429: TRY_AGAIN_LATER, 500: FAILED, 503: TRY_AGAIN_LATER}
     return by_status.get(refused.status, POLICY_VIOLATION)
 
 
 def busy_message(is_draining: bool) -> str:
-    """What clients are told when there is no room."""
+    """The message for clients when there is no room."""
     if is_draining:
         return "The server is shutting down. Please retry later."
     return "The server is busy. Please retry later."
@@ -128,9 +129,9 @@ def busy_message(is_draining: bool) -> str:
 async def fed_by(
     session: Session | ChannelSessions, reading: Coroutine[Any, Any, None]
 ) -> AsyncIterator[None]:
-    """Let a task feed the session from a client's messages while the block tells its events.
+    """Run a task that feeds a client's messages to the session while the block sends its events.
 
-    What ends the reading ends the session: its events then raise Refused, or stop.
+    When the reading ends with an error, the session ends: its events then raise Refused, or stop.
     """
 
     async def read() -> None:
@@ -140,7 +141,7 @@ async def fed_by(
             session.fail(refused)
         except (WebSocketDisconnect, ClientDisconnect):
             session.close()
-        except Exception:  # told to the client as any other refusal, in its protocol's own way
+        except Exception:  # the client gets a refusal in the form of its protocol
             logger.exception("a connection failed")
             session.fail(Refused(500, told_of_fault("connection")))
 
@@ -151,4 +152,4 @@ async def fed_by(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        reading.close()  # which may not have begun
+        reading.close()  # it may not have begun

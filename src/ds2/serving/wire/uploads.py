@@ -1,7 +1,8 @@
-"""Recordings that clients upload: received into one kind of file, work that ends with its client.
+"""Receives the recordings that clients upload, and stops the work when a client goes away.
 
-All protocols go the same way: a place first (`Service.room`), which a full server refuses before
-the recording comes; then its bytes; then work that stops when nobody waits for it any more.
+All protocols take the same steps. First they take a place (`Service.room`): a full server refuses
+it before the recording comes. Then they receive the bytes. Then they work, until the work is done
+or the client goes away.
 """
 
 import asyncio
@@ -16,11 +17,11 @@ T = TypeVar("T")
 
 
 IN_MEMORY_BYTES = 1 << 20
-"""An upload that is larger goes to a file."""
+"""A larger upload goes to a file."""
 
 
 async def receive_file(body: AsyncIterator[bytes]) -> "SharedFile":
-    """A file of all bytes of a body. Raises what reading the body raises."""
+    """A file with all bytes of a body. Raises the errors of reading the body."""
     spooled = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (closed by its reader)
     file = SharedFile(cast(BinaryIO, spooled))
     try:
@@ -34,7 +35,7 @@ async def receive_file(body: AsyncIterator[bytes]) -> "SharedFile":
 
 
 async def run_while_wanted(request: Request, work: Awaitable[T]) -> T:
-    """The result of the work; stops it and raises ClientDisconnect if the client goes away."""
+    """The result of the work. If the client goes away, stops it and raises ClientDisconnect."""
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(wait_until_gone(request))
     try:
@@ -45,22 +46,22 @@ async def run_while_wanted(request: Request, work: Awaitable[T]) -> T:
     finally:
         working.cancel()
         gone.cancel()
-        await asyncio.wait({working, gone})  # what it used can be closed now
+        await asyncio.wait({working, gone})  # then its files can be closed
         for task in (working, gone):
             if not task.cancelled():
-                task.exception()  # of no interest where nobody waits any more
+                task.exception()  # nobody waits for this error any more
 
 
 async def wait_until_gone(request: Request) -> None:
-    """Wait until the client goes away; to be called once all of the body has been read."""
+    """Wait until the client goes away. Call this after reading the whole body."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 class SharedFile:
-    """A file that one thread may close while another reads it, who then comes to its end.
+    """A file that one thread may close while another reads it. The reader then gets its end.
 
-    When a client goes away, a block of its recording is just being decoded, as often as not.
+    When a client goes away, another thread is often decoding a block of its recording.
     """
 
     def __init__(self, file: BinaryIO) -> None:

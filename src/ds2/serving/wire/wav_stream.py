@@ -1,4 +1,4 @@
-"""Whole WAV files where bare samples are expected: many clients send them, header and all."""
+"""Whole WAV files in place of bare samples: many clients send them with their header."""
 
 import struct
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from ds2.audio.headers import UNKNOWN_LENGTH
 from ds2.audio.samples import Encoding
 from ds2.serving.engine.refused import Refused
 
-LONGEST_HEADER = 1 << 16  # bytes; nobody's tags before the samples are longer
-EXTENSIBLE = 0xFFFE  # the true format is in the first two bytes of a GUID further on
+LONGEST_HEADER = 1 << 16  # bytes; real tags before the samples are shorter
+EXTENSIBLE = 0xFFFE  # the true format is in the first two bytes of a later GUID
 ENCODINGS: dict[tuple[int, int], Encoding] = {
     (1, 16): "s16le",
     (3, 32): "f32le",
     (6, 8): "alaw",
     (7, 8): "mulaw",
 }
-"""By format tag and bits of a sample."""
+"""Encodings by format tag and bits per sample."""
 
 
 @dataclass(frozen=True)
 class WavForm:
-    """What a WAV header says."""
+    """The format in a WAV header."""
 
     sample_rate_hz: int
     encoding: Encoding
@@ -28,28 +28,28 @@ class WavForm:
     num_bytes: int | None  # of samples; None: until the stream ends
 
     def check(self, encoding: Encoding, sample_rate_hz: int) -> None:
-        """Raise Refused if the client has announced something else."""
+        """Raise Refused if the client has announced another format."""
         if (encoding, sample_rate_hz) != (self.encoding, self.sample_rate_hz):
             there = f"{self.encoding} at {self.sample_rate_hz} Hz"
             told = f"{encoding} at {sample_rate_hz} Hz"
-            raise Refused(400, f"the WAV header says {there}, but {told} was announced")
+            raise Refused(400, f"the WAV header says {there}, but the client announced {told}")
 
 
 class HeaderOff:
-    """Takes the header off a stream, and what a WAV file holds after its samples."""
+    """Removes a WAV file's header, and everything after its samples, from a stream."""
 
     def __init__(self) -> None:
         self.form: WavForm | None = None
-        self._head: bytes | None = b""  # while it may yet become a header
+        self._head: bytes | None = b""  # bytes that may still become a header
         self._num_left: int | None = None
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it cannot tell yet what this is."""
+        """Whether it needs more bytes to recognise a header."""
         return self._head is not None
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes, return those that are samples. Raises Refused for unusable files."""
+        """Take bytes, and return the samples among them. Raises Refused for unusable files."""
         if self._head is not None:
             self._head += data
             form = None
@@ -68,7 +68,7 @@ class HeaderOff:
 
     def _check_length(self, head: bytes) -> None:
         if len(head) > LONGEST_HEADER:
-            raise Refused(400, "this WAV file's header does not end: send samples alone")
+            raise Refused(400, "this WAV file's header does not end: send only samples")
 
 
 def _may_begin(head: bytes) -> bool:
@@ -77,16 +77,16 @@ def _may_begin(head: bytes) -> bool:
 
 
 def wav_form(head: bytes) -> WavForm | None:
-    """What the header at the start of a WAV file says; None while a part of it is missing.
+    """The format in the header of a WAV file; None while a part of the header is missing.
 
-    Raises Refused for what is not one channel of a known encoding.
+    Raises Refused unless it is one channel of a known encoding.
     """
     place, found = 12, None
     while place + 8 <= len(head):
         name, size = struct.unpack_from("<4sI", head, place)
         if name == b"data":
             if found is None:
-                raise Refused(400, "this WAV file does not tell its format before its samples")
+                raise Refused(400, "this WAV file has no format before its samples")
             is_told = 0 < size < UNKNOWN_LENGTH
             return WavForm(*found, place + 8, size if is_told else None)
         if name == b"fmt " and size >= 16 and place + 8 + size <= len(head):
@@ -100,7 +100,7 @@ def _format(chunk: bytes) -> tuple[int, Encoding]:
     if tag == EXTENSIBLE and len(chunk) >= 26:
         (tag,) = struct.unpack_from("<H", chunk, 24)
     if (tag, num_bits) not in ENCODINGS:
-        raise Refused(400, f"WAV format {tag} of {num_bits} bits: send 16-bit integers")
+        raise Refused(400, f"cannot read WAV format {tag} of {num_bits} bits: send 16-bit integers")
     if num_channels != 1:
         raise Refused(400, f"this WAV file has {num_channels} channels: send one")
     return rate_hz, ENCODINGS[tag, num_bits]

@@ -1,4 +1,4 @@
-"""Transcripts and events in the JSON that Deepgram's clients take apart."""
+"""Transcripts and events in the JSON that Deepgram's clients read."""
 
 import math
 import uuid
@@ -24,11 +24,11 @@ ERROR_CODES = {
 
 
 class RequestFacts:
-    """What all answers to one request tell of it."""
+    """The facts about a request that all its answers hold."""
 
     def __init__(self, card: ModelCard | None = None) -> None:
         self.id = str(uuid.uuid4())
-        self.card = card  # of the model that answers
+        self.card = card  # the model that answers
 
     def of_result(self) -> dict[str, Any]:
         """The metadata of a live result."""
@@ -39,7 +39,7 @@ class RequestFacts:
         }
 
     def of_all(self, duration_s: float, sha256: str, *, num_channels: int = 1) -> dict[str, Any]:
-        """The metadata of a whole stream or recording. sha256: of the audio, as it was sent."""
+        """The metadata of a whole stream or recording. sha256: of the audio as sent."""
         return {
             "transaction_key": "deprecated",
             "request_id": self.id,
@@ -71,7 +71,7 @@ def live_result(
     from_finalize: bool = False,
     place: Sequence[int] = (0, 1),
 ) -> dict[str, Any]:
-    """A message of the type Results, on the stream from start to end.
+    """A message of the type Results, for the stream from `start_s` to `end_s`.
 
     place: the index of the channel, and the number of channels.
     """
@@ -89,12 +89,12 @@ def live_result(
 
 
 def partial_channel(text: str) -> dict[str, Any]:
-    """What is known of a segment under way: no times, and nothing that one could rely on."""
+    """The text of the current segment, without times. It may still change."""
     return {"alternatives": [{"transcript": text, "confidence": 0.0, "words": []}]}
 
 
 def channel_of(transcript: Transcript) -> dict[str, Any]:
-    """A transcript, with its other readings if any: they have no times."""
+    """A transcript, with its other hypotheses if any. These have no times."""
     confidence = _confidence(transcript.words)
     best = {
         "transcript": transcript.text,
@@ -112,7 +112,7 @@ def channel_of(transcript: Transcript) -> dict[str, Any]:
 def recording_body(
     transcript: Transcript, facts: RequestFacts, sha256: str, *, utterances: bool
 ) -> dict[str, Any]:
-    """The answer to a recording. utterances: its segments, too."""
+    """The answer to a recording. utterances: whether to include its segments."""
     heard = transcript.channels or (transcript,)
     results: dict[str, Any] = {"channels": [channel_of(each) for each in heard]}
     if utterances:
@@ -150,10 +150,10 @@ def _confidence(words: Sequence[Word]) -> float:
 
 
 def refusal(refused: Refused, request_id: str) -> Response:
-    """An error, as Deepgram answers requests and handshakes."""
+    """An error in Deepgram's form, for requests and handshakes."""
     code = ERROR_CODES.get(refused.status, "INTERNAL_SERVER_ERROR")
     body = {"err_code": code, "err_msg": refused.message, "request_id": request_id}
-    # Clients see no body of a handshake that failed: they look at these.
+    # Clients do not see the body of a failed handshake. They read these headers.
     plain = "".join(
         each if " " <= each <= "~" else "?" for each in " ".join(refused.message.split())
     )
@@ -169,10 +169,10 @@ def error_message(refused: Refused) -> dict[str, Any]:
 
 
 def configure_failure(facts: RequestFacts) -> dict[str, Any]:
-    """The answer to a client that wants other phrases in the middle of a stream."""
+    """The answer to a client that wants to change the phrases during a stream."""
     return {
         "type": "ConfigureFailure",
         "request_id": facts.id,
         "code": "CONFIGURE_KEYTERMS_NOT_SUPPORTED",
-        "description": "phrases are set when a stream is opened: open a new one",
+        "description": "phrases cannot change during a stream: open a new stream",
     }

@@ -27,7 +27,7 @@ PATH = "/v1/listen"
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """The protocol's one place."""
+    """The protocol's routes."""
 
     async def listen(websocket: WebSocket) -> None:
         await _listen(service, websocket)
@@ -64,14 +64,14 @@ async def _listen(service: Service, websocket: WebSocket) -> None:
 
 
 async def _open(service: Service, query: Query) -> Session | ChannelSessions:
-    """What hears samples of the encoding that the query tells."""
+    """A session for samples of the encoding in the query."""
     if query.multichannel:
         return await service.open_channels(query.live_options(), query.num_channels)
     return await service.open(query.live_options())
 
 
 class _Live:
-    """One client's stream: its messages in, and events out as it wants to hear of them."""
+    """One client's stream: reads its messages, and sends the events that it asked for."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class _Live:
         session: Session | ChannelSessions | None,
         facts: answers.RequestFacts,
     ) -> None:
-        """session: None if the audio's header has to tell what to open."""
+        """session: None if the audio's header must say which session to open."""
         self._service = service
         self._websocket = websocket
         self._query = query
@@ -124,21 +124,21 @@ class _Live:
             else:
                 async for event in session.events():
                     await self._tellers[0].tell(event, session)
-        finally:  # where the server ends the stream, too
+        finally:  # also if the server ends the stream
             for teller, each in zip(self._tellers, sessions, strict=True):
                 await teller.finish(each)
 
     def close(self) -> None:
-        """Give up the stream."""
+        """Close the stream."""
         if self._container is not None:
             self._container.end()
         if self._session is not None:
             self._session.close()
 
     async def _open_session(self) -> Session:
-        """The session for audio that tells its form itself."""
+        """The session for audio whose header says its format."""
         if self._query.multichannel:
-            told = "multichannel: of live audio needs encoding and channels: a file's is not split"
+            told = "multichannel: live audio needs encoding and channels: a file is not split"
             raise Refused(400, told, "multichannel")
         form = self._header.form
         if form is None:
@@ -149,7 +149,7 @@ class _Live:
         return await self._service.open(self._query.live_options(form.sample_rate_hz))
 
     async def _read(self, session: Session | ChannelSessions, first: bytes) -> None:
-        """Feed the stream until the client says that it is over."""
+        """Feed the stream until the client ends it."""
         await self._feed(session, first)
         while (data := await self._receive_audio()) is not None:
             if self._container is None:
@@ -161,7 +161,7 @@ class _Live:
         if self._container is None:
             await session.finish()
         else:
-            self._container.end()  # which finishes the session, after its last samples
+            self._container.end()  # it finishes the session after the last samples
 
     async def _feed(self, session: Session | ChannelSessions, data: bytes) -> None:
         if self._container is None:
@@ -171,7 +171,7 @@ class _Live:
             await self._container.feed(data)
 
     def _take_header_off(self, data: bytes, session: Session | ChannelSessions) -> bytes:
-        """Samples with an encoding in the query may come with a header all the same."""
+        """Remove a header: clients may send one although the query names an encoding."""
         data = self._header.feed(data)
         if self._header.form is not None:
             rate_hz = session.options.sample_rate_hz
@@ -179,12 +179,12 @@ class _Live:
         return data
 
     async def _receive_audio(self) -> bytes | None:
-        """The next binary message; None at the end. Does what texts say in between."""
+        """The next binary message; None at the end. Follows the text messages in between."""
         while True:
             message = await sockets.receive(self._websocket)
             if isinstance(message, bytes):
                 self._sha256.update(message)
-                return message or None  # an empty one is the old way to close a stream
+                return message or None  # an empty message is the old way to close a stream
             kind = sockets.object_in(message).get("type")
             if kind == "CloseStream":
                 return None
@@ -198,7 +198,7 @@ class _Live:
                 raise Refused(400, f"type: must be {known}, not {str(kind)[:40]}")
 
     async def _end(self, duration_s: float) -> None:
-        """Tell what all of it was, and close."""
+        """Send the metadata of the whole stream, and close."""
         sha256, num_channels = self._sha256.hexdigest(), len(self._tellers)
         facts = self._facts.of_all(duration_s, sha256, num_channels=num_channels)
         await sockets.send(self._websocket, {"type": "Metadata", **facts})
@@ -210,7 +210,7 @@ class _Live:
 
 
 class _Teller:
-    """What a client hears of one channel."""
+    """Sends a client the results of one channel."""
 
     def __init__(
         self,
@@ -224,12 +224,12 @@ class _Teller:
         self._query = query
         self._facts = facts
         self._place = [index, num_channels]
-        self._start_s = 0.0  # of the segment under way
-        self._final: Transcript | None = None  # not told: what ended it comes next
-        self._last_word_end_s: float | None = None  # until its UtteranceEnd is told
+        self._start_s = 0.0  # of the current segment
+        self._final: Transcript | None = None  # not sent yet: the reason for its end comes next
+        self._last_word_end_s: float | None = None  # until its UtteranceEnd is sent
 
     async def finish(self, session: Session) -> None:
-        """Tell the last words, where no endpoint has followed them."""
+        """Send the last words, if no endpoint has followed them."""
         if self._final is not None:
             await self._tell_final(self._final, session.heard_s, "end")
 
@@ -273,7 +273,7 @@ class _Teller:
         await sockets.send(self._websocket, told)
 
     async def tell_utterance_end(self, session: Session) -> None:
-        """Once after words, when nothing more has been said for as long as the client asked."""
+        """Send an UtteranceEnd, once after words, after the silence that the client asked for."""
         gap_s, end_s = self._query.utterance_end_s, self._last_word_end_s
         if gap_s is not None and end_s is not None and session.heard_s - end_s >= gap_s:
             self._last_word_end_s = None

@@ -1,4 +1,4 @@
-"""The query of a request to Deepgram's /v1/listen: what a client asks for."""
+"""The query of a request to Deepgram's /v1/listen."""
 
 import re
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from ds2.serving.engine.session import StreamOptions
 
 ENCODINGS: dict[str, Encoding] = {"linear16": "s16le", "mulaw": "mulaw", "alaw": "alaw"}
 THEIR_MODELS = re.compile(r"(nova|enhanced|base|whisper|general)\b.*")
-"""Names that clients send because they must: which model answers, the language then decides."""
+"""Names that clients must send to Deepgram. For these names, the language chooses the model."""
 NOT_DONE = ("callback", "redact", "replace", "search")
-"""What a client would rely on; all else that ds2 has nothing like is left out of the answer."""
+"""Options that clients rely on, so the server refuses them. It ignores other unknown options."""
 SHORTEST_PAUSE_S = 0.2
-"""Less silence stands within words: theirs of 10 ms is no end of anything."""
+"""Shorter silences occur within words. Deepgram's default of 10 ms ends nothing."""
 SHORTEST_UTTERANCE_END_S = 1.0  # theirs, too
 HOTTEST = 20.0  # natural logarithm
 MOST_PHRASES = 500
@@ -27,25 +27,25 @@ MOST_PHRASES = 500
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked for, in our units."""
+    """The client's options, in our units."""
 
     model: str | None = None
     language: str | None = None
-    encoding: Encoding | None = None  # None: a file, whose header tells
+    encoding: Encoding | None = None  # None: a file, whose header says it
     sample_rate_hz: int = 16_000
     interim_results: bool = False
-    pause_s: float | None = None  # silence that ends a segment; None: the usual
-    tells_endpoints: bool = True  # whether speech_final is ever true
+    pause_s: float | None = None  # silence that ends a segment; None: the default
+    tells_endpoints: bool = True  # whether speech_final can be true
     utterance_end_s: float | None = None
     vad_events: bool = False
     utterances: bool = False
-    num_channels: int = 1  # of samples; a file tells its own
-    multichannel: bool = False  # whether each is heard apart, or their mix
+    num_channels: int = 1  # of samples; a file's header says its own
+    multichannel: bool = False  # true: each channel by itself; false: their mix
     num_alternatives: int = 1
     phrases: tuple[HotPhrase, ...] = ()
 
     def options(self) -> StreamOptions:
-        """A recording."""
+        """The options for a recording."""
         return StreamOptions(
             model=self.model,
             language=self.language,
@@ -56,7 +56,7 @@ class Query:
         )
 
     def live_options(self, sample_rate_hz: int | None = None) -> StreamOptions:
-        """A live stream. sample_rate_hz: what a header says."""
+        """The options for a live stream. sample_rate_hz: the rate in a header."""
         rules = EndpointRules()
         if self.pause_s is not None:
             rules = replace(rules, pause_s=self.pause_s)
@@ -65,7 +65,7 @@ class Query:
 
 
 def query_of(params: QueryParams, models: tuple[str, ...] = ()) -> Query:
-    """What a query asks for. models: our own, by name. Raises Refused."""
+    """The options in a query. models: names of our own models. Raises Refused."""
     for name in NOT_DONE:
         if params.get(name):
             raise Refused(400, f"{name}: this server does not do that: leave it out", name)
@@ -95,7 +95,7 @@ def query_of(params: QueryParams, models: tuple[str, ...] = ()) -> Query:
 
 
 def _endpointing(params: QueryParams) -> tuple[float | None, bool]:
-    """The silence that ends a segment, and whether clients hear that it has."""
+    """The silence that ends a segment, and whether results mark such ends."""
     given = params.get("endpointing", "true").lower()
     if given in ("true", "false"):
         return None, given == "true"
@@ -133,7 +133,7 @@ def _claim(params: QueryParams, name: str) -> bool:
 
 
 def _phrases(params: QueryParams) -> tuple[HotPhrase, ...]:
-    """Of keyterm=PHRASE, and keywords=WORD:INTENSIFIER, where 1 is the usual weight."""
+    """Phrases from keyterm=PHRASE and keywords=WORD:INTENSIFIER, where 1 is the default weight."""
     phrases = [HotPhrase(text) for text in params.getlist("keyterm") if text.strip()]
     for given in params.getlist("keywords"):
         text, _, factor = given.partition(":")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def transcribe(service: Service, request: Request) -> Response:
-    """The answer to a recording in the body: a file, or samples if the query tells how."""
+    """The answer to a recording in the body: a file, or samples if the query has an encoding."""
     facts = answers.RequestFacts()
     try:
         query = query_of(request.query_params, tuple(service.models))
@@ -63,7 +63,7 @@ async def _hash_along(request: Request, sha256: "_Hash") -> AsyncIterator[bytes]
 async def _transcribe_file(
     service: Service, request: Request, room: Room, body: AsyncIterator[bytes], query: Query
 ) -> Transcript:
-    """Of a file in any format."""
+    """The transcript of a file in any format."""
     with closing(await receive_file(body)) as file:
         hear = service.transcribe_channels if query.multichannel else service.transcribe
         work = hear(cast(BinaryIO, file), query.options(), room)
@@ -77,7 +77,7 @@ async def _transcribe_samples(
     body: AsyncIterator[bytes],
     query: Query,
 ) -> Transcript:
-    """Of samples, and of WAV files that are announced as samples."""
+    """The transcript of samples, or of a WAV file that the client announced as samples."""
     encoding = query.encoding
     assert encoding is not None
     header, mix = HeaderOff(), DownMix("the audio")

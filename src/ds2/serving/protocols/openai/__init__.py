@@ -1,1 +1,1 @@
-"""OpenAI's protocol: recordings, and live streams in realtime/."""
+"""OpenAI's protocol: recordings here, live streams in realtime/."""

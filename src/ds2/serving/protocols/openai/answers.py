@@ -1,4 +1,4 @@
-"""What OpenAI's HTTP interface answers: transcripts in its five formats, and its errors."""
+"""Answers of OpenAI's HTTP interface: transcripts in its five formats."""
 
 import math
 import zlib
@@ -11,11 +11,11 @@ from ds2.text.alphabet import Alphabet
 from ds2.text.language import NAMES
 from ds2.transcripts.transcript import WRITERS, LineShape, Segment, Transcript, Word
 
-LEAST_CONFIDENCE = 1e-9  # its logarithm can be written as JSON, that of 0 cannot
+LEAST_CONFIDENCE = 1e-9  # JSON can hold its logarithm, but not the logarithm of 0
 
 
 def json_body(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
-    """The format `json`: the text alone. logprobs: with the confidences of its words."""
+    """The format `json`: only the text. logprobs: whether to add the confidences of its words."""
     body: dict[str, Any] = {"text": transcript.text}
     if logprobs:
         body["logprobs"] = logprobs_of(transcript)
@@ -25,10 +25,10 @@ def json_body(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
 def verbose_json_body(
     transcript: Transcript, alphabet: Alphabet, *, words: bool, segments: bool
 ) -> dict[str, Any]:
-    """The format `verbose_json`: everything that was asked for, each key that clients read."""
+    """The format `verbose_json`: every key that clients read; words and segments if wanted."""
     body: dict[str, Any] = {
         "task": "transcribe",
-        # by Whisper's names, not by their codes
+        # Whisper's names of languages, not their codes
         "language": NAMES.get(transcript.language, transcript.language),
         "duration": round(transcript.duration_s, 3),
         "text": transcript.text,
@@ -53,14 +53,14 @@ def text_response(transcript: Transcript, file_format: str, shape: LineShape) ->
 
 
 def usage(duration_s: float) -> dict[str, Any]:
-    """What was used: seconds of audio."""
+    """The usage: seconds of audio."""
     return {"type": "duration", "seconds": round(duration_s, 3)}
 
 
 def logprobs_of(transcript: Transcript) -> list[dict[str, Any]]:
-    """The text in its tokens, which are words here, each with its confidence's logarithm.
+    """The text's tokens, which are words here, each with the logarithm of its confidence.
 
-    The tokens, joined, are the text: all but the first bring the space before them.
+    The joined tokens are the text: every token except the first holds the space before it.
     """
     return [
         {"token": token, "logprob": _log(word), "bytes": list(token.encode())}
@@ -69,7 +69,7 @@ def logprobs_of(transcript: Transcript) -> list[dict[str, Any]]:
 
 
 def _tokens(transcript: Transcript) -> Iterator[tuple[str, Word]]:
-    """Each word with the space that the text has before it."""
+    """Each word, and its token: the word with the space before it."""
     text, position = transcript.text, 0
     for word in transcript.words:
         end = text.index(word.text, position) + len(word.text)
@@ -91,7 +91,7 @@ def _word(word: Word) -> dict[str, Any]:
 
 
 def _segment(index: int, segment: Segment, alphabet: Alphabet) -> dict[str, Any]:
-    """All that Whisper tells of a segment; docs/reference/openai.md says what each number is."""
+    """A segment with all of Whisper's keys. docs/reference/openai.md explains each number."""
     encoded = segment.text.encode()
     return {
         "id": index,
@@ -103,5 +103,5 @@ def _segment(index: int, segment: Segment, alphabet: Alphabet) -> dict[str, Any]
         "temperature": 0.0,  # nothing is drawn at random
         "avg_logprob": round(sum(map(_log, segment.words)) / len(segment.words), 4),
         "compression_ratio": round(len(encoded) / len(zlib.compress(encoded)), 4),
-        "no_speech_prob": 0.0,  # a segment holds words: where there are none there is no segment
+        "no_speech_prob": 0.0,  # every segment holds words
     }

@@ -1,4 +1,4 @@
-"""The form that OpenAI's clients send with a recording, read and checked."""
+"""Reads and checks the form that OpenAI's clients send with a recording."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ from ds2.transcripts.transcript import LineShape
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 GRANULARITIES = ("word", "segment")
-MAX_FIELDS = 5000  # keywords are a field each
-MAX_FIELD_BYTES = 1 << 20  # of a field that is no file: files go to disk, whatever their size
+MAX_FIELDS = 5000  # each keyword is a field
+MAX_FIELD_BYTES = 1 << 20  # of a field that is not a file: files of any size go to disk
 
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off", "")
@@ -27,7 +27,7 @@ _SHAPES = ("max_line_width", "max_line_count", "max_words_per_line")
 
 @dataclass(frozen=True)
 class TranscriptionForm:
-    """What a client asks of one recording."""
+    """The client's options for one recording."""
 
     file: BinaryIO
     model: str | None = None
@@ -45,28 +45,28 @@ class TranscriptionForm:
     def __post_init__(self) -> None:
         streams = self.response_format in ("json", "text")
         if self.stream and not streams:
-            told = f"stream: text alone is streamed, not {self.response_format}: ask for json"
+            told = f"stream: only text can be streamed, not {self.response_format}: ask for json"
             raise Refused(400, told, "response_format")
         if self.logprobs and self.response_format != "json":
-            raise Refused(400, "include: logprobs come with response_format json only", "include[]")
+            raise Refused(400, "include: logprobs need response_format json", "include[]")
         if "word" in self.granularities and streams:
             told = "timestamp_granularities: words need response_format verbose_json, srt or vtt"
             raise Refused(400, told, "timestamp_granularities[]")
 
 
 async def receive_form(request: Request) -> FormData:
-    """The parts of the body; files larger than a megabyte are on disk. Raises Refused."""
+    """The parts of the body. Files larger than a megabyte are on disk. Raises Refused."""
     try:
         form = await request.form(max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     except HTTPException as error:
-        raise Refused(error.status_code, f"the form cannot be read: {error.detail}") from None
+        raise Refused(error.status_code, f"cannot read the form: {error.detail}") from None
     for upload in _uploads(form):
         upload.file = cast(BinaryIO, SharedFile(upload.file))
     return form
 
 
 def close_files(form: FormData) -> None:
-    """Close what came with a form; at once, unlike its own `close`, which can be cancelled."""
+    """Close the files of a form at once. Its own `close` could be cancelled."""
     for upload in _uploads(form):
         upload.file.close()
 
@@ -76,9 +76,9 @@ def _uploads(form: FormData) -> list[UploadFile]:
 
 
 def read_form(form: FormData) -> TranscriptionForm:
-    """What the parts say. What is no parameter of OpenAI's or ours is passed over.
+    """The options in the parts. Unknown parameters are ignored.
 
-    Raises Refused, which names the parameter that is wrong.
+    Raises Refused, which names the wrong parameter.
     """
     upload = form.get("file")
     if not isinstance(upload, UploadFile):
@@ -109,7 +109,7 @@ def read_form(form: FormData) -> TranscriptionForm:
 
 
 def _text(form: FormData, name: str) -> str | None:
-    """A field; None if it is missing or empty, as some clients send what was not filled in."""
+    """A field; None if it is missing or empty, because some clients send empty fields."""
     value = form.get(name)
     if isinstance(value, UploadFile):
         raise Refused(400, f"{name}: must be text, not a file", name)
@@ -117,7 +117,7 @@ def _text(form: FormData, name: str) -> str | None:
 
 
 def _texts(form: FormData, name: str) -> tuple[str, ...]:
-    """A field that may be repeated, with brackets after its name or without."""
+    """A field that may occur several times, with or without brackets after its name."""
     values = [*form.getlist(name + "[]"), *form.getlist(name)]
     if not all(isinstance(value, str) for value in values):
         raise Refused(400, f"{name}: must be text, not a file", name)
@@ -139,7 +139,7 @@ def _flag(form: FormData, name: str) -> bool:
 
 
 def _chunking(form: FormData) -> Literal["auto"] | TurnDetection | None:
-    """`auto`, an object as JSON, or its keys in brackets, as OpenAI's client sends them."""
+    """`auto`, an object as JSON, or its keys in brackets, as OpenAI's client sends it."""
     name = "chunking_strategy"
     value = _text(form, name)
     keys = {
@@ -162,7 +162,7 @@ def _chunking(form: FormData) -> Literal["auto"] | TurnDetection | None:
 
 
 def _shape(form: FormData, *, by_word: bool) -> LineShape:
-    """How subtitles are broken into lines: by Whisper's options, which OpenAI does not take."""
+    """The lines of subtitles, from Whisper's options. OpenAI does not have these options."""
     given: dict[str, Any] = {"max_words_per_line": 1} if by_word else {}
     for name in _SHAPES:
         if (text := _text(form, name)) is not None:

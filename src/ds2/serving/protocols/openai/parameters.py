@@ -1,4 +1,4 @@
-"""What OpenAI's parameters mean here, in requests and in live sessions alike."""
+"""The meaning of OpenAI's parameters in this server, for requests and live sessions."""
 
 import math
 import re
@@ -15,9 +15,9 @@ from ds2.text.alphabet import Alphabet
 from ds2.text.language import language_of_name
 
 MAX_PHRASES = 1000
-"""Keywords of a request; what comes from a prompt beyond it is left out."""
+"""Most phrases of a request. Further phrases from a prompt are left out."""
 LONGEST_HINT = 24
-"""Characters of a piece of a prompt: what is longer is a sentence, not a name to listen for."""
+"""Most characters of a hint in a prompt. A longer piece is a sentence, not a name."""
 
 _OPENAI_MODELS = re.compile(r"(gpt|whisper)-[\w.-]+")
 _BREAKS = re.compile(r"[,;:.!?\n\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f]")
@@ -25,12 +25,12 @@ _WEIGHED = re.compile(r"(.+):(-?\d{1,3}(?:\.\d+)?)")
 
 
 def find_model(service: Service, name: str | None, languages: Sequence[str]) -> ModelCard:
-    """The model that is asked for, or else the first that speaks one of the languages.
+    """The model with this name, or the first model for one of the languages.
 
-    name: of a model here. OpenAI's own names, which many programs send whatever server they talk
-    to, stand for none.
+    name: the name of a model of this server. OpenAI's own names count as no name, because many
+    programs send them to any server.
     languages: codes, with or without a country, or OpenAI's English names; none: any.
-    Raises Refused, which names what there is.
+    Raises Refused, which names the models of this server.
     """
     codes = {code for language in languages if (code := _language_code(language))}
     cards = list(service.models.values())
@@ -48,11 +48,11 @@ def find_model(service: Service, name: str | None, languages: Sequence[str]) -> 
 
 
 def _language_code(language: str | None) -> str | None:
-    """ "en" of "en", "en-US" and "English"; None for what leaves the choice to the server."""
+    """ "en" for "en", "en-US" and "English"; None for "" and "auto": the server chooses."""
     name = (language or "").strip()
     if name.lower() in ("", "auto"):
         return None
-    return language_of_name(name) or name  # which no model speaks
+    return language_of_name(name) or name  # unknown: no model has it
 
 
 def hot_phrases(
@@ -62,11 +62,11 @@ def hot_phrases(
     hotwords: Sequence[str] = (),
     prompt: str = "",
 ) -> tuple[HotPhrase, ...]:
-    """What is to be heard more readily.
+    """The hot phrases of a request.
 
-    keywords: words or phrases; hotwords: the same, parted by commas, "phrase:weight" if need be;
-    prompt: text whose short pieces between punctuation marks are taken for such phrases, as far
-    as the model can spell them.
+    keywords: words or phrases; hotwords: the same, separated by commas, with an optional weight as
+    "phrase:weight"; prompt: a text whose short pieces between punctuation marks become phrases if
+    the model can spell them.
     Raises Refused for keywords and hotwords that the model cannot spell.
     """
     found: dict[str, HotPhrase] = {}
@@ -89,7 +89,7 @@ def hot_phrases(
         try:
             found.setdefault(_spelt(hint, alphabet), hint)
         except InputError:
-            continue  # a prompt is prose: nobody promised that all of it can be spelt
+            continue  # a prompt is prose: the model need not spell all of it
     return tuple(found.values())
 
 
@@ -106,38 +106,38 @@ def _hints(prompt: str) -> Iterable[HotPhrase]:
 
 
 def _spelt(phrase: HotPhrase, alphabet: Alphabet) -> str:
-    """The phrase in the model's letters; raises InputError if they do not suffice."""
+    """The phrase in the model's letters. Raises InputError if the model cannot spell it."""
     return next(iter(spelt_phrases([phrase], alphabet)))
 
 
 @dataclass(frozen=True)
 class TurnDetection:
-    """When a turn begins and when it ends; OpenAI's names and defaults."""
+    """The rules for the beginning and end of a turn, with OpenAI's names and defaults."""
 
-    threshold: float = 0.5  # from which probability on a sound is speech: for a server with --vad
-    prefix_padding_ms: int = 300  # what a turn holds before its speech
-    silence_duration_ms: int = 500  # that ends a turn
+    threshold: float = 0.5  # least probability of speech; it works on a server with --vad
+    prefix_padding_ms: int = 300  # audio of a turn before its speech
+    silence_duration_ms: int = 500  # silence that ends a turn
 
     @property
     def rules(self) -> EndpointRules:
-        """Where segments end, so that turns do."""
+        """The rules that end segments, and so end turns."""
         return EndpointRules(
             pause_s=self.silence_duration_ms / 1000, voice_threshold=self.threshold
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As clients are told it."""
+        """The object for messages to clients."""
         return {"type": "server_vad", **asdict(self)}
 
 
 _PATIENCE_MS = {"low": 2000, "medium": 1000, "auto": 1000, "high": 500}
-"""Silence by the eagerness of `semantic_vad`, which would go by what is said; ours does not."""
+"""Silence for each eagerness of `semantic_vad`. OpenAI's goes by the meaning; ours by silence."""
 
 
 def turn_detection(data: Mapping[str, Any], where: str) -> TurnDetection:
-    """What an object of type server_vad or semantic_vad asks for; what it lacks is the default.
+    """The settings in an object of type server_vad or semantic_vad. Missing keys have defaults.
 
-    where: the object's name, which begins the name of what is wrong. Raises Refused.
+    where: the object's name, with which errors begin. Raises Refused.
     """
     kind = data.get("type", "server_vad")
     if kind == "semantic_vad":

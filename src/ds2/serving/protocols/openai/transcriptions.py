@@ -40,11 +40,11 @@ from ds2.transcripts.transcript import Transcript, together
 logger = logging.getLogger(__name__)
 
 CLIENT_CLOSED_REQUEST = 499
-"""Nobody reads this answer; logs do, where nginx has made the number known."""
+"""Nobody reads this answer. The number is for logs; it is known from nginx."""
 
 
 def routes(service: Service) -> list[BaseRoute]:
-    """What OpenAI's clients call."""
+    """The routes that OpenAI's clients call."""
 
     async def transcriptions(request: Request) -> Response:
         return await _transcriptions(request, service)
@@ -108,15 +108,15 @@ async def _respond(request: Request, service: Service, form: FormData, room: Roo
     options = await asyncio.to_thread(_options, asked, card)  # keywords may be many
     if asked.stream:
         events = service.transcribe_events(asked.file, options, room)
-        # What is wrong with the recording shows here, while an answer can still be an error.
+        # A bad recording fails here, while the answer can still be an error.
         first = await run_while_wanted(request, anext(events, None))
         return _event_stream(asked, form, card.language, first, events)
     transcript = await run_while_wanted(request, service.transcribe(asked.file, options, room))
-    return await asyncio.to_thread(_answer, asked, card, transcript)  # of hours, maybe
+    return await asyncio.to_thread(_answer, asked, card, transcript)  # may be hours long
 
 
 def _options(asked: TranscriptionForm, card: ModelCard) -> StreamOptions:
-    """What the service is asked for. Raises Refused."""
+    """The options of the stream for the service. Raises Refused."""
     endpoints = None
     if asked.chunking == "auto":
         endpoints = EndpointRules()
@@ -134,7 +134,7 @@ def _options(asked: TranscriptionForm, card: ModelCard) -> StreamOptions:
 
 
 def _answer(asked: TranscriptionForm, card: ModelCard, transcript: Transcript) -> Response:
-    """The whole transcript in the format that was asked for."""
+    """The whole transcript in the format that the client wants."""
     if asked.response_format == "json":
         return JSONResponse(json_body(transcript, logprobs=asked.logprobs))
     if asked.response_format == "verbose_json":
@@ -155,11 +155,11 @@ def _event_stream(
     first: Event | None,
     events: AsyncGenerator[Event, None],
 ) -> Response:
-    """The transcript as server-sent events, while it comes to be; closes the form."""
+    """The transcript as server-sent events, while it grows. Closes the form at the end."""
     lines: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def work() -> None:
-        """In a task of its own, which a client that goes away cannot break off half-way."""
+        """Make the events. This is a separate task, so a client that leaves cannot break it off."""
         try:
             async with aclosing(events):
                 async for message in _messages(asked, language, first, events):
@@ -198,7 +198,7 @@ async def _messages(
     first: Event | None,
     events: AsyncIterator[Event],
 ) -> AsyncIterator[dict[str, Any]]:
-    """OpenAI's messages: the text's growth, and at the end all of it."""
+    """OpenAI's messages: the additions to the text, and the whole text at the end."""
     text = _GrowingText(language)
     finals: list[Transcript] = []
     event = first
@@ -216,15 +216,15 @@ async def _messages(
 
 
 class _GrowingText:
-    """What is certain of a recording's text; it is only ever added to."""
+    """The certain part of a recording's text. It only grows."""
 
     def __init__(self, language: str) -> None:
         self._language = language
-        self._over = ""  # of segments that are done
+        self._over = ""  # text of final segments
         self._told = ""
 
     def take(self, event: Event) -> str:
-        """What the event adds."""
+        """The text that the event adds."""
         if isinstance(event, Partial):
             text = join_words((self._over, event.stable), self._language)
         elif isinstance(event, Final):

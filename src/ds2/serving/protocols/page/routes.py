@@ -1,4 +1,4 @@
-"""The web page at `/`: files beside this module, and what the page asks of the server first."""
+"""The web page at `/`: the files beside this module, and the facts that the page needs first."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +22,7 @@ MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
 )
 CONTENT_SECURITY_POLICY = "; ".join(
     [
-        "default-src 'none'",  # nothing but what follows, and nothing from other hosts
+        "default-src 'none'",  # only the following, and nothing from other hosts
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
@@ -40,8 +40,8 @@ HEADERS: Mapping[str, str] = MappingProxyType(
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
-        # Names stay when contents change, for nothing builds the page: browsers ask each time,
-        # and get an empty answer while the file is the one they have.
+        # Names stay the same when contents change, because there is no build step. So browsers
+        # ask each time, and get an empty answer if they have the newest file.
         "Cache-Control": "no-cache",
     }
 )
@@ -50,7 +50,7 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def routes(service: Service) -> list[Route]:
-    """The page at `/`, its parts at `/page/NAME`, the facts it needs at `/page/server.json`."""
+    """The page at `/`, its parts at `/page/NAME`, and its facts at `/page/server.json`."""
     files = {path.name: path for path in sorted(FILES.iterdir())}
     index = files.pop("index.html")
     return [
@@ -61,7 +61,7 @@ def routes(service: Service) -> list[Route]:
 
 
 def _file(path: Path) -> _Endpoint:
-    """What answers with a file, kept in memory."""
+    """An endpoint that answers with a file, which it keeps in memory."""
     content = path.read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {**HEADERS, "ETag": tag, "Content-Type": MEDIA_TYPES[path.suffix]}
@@ -75,13 +75,13 @@ def _file(path: Path) -> _Endpoint:
 
 
 def _knows(request: Request, tag: str) -> bool:
-    """Whether the browser has the file already; a proxy that compresses weakens the tag."""
+    """Whether the browser has the file already. A proxy that compresses makes the tag weak."""
     tags = request.headers.get("if-none-match", "").split(",")
     return tag in {each.strip().removeprefix("W/") for each in tags}
 
 
 def _facts(service: Service) -> _Endpoint:
-    """What answers with the models, and whether clients need a key."""
+    """An endpoint that answers with the models, and whether clients need a key."""
 
     async def answer(request: Request) -> Response:
         del request

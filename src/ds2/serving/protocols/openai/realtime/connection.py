@@ -38,14 +38,14 @@ from ds2.serving.wire import sockets
 from ds2.serving.wire.given_json import json_in
 
 FEED_S = 1.0
-"""A message may hold more audio than may wait for the model: it is fed by the second."""
+"""Seconds of audio to feed at once. A message may hold more audio than may wait for the model."""
 
 
 logger = logging.getLogger(__name__)
 
 
 def routes(service: Service, client_secrets: ClientSecrets) -> list[BaseRoute]:
-    """`/v1/realtime`, and what makes short-lived keys for it."""
+    """`/v1/realtime`, and the route that makes short-lived keys for it."""
 
     async def connect(websocket: WebSocket) -> None:
         await _serve(websocket, service, client_secrets)
@@ -61,7 +61,7 @@ def routes(service: Service, client_secrets: ClientSecrets) -> list[BaseRoute]:
 
 async def _serve(websocket: WebSocket, service: Service, client_secrets: ClientSecrets) -> None:
     offered = websocket.scope.get("subprotocols") or []
-    # A browser gives up a connection whose answer picks none of the subprotocols it offered.
+    # A browser closes a connection if the answer selects none of its offered subprotocols.
     await websocket.accept("realtime" if "realtime" in offered else None)
     session = session_by_key(websocket, client_secrets) or {}
     model = websocket.query_params.get("model")
@@ -69,13 +69,13 @@ async def _serve(websocket: WebSocket, service: Service, client_secrets: ClientS
     try:
         await connection.run(SessionSettings(model=model), session)
     except WebSocketDisconnect:
-        pass  # it is the client's right
+        pass  # the client may leave at any time
     finally:
         await connection.close()
 
 
 class _Connection:
-    """A client: it is read from in one task, and told what its stream tells in another."""
+    """A client's connection. One task reads its messages, another sends the stream's events."""
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket
@@ -84,7 +84,7 @@ class _Connection:
         self._turns = Turns(SessionSettings())
         self._samples = Samples("s16le")
         self._options: StreamOptions | None = None
-        self._stream: Session | None = None  # opened by the first audio
+        self._stream: Session | None = None  # the first audio opens it
         self._teller: asyncio.Task[None] | None = None
         self._is_closed = False
         self._handlers = {
@@ -97,7 +97,7 @@ class _Connection:
     async def run(self, settings: SessionSettings, session: Mapping[str, Any]) -> None:
         """Serve the client until it goes.
 
-        settings, session: what it begins with, by its address and by its key.
+        settings, session: the first settings, from the address and from the key.
         """
         try:
             settings = updated(settings, session)
@@ -113,7 +113,7 @@ class _Connection:
             await self._handle(message.get("text"))
 
     async def _handle(self, text: str | None) -> None:
-        """Do what a message asks; tell the client if that cannot be."""
+        """Handle a message. Send the client an error if this fails."""
         event_id: str | None = None
         try:
             message = _parsed(text)
@@ -125,13 +125,13 @@ class _Connection:
                 raise Refused(400, told, "type")
             await handler(message, event_id)
         except Refused as error:
-            if error.status >= 429:  # the stream cannot be had: all that follows would be lost
+            if error.status >= 429:  # there is no stream: all further audio would be lost
                 await self._close_for(error, event_id)
             else:
                 await self._send(_error(error, event_id))
 
     async def _update(self, message: Mapping[str, Any], event_id: str | None) -> None:
-        """`session.update`: other settings from here on."""
+        """`session.update`: change the settings from here on."""
         del event_id
         session = message.get("session")
         if not isinstance(session, Mapping):
@@ -140,7 +140,7 @@ class _Connection:
         await self._tell_settings("updated")
 
     async def _apply(self, settings: SessionSettings) -> None:
-        """Go by new settings; a stream by other ones ends, and what it holds becomes a turn."""
+        """Apply new settings. If the stream's options change, it ends, and its audio is a turn."""
         options = await asyncio.to_thread(stream_options, self._service, settings)
         if options.endpoints is None:
             settings = replace(settings, turns=None)
@@ -151,7 +151,7 @@ class _Connection:
         self._turns.settings = settings
 
     async def _append(self, message: Mapping[str, Any], event_id: str | None) -> None:
-        """`input_audio_buffer.append`: more audio, in base64."""
+        """`input_audio_buffer.append`: take more audio, in base64."""
         del event_id
         try:
             data = base64.b64decode(message.get("audio") or "", validate=True)
@@ -165,11 +165,11 @@ class _Connection:
         step = round(FEED_S * rate)
         for start in range(0, len(waveform), step):
             piece = waveform[start : start + step]
-            await stream.feed(piece)  # waits while the model is behind, and so does the client
+            await stream.feed(piece)  # while the model is behind, this waits, and the client too
             self._turns.heard_s += len(piece) / rate
 
     async def _commit(self, message: Mapping[str, Any], event_id: str | None) -> None:
-        """`input_audio_buffer.commit`: the turn ends here."""
+        """`input_audio_buffer.commit`: end the turn here."""
         del message
         if self._stream is None:
             await self._send(nothing_to_commit(0.0, event_id))
@@ -178,7 +178,7 @@ class _Connection:
         await self._end_segment(self._stream)
 
     async def _clear(self, message: Mapping[str, Any], event_id: str | None) -> None:
-        """`input_audio_buffer.clear`: the turn is not wanted."""
+        """`input_audio_buffer.clear`: drop the turn."""
         del message
         if self._stream is None:
             await self._send({"type": "input_audio_buffer.cleared"})
@@ -187,7 +187,7 @@ class _Connection:
         await self._end_segment(self._stream)
 
     async def _end_segment(self, stream: Session) -> None:
-        """End what is under way; for a model of whole utterances its end is the stream's."""
+        """End the current segment. For a model of whole utterances, this ends the stream."""
         if self._service.models[stream.model].bundle.model.streaming:
             await stream.flush()
         else:
@@ -201,23 +201,23 @@ class _Connection:
         return self._stream
 
     async def _tell_events(self, stream: Session) -> None:
-        """All that a stream tells, to its end."""
+        """Send all events of a stream, to its end."""
         try:
             async for event in stream.events():
-                for message in list(self._turns.take(event)):  # all of it before the next thing
+                for message in list(self._turns.take(event)):  # all messages before the next event
                     await self._send(message)
             for message in list(self._turns.end_stream()):
                 await self._send(message)
         except Refused as error:
             await self._close_for(error)
         except WebSocketDisconnect:
-            pass  # the reading task is told too
-        except Exception:  # a client that is told nothing more must not be left waiting
+            pass  # the reading task learns of it, too
+        except Exception:  # the client must not wait for ever
             logger.exception("a live session failed")
             await self._close_for(Refused(500, told_of_fault("session")))
 
     async def _end_stream(self) -> None:
-        """End the stream, if there is one, and wait for what it still has to tell."""
+        """End the stream, if there is one, and wait for its last events."""
         stream, teller = self._stream, self._teller
         self._stream = self._teller = None
         if stream is not None and teller is not None:
@@ -226,7 +226,7 @@ class _Connection:
             stream.close()
 
     async def close(self) -> None:
-        """Forget the stream: nobody listens any more."""
+        """Close the stream: the client has gone."""
         if self._teller is not None:
             self._teller.cancel()
             await asyncio.wait([self._teller])
@@ -238,7 +238,7 @@ class _Connection:
         await self._send({"type": f"session.{how}", "session": session})
 
     async def _send(self, message: Message) -> None:
-        """Send a message, unless the server has hung up."""
+        """Send a message, unless the server has closed the connection."""
         if not self._is_closed:
             await self._write(message)
 
@@ -247,7 +247,7 @@ class _Connection:
         await sockets.send(self._websocket, named)
 
     async def _close_for(self, error: Refused, event_id: str | None = None) -> None:
-        """Tell the client why, and hang up; once, though both tasks may have a reason."""
+        """Send the client an error and close. This happens once, even if both tasks fail."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -256,20 +256,20 @@ class _Connection:
 
 
 def _parsed(text: str | None) -> Mapping[str, Any]:
-    """A client's message. Raises Refused if it is none."""
+    """A client's message. Raises Refused if it is not valid."""
     if text is None:
         raise Refused(400, "send JSON as text: audio comes as base64 in it")
     try:
         message = json_in(text)
     except ValueError:
-        raise Refused(400, "this is no JSON") from None
+        raise Refused(400, "this is not JSON") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise Refused(400, "type: a message must be an object with a type", "type")
     return message
 
 
 def _error(error: Refused, event_id: str | None) -> Message:
-    """The same error that an answer by HTTP would hold."""
+    """An error message, with the content of an HTTP answer."""
     told = error_body(error.status, error.message, error.param)["error"]
     return error_message(
         told["message"],

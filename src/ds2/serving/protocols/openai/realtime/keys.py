@@ -1,4 +1,4 @@
-"""Short-lived keys for live sessions, by HTTP: OpenAI's client secrets."""
+"""Makes short-lived keys for live sessions, over HTTP: OpenAI's client secrets."""
 
 import asyncio
 import secrets
@@ -27,7 +27,7 @@ LARGEST_BODY = 64 << 10  # bytes
 def session_by_key(
     connection: HTTPConnection, client_secrets: ClientSecrets
 ) -> Mapping[str, Any] | None:
-    """The settings of the session that a client's key was made for, if it is a secret."""
+    """The session settings in a client's key, if the key is a client secret; otherwise None."""
     for key in keys_in(connection.scope):
         if (session := client_secrets.session_of(key)) is not None:
             return session
@@ -45,7 +45,7 @@ async def create_client_secret(
             raise Refused(400, "session: must be an object", "session")
         lifetime_s = _lifetime_s(body)
         settings = updated(SessionSettings(), session)
-        await asyncio.to_thread(stream_options, service, settings)  # only to see that they can be
+        await asyncio.to_thread(stream_options, service, settings)  # only to check the settings
         try:
             value, expires_at = client_secrets.mint(session, lifetime_s)
         except ValueError as error:
@@ -59,7 +59,7 @@ async def create_client_secret(
 
 
 async def _receive_json(request: Request) -> Mapping[str, Any]:
-    """The body; an empty one is an empty object. Raises Refused."""
+    """The JSON object in the body; an empty body is an empty object. Raises Refused."""
     data = b""
     async for piece in request.stream():
         data += piece
@@ -68,14 +68,14 @@ async def _receive_json(request: Request) -> Mapping[str, Any]:
     try:
         body = json_in(data or b"{}")
     except ValueError:
-        raise Refused(400, "the body is no JSON") from None
+        raise Refused(400, "the body is not JSON") from None
     if not isinstance(body, dict):
         raise Refused(400, "the body must be a JSON object")
     return body
 
 
 def _lifetime_s(body: Mapping[str, Any]) -> int:
-    """For how long the key is to be good."""
+    """The lifetime of the key, in seconds. Raises Refused."""
     asked: Any = body.get("expires_after")
     seconds = asked.get("seconds", LIFETIME_S) if isinstance(asked, Mapping) else LIFETIME_S
     if not isinstance(seconds, int) or not SHORTEST_S <= seconds <= LONGEST_S:

@@ -1,4 +1,4 @@
-"""The settings of a live session, as OpenAI's clients send them and are told them."""
+"""The settings of a live session, in the form of OpenAI's clients."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -28,12 +28,12 @@ _ENCODINGS: Mapping[str, Encoding] = {
 }
 _INPUT = "session.audio.input"
 _BETA_KEYS = ("input_audio_format", "input_audio_transcription", "turn_detection")
-"""What OpenAI's beta had beside `audio`; settings that are passed over in silence do harm."""
+"""Keys of OpenAI's beta beside `audio`. The server refuses them: ignored settings do harm."""
 
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """What a client has asked for so far."""
+    """The settings that a client has asked for so far."""
 
     format: str = "audio/pcm"
     sample_rate_hz: int = PCM_RATE_HZ
@@ -46,19 +46,19 @@ class SessionSettings:
 
     @property
     def encoding(self) -> Encoding:
-        """Of the bytes that are appended."""
+        """The encoding of the audio that the client appends."""
         return _ENCODINGS[self.format]
 
 
 def updated(settings: SessionSettings, session: Mapping[str, Any]) -> SessionSettings:
-    """The settings after an update; what it does not name stays.
+    """The settings after an update. Settings that the update does not name stay.
 
-    Raises Refused, which names the key that is wrong.
+    Raises Refused, which names the wrong key.
     """
     for key in _BETA_KEYS:
         if key in session:
             place = key.removeprefix("input_audio_")
-            told = f"{key}: is of the beta, which ended: say it in audio.input.{place}"
+            told = f"{key}: belongs to the beta, which has ended: use audio.input.{place}"
             raise Refused(400, told, f"session.{key}")
     audio = _object(session.get("audio"), "session.audio")
     parts = _object(audio.get("input"), _INPUT)
@@ -108,7 +108,7 @@ def _with_transcription(
 
 
 def stream_options(service: Service, settings: SessionSettings) -> StreamOptions:
-    """What the service is asked for. Raises Refused, which names the key that is wrong."""
+    """The options of the stream for the service. Raises Refused, which names the wrong key."""
     name = f"{_INPUT}.transcription"
     try:
         card = find_model(service, settings.model, settings.languages)
@@ -127,7 +127,7 @@ def stream_options(service: Service, settings: SessionSettings) -> StreamOptions
 
 
 def session_body(service: Service, settings: SessionSettings, session_id: str) -> dict[str, Any]:
-    """The settings as clients are told them: what is so, not what was asked for."""
+    """The settings for messages to clients: the real ones, not the requested ones."""
     card = find_model(service, settings.model, settings.languages)
     transcription: dict[str, Any] = {
         "model": card.name,
@@ -139,7 +139,7 @@ def session_body(service: Service, settings: SessionSettings, session_id: str) -
     heard = {
         "format": {"type": settings.format, "rate": settings.sample_rate_hz},
         "transcription": transcription,
-        "noise_reduction": None,  # there is none: it would not help the model
+        "noise_reduction": None,  # the server has none: it would not help the model
         "turn_detection": settings.turns.to_dict() if settings.turns else None,
     }
     return {

@@ -1,4 +1,4 @@
-"""Turns of a live session: what a stream tells in, OpenAI's messages out."""
+"""Turns of a live session: from a stream's events to OpenAI's messages."""
 
 import secrets
 from collections import deque
@@ -15,7 +15,7 @@ SHORTEST_COMMIT_S = 0.1
 """OpenAI's: less audio than this is a mistake."""
 
 Message: TypeAlias = dict[str, Any]
-"""What is sent to a client, but for its event_id."""
+"""A message to a client, without its event_id."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,23 @@ class _Request:
     """A commit or a clear on its way through the stream."""
 
     kind: Literal["commit", "clear"]
-    heard_s: float  # audio that came before it
+    heard_s: float  # seconds of audio before it
     event_id: str | None
 
 
 class Turns:
-    """One session's turns, each of which becomes an item of OpenAI's conversation.
+    """The turns of one session. Each becomes an item of OpenAI's conversation.
 
-    Its text is told as it becomes certain: a delta is never taken back, and all deltas of an item,
-    joined, are its transcript.
+    The text of a turn is sent as soon as it is certain. A delta is final, and the joined deltas of
+    an item are its transcript.
     """
 
     def __init__(self, settings: SessionSettings) -> None:
         self.settings = settings
         self.heard_s = 0.0  # audio appended so far, in all streams of the session
-        self._stream_start_s = 0.0  # where in it the stream under way began
+        self._stream_start_s = 0.0  # where in it the current stream began
         self._turn_start_s = 0.0
-        self._requests: deque[_Request] = deque()  # that the stream has not come to yet
+        self._requests: deque[_Request] = deque()  # the stream has not reached these yet
         self._previous_id: str | None = None
         self._begin_turn(0.0)
 
@@ -51,19 +51,19 @@ class Turns:
         self._transcript: Transcript | None = None
 
     def begin_stream(self) -> None:
-        """What is heard from now on goes to a new stream."""
+        """Note that a new stream takes the audio from here on."""
         self._stream_start_s = self.heard_s
         self._requests.clear()
 
     def request(self, kind: Literal["commit", "clear"], event_id: str | None) -> None:
-        """The client ends or drops the turn; the stream's next endpoint by request is its.
+        """Note that the client ends or drops the turn, at the stream's next requested endpoint.
 
-        event_id: the client's name for what it sent.
+        event_id: the client's name for its message.
         """
         self._requests.append(_Request(kind, self.heard_s, event_id))
 
     def take(self, event: Event) -> Iterator[Message]:
-        """What an event of the stream means to the client."""
+        """The messages to the client for an event of the stream."""
         if isinstance(event, SpeechStart):
             yield from self._start_speech(self._stream_start_s + event.time_s)
         elif isinstance(event, Partial):
@@ -77,7 +77,7 @@ class Turns:
             yield from self._end_by_rule(event)
 
     def end_stream(self) -> Iterator[Message]:
-        """The stream is over: what it held is a turn, if one was asked for or anything was said."""
+        """The messages at the end of the stream. A requested end or any words make a last turn."""
         if self._requests:
             yield from self._end_by_request(self._requests.popleft())
         elif self._transcript is not None and self._transcript.words:
@@ -86,7 +86,7 @@ class Turns:
             self._begin_turn(self.heard_s)
 
     def _start_speech(self, time_s: float) -> Iterator[Message]:
-        """`speech_started`, where the server looks for turns: the turn's audio begins there."""
+        """`speech_started`, if the server looks for turns: the turn's audio begins there."""
         if self.settings.turns is None or self._has_speech:
             return
         self._has_speech = True
@@ -99,7 +99,7 @@ class Turns:
         }
 
     def _tell(self, text: str) -> Iterator[Message]:
-        """What is certain of the text and not told yet."""
+        """A delta with the certain text that is not sent yet."""
         if len(text) > len(self._told) and text.startswith(self._told):
             delta, self._told = text[len(self._told) :], text
             yield self._transcription("delta", delta=delta)
@@ -116,7 +116,7 @@ class Turns:
             yield nothing_to_commit(length_s, request.event_id)
 
     def _end_by_rule(self, endpoint: Endpoint) -> Iterator[Message]:
-        """The server found the end of a turn; where nothing was said there was none."""
+        """The messages after an end that the server found. Without words there was no turn."""
         time_s = self._stream_start_s + endpoint.time_s
         if self._transcript is not None and self._transcript.words:
             yield from self._start_speech(self._stream_start_s + self._transcript.words[0].start_s)
@@ -171,13 +171,13 @@ def error_message(
     param: str | None = None,
     event_id: str | None = None,
 ) -> Message:
-    """Something went wrong. event_id: of the client's message that is to blame."""
+    """An error. event_id: the event_id of the client's message that caused it."""
     error = {"type": kind, "code": code, "message": message, "param": param, "event_id": event_id}
     return {"type": "error", "error": error}
 
 
 def nothing_to_commit(length_s: float, event_id: str | None) -> Message:
-    """There is hardly any audio to make a turn of. event_id: of the client's commit."""
+    """The error for a turn with too little audio. event_id: the event_id of the commit."""
     return error_message(
         f"there is too little to commit: at least {1000 * SHORTEST_COMMIT_S:.0f} ms of audio are"
         f" needed, and there are {1000 * length_s:.0f} ms",

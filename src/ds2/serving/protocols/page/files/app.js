@@ -1,4 +1,4 @@
-// The page: what its parts are, and which button does what.
+// The page: connects its parts, and gives each button its action.
 
 import { takeDrops } from "./drop.js";
 import { askedServer, filledModels } from "./models.js";
@@ -25,7 +25,7 @@ const recorder = new Recorder(view, new Spectrogram($("spectrogram")), chosen);
 async function readAll(files) {
   for (const file of files) {
     await recorder.read(file);
-    if (hasProblem()) return; // one thing to worry about at a time
+    if (hasProblem()) return; // show one problem at a time
   }
 }
 
@@ -33,21 +33,21 @@ $("listen").onclick = () => (recorder.isBusy ? recorder.stop() : recorder.listen
 $("open").onclick = () => $("files").click();
 $("files").onchange = async () => {
   const files = [...$("files").files];
-  $("files").value = ""; // so that the same file can be chosen again
+  $("files").value = ""; // so that the user can choose the same file again
   await readAll(files);
 };
 $("phrases").oninput = () => {
   const { length } = chosen().phrases;
   $("phrases-count").textContent = length ? `(${length})` : "";
 };
-$("key-field").onsubmit = (event) => event.preventDefault(); // the key goes along with each take
+$("key-field").onsubmit = (event) => event.preventDefault(); // each take sends the key
 for (const extension of EXTENSIONS) {
   $(`save-${extension}`).onclick = () => save(recorder.transcript, extension);
 }
 $("copy").onclick = () => copy(recorder.transcript).then(() => showStatus("Copied."), showProblem);
 $("clear").onclick = () => {
   recorder.clear();
-  $("listen").focus(); // Clear itself cannot be pressed any more
+  $("listen").focus(); // the Clear button is disabled now
 };
 takeDrops(readAll, () => !recorder.isBusy && models.length > 0);
 

@@ -1,8 +1,8 @@
-// Files that are dropped anywhere on the page.
+// Takes files that the user drops anywhere on the page.
 
-/** onFiles gets them; whether a file may be dropped now is said by isWelcome. */
+/** onFiles: gets the files. isWelcome: returns whether the page takes files now. */
 export function takeDrops(onFiles, isWelcome) {
-  let depth = 0; // elements entered and not left: leaving one often means entering another
+  let depth = 0; // elements entered and not left: leaving an element often means entering another
   const show = () => document.body.classList.toggle("is-dropping", depth > 0 && isWelcome());
 
   addEventListener("dragenter", ({ dataTransfer }) => {
@@ -13,9 +13,9 @@ export function takeDrops(onFiles, isWelcome) {
     depth = Math.max(0, depth - 1);
     show();
   });
-  addEventListener("dragover", (event) => event.preventDefault()); // else nothing may be dropped
+  addEventListener("dragover", (event) => event.preventDefault()); // needed to allow a drop
   addEventListener("drop", (event) => {
-    event.preventDefault(); // else the browser leaves the page for the file
+    event.preventDefault(); // without this, the browser opens the file in place of the page
     depth = 0;
     show();
     if (isWelcome()) onFiles([...event.dataTransfer.files]);

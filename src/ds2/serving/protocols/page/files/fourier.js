@@ -3,7 +3,7 @@
 /** Power spectra of real signals of a fixed length. */
 export class Fourier {
   #size;
-  #order; // where each sample goes: its index with the bits reversed
+  #order; // the place of each sample: its index with the bits reversed
   #cosine;
   #sine;
   #real;
@@ -33,7 +33,7 @@ export class Fourier {
     );
   }
 
-  /** One round of Cooley and Tukey: pairs of transforms of `half` become one of twice that. */
+  /** One round of Cooley and Tukey: two transforms of length `half` become one of twice that. */
   #merge(half) {
     const [real, imaginary] = [this.#real, this.#imaginary];
     const step = this.#size / (2 * half);

@@ -1,9 +1,9 @@
-// The microphone, as blocks of samples.
+// Reads the microphone as blocks of samples.
 
 import { insecure, microphoneProblem } from "./problems.js";
 import { SAMPLE_RATE_HZ } from "./sound.js";
 
-// What makes calls pleasant for ears bends the spectra that the model was trained on.
+// Filters that make calls pleasant for people change the spectra, and the model does not know those.
 const AS_IT_IS = {
   channelCount: 1,
   echoCancellation: false,
@@ -12,8 +12,8 @@ const AS_IT_IS = {
 };
 
 /**
- * Opens the microphone and gives `onSamples` Float32Arrays, full scale at 1, and their rate.
- * Returns { rate, close }, rate in Hz; `onEnd` is called if the microphone is taken away.
+ * Opens the microphone. `onSamples` gets Float32Arrays, full scale at 1, and their rate.
+ * Returns { rate, close }, rate in Hz. Calls `onEnd` if the microphone is taken away.
  * Throws a Problem.
  */
 export async function openMicrophone(onSamples, onEnd) {
@@ -37,7 +37,7 @@ export async function openMicrophone(onSamples, onEnd) {
   }
 }
 
-/** The browser resamples to the model's rate; where it will not, the server does. */
+/** The browser resamples to the model's rate. If it cannot, the server does. */
 async function connected(sound) {
   for (const options of [{ sampleRate: SAMPLE_RATE_HZ }, {}]) {
     const context = new AudioContext({ latencyHint: "interactive", ...options });
@@ -47,7 +47,7 @@ async function connected(sound) {
       return { context, source: context.createMediaStreamSource(sound) };
     } catch (error) {
       await context.close();
-      // Firefox connects no microphone to a context of another rate.
+      // Firefox cannot connect a microphone to a context of another rate.
       if (error.name !== "NotSupportedError" || !options.sampleRate) throw error;
     }
   }

@@ -1,4 +1,4 @@
-// What the server can do.
+// Asks the server for its models.
 
 import { unreachable } from "./problems.js";
 
@@ -8,12 +8,12 @@ export async function askedServer() {
     const answer = await fetch("page/server.json", { cache: "no-store" });
     if (answer.ok) return await answer.json();
   } catch {
-    // told below
+    // reported below
   }
   throw unreachable();
 }
 
-/** Puts the models into a select element, by their languages' names. */
+/** Puts the models into a select element, with the names of their languages. */
 export function filledModels(select, models) {
   const options = models.map((model) => {
     const isOnly = models.filter(({ language }) => language === model.language).length === 1;
@@ -23,7 +23,7 @@ export function filledModels(select, models) {
   select.replaceChildren(...options);
 }
 
-/** In the reader's language and in its own: "Chinese, 中文". */
+/** The language's name in English and in the language itself: "Chinese, 中文". */
 function languageName(code) {
   const name = (locale) => new Intl.DisplayNames(locale, { type: "language" }).of(code);
   const [ours, its] = [name("en"), name(code)];

@@ -1,4 +1,4 @@
-// What the page shows besides the text: status, problems, figures, and what can be pressed.
+// Shows everything except the text: status, problems, figures, and active buttons.
 
 import { Problem } from "./problems.js";
 
@@ -11,7 +11,7 @@ export function showStatus(text) {
   $("status").textContent = text;
 }
 
-/** retry: what its button does, where there is any sense in trying again. */
+/** retry: the action of the button, if trying again may help. */
 export function showProblem(error, retry = null) {
   const isExpected = error instanceof Problem;
   if (!isExpected) console.error(error);
@@ -33,14 +33,14 @@ export function clearProblem() {
 
 export const hasProblem = () => !$("notice").hidden;
 
-/** A figure and what to make of it; without any, nothing. */
+/** Shows a figure with text before and after it. Without arguments, shows nothing. */
 export function showPace(before = "", figure = "", after = "") {
   const strong = document.createElement("b");
   strong.textContent = figure;
   $("latency").replaceChildren(before, strong, after);
 }
 
-/** Which buttons work, and what the main one does. */
+/** Shows which buttons work, and the action of the main button. */
 export function showState({ isReady, isBusy, isEmpty }) {
   document.body.classList.toggle("is-live", isBusy);
   $("listen-label").textContent = isBusy ? "Stop" : "Listen";

@@ -1,6 +1,6 @@
-// What can go wrong, in words for whoever is in front of the page.
+// The problems of the page, in words for its user.
 
-/** Something for the user to read; retryLabel: of the button, where trying again may help. */
+/** A problem for the user to read. retryLabel: the button's label, if trying again may help. */
 export class Problem extends Error {
   constructor(message, { retryLabel = null, needsKey = false } = {}) {
     super(message);
@@ -12,10 +12,10 @@ export class Problem extends Error {
 export const insecure = () =>
   new Problem(
     "Browsers give the microphone only to pages on https or localhost. Open this page at " +
-      "http://localhost on the server itself or through https; files work here all the same.",
+      "http://localhost on the server itself, or through https. You can still open files here.",
   );
 
-/** Why `getUserMedia` or an `AudioContext` failed. */
+/** The problem when `getUserMedia` or an `AudioContext` fails. */
 export function microphoneProblem(error) {
   switch (error.name) {
     case "NotAllowedError":
@@ -32,15 +32,15 @@ export function microphoneProblem(error) {
     case "NotReadableError":
     case "AbortError":
       return new Problem(
-        "The microphone gives no sound: another program may hold it. Close that, and press " +
-          "Listen again.",
+        "The microphone gives no sound: another program may use it. Close that program, and " +
+          "press Listen again.",
       );
     default:
       return new Problem(`The microphone cannot be used: ${error.message || error.name}.`);
   }
 }
 
-/** What the server said in an error: an HTTP status and a sentence. */
+/** The problem when the server refuses. status: of HTTP; message: the server's sentence. */
 export function refusal(status, message) {
   switch (status) {
     case 401:
@@ -54,7 +54,7 @@ export function refusal(status, message) {
   }
 }
 
-/** reason: as the server gave it on closing, or "". */
+/** reason: the server's reason for closing, or "". */
 export const lost = (reason) =>
   new Problem(`The connection was lost${reason && `: ${reason}`}. Your text is kept.`, {
     retryLabel: "Reconnect",
@@ -65,8 +65,8 @@ export const unreachable = () =>
 
 export const blocked = () =>
   new Problem(
-    "The server answers, but no stream could be opened: a proxy on the way may not pass " +
-      "WebSockets on, or not under the server's own name.",
+    "The server answers, but this page could not open a stream. A proxy on the way may not pass " +
+      "on WebSockets, or it may change the server's name.",
     { retryLabel: "Try again" },
   );
 

@@ -1,4 +1,4 @@
-// Listening and reading files: from a pressed button to text that is kept.
+// Listens to the microphone and reads files: from a pressed button to the final text.
 
 import { openMicrophone } from "./microphone.js";
 import { clearProblem, showPace, showProblem, showState, showStatus } from "./panel.js";
@@ -7,8 +7,8 @@ import { Take } from "./take.js";
 import { clock } from "./text-view.js";
 import { Transcript } from "./transcript.js";
 
-const BLOCK_S = 0.25; // of a file that is sent at once
-const MOST_WAITING_BYTES = 64_000; // 2 s of a file: what is more would sit in the browser's memory
+const BLOCK_S = 0.25; // seconds of a file to send at once
+const MOST_WAITING_BYTES = 64_000; // 2 s of a file: more would fill the browser's memory
 const PAUSE_MS = 10;
 
 export class Recorder {
@@ -16,10 +16,10 @@ export class Recorder {
   #view;
   #spectrogram;
   #chosen;
-  #take = null; // the one under way
-  #stop = () => {}; // what Stop does to it
+  #take = null; // the current take
+  #stop = () => {}; // what the Stop button does to it
 
-  /** chosen: returns { model, phrases, key } as they are set now; model: null if there is none. */
+  /** chosen: returns the current { model, phrases, key }; model: null if there is none. */
   constructor(view, spectrogram, chosen) {
     this.#view = view;
     this.#spectrogram = spectrogram;
@@ -30,18 +30,18 @@ export class Recorder {
     return this.#take !== null;
   }
 
-  /** Shows what can be done now. */
+  /** Shows what the user can do now. */
   refresh() {
     const isReady = this.#chosen().model !== null;
     showState({ isReady, isBusy: this.isBusy, isEmpty: !this.transcript.words.length });
   }
 
-  /** Ends the take under way and waits for its last words; called again, gives up on them. */
+  /** Ends the current take and waits for its last words. A second call does not wait for them. */
   stop() {
     const take = this.#take;
     this.#stop();
     this.#stop = () => take.abandon();
-    showStatus("The last words…");
+    showStatus("Waiting for the last words…");
   }
 
   clear() {
@@ -54,7 +54,7 @@ export class Recorder {
     this.refresh();
   }
 
-  /** Takes sound from the microphone, until Stop. */
+  /** Takes sound from the microphone, until the user presses Stop. */
   async listen() {
     const { model } = this.#chosen();
     const take = this.#begin(model);
@@ -71,11 +71,11 @@ export class Recorder {
           this.#spectrogram.add(samples, rate);
           take.add(samples);
         },
-        () => this.stop(), // taken away
+        () => this.stop(), // the microphone was taken away
       );
-      // Stop may have come while the browser asked its user.
+      // The user may have pressed Stop while the browser asked for permission.
       if (take.isFinished) await microphone.close();
-      else showStatus(model.streaming ? "Listening." : "Listening; the text comes when you stop.");
+      else showStatus(model.streaming ? "Listening." : "Listening. The text comes after Stop.");
       await take.open(this.#startOf(microphone.rate, true), this.#chosen().key);
       await take.ended;
       this.#leave("Stopped.");
@@ -87,12 +87,12 @@ export class Recorder {
     }
   }
 
-  /** Takes sound from a file, as fast as the server does. */
+  /** Takes sound from a file, as fast as the server takes it. */
   read(file) {
     return this.#send(samplesOf(file), file.name, 0);
   }
 
-  /** A file's samples from a second on: where the connection breaks, it can go on there. */
+  /** Sends a file's samples from second `from_s` on. After a lost connection it can go on there. */
   async #send(decoding, name, from_s) {
     const { model, key } = this.#chosen();
     const take = this.#begin(model);
@@ -120,7 +120,7 @@ export class Recorder {
       const block = samples.subarray(start, start + step);
       this.#spectrogram.add(block, SAMPLE_RATE_HZ);
       take.add(block);
-      await pause(0); // so that the picture and Stop keep up
+      await pause(0); // so that the picture and the Stop button can react
       while (take.isOpen && take.waiting > MOST_WAITING_BYTES) await pause(PAUSE_MS);
     }
     take.finish();
@@ -153,7 +153,7 @@ export class Recorder {
     this.refresh();
   }
 
-  /** The take is over, well or not. Returns how many words it had not finished; they are kept. */
+  /** Ends the take, after success or failure. Keeps its unfinished words and returns their number. */
   #leave(status) {
     const take = this.#take;
     const unfinished = take.unfinishedWords();
@@ -166,7 +166,7 @@ export class Recorder {
     return unfinished.length;
   }
 
-  /** Takes back words that were kept unfinished, for their sound will be sent again. */
+  /** Removes unfinished words that were kept, because their sound will be sent again. */
   #retract(numWords, take) {
     if (numWords) {
       this.transcript.words.splice(-numWords);
@@ -185,7 +185,7 @@ function showLatency(take, model) {
   showPace("Latency ", `${median_ms} ms`, context_ms ? ` + ${context_ms} ms context` : "");
 }
 
-/** What shows how far a file is, and how fast it goes. */
+/** A function that shows how much of a file is done, and how fast it goes. */
 function progressOf(take, from_s, total_s) {
   const began_ms = performance.now();
   return () => {

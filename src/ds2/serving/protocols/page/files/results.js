@@ -1,4 +1,4 @@
-// Taking the transcript along: files and the clipboard.
+// Copies the transcript to the clipboard, and saves it to files.
 
 import { WRITERS } from "./transcript.js";
 
@@ -12,7 +12,7 @@ export function save(transcript, extension) {
   link.href = address;
   link.download = `transcript.${extension}`;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 1000); // when the browser has taken it
+  setTimeout(() => URL.revokeObjectURL(address), 1000); // by then the browser has read it
 }
 
 export function copy(transcript) {

@@ -1,8 +1,8 @@
-// Samples: from files, and to the bytes that the server takes.
+// Turns files into samples, and samples into the bytes that the server takes.
 
 import { unreadable } from "./problems.js";
 
-export const SAMPLE_RATE_HZ = 16_000; // the models'
+export const SAMPLE_RATE_HZ = 16_000; // the rate of the models
 
 /** A recording's samples, mono at SAMPLE_RATE_HZ, full scale at 1. Throws a Problem. */
 export async function samplesOf(file) {
@@ -26,9 +26,9 @@ function mono(recording) {
 }
 
 /**
- * 16-bit integers, little endian, whatever the processor's own order.
+ * 16-bit integers, always little endian.
  *
- * Chromium divides such sound by 32767 above zero and by 32768 below; this is the way back.
+ * Chromium divides 16-bit sound by 32767 above zero and by 32768 below. This reverses it.
  */
 export function bytesOf(samples) {
   const bytes = new DataView(new ArrayBuffer(2 * samples.length));

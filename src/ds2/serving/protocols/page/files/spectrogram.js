@@ -1,4 +1,4 @@
-// A picture of the last seconds of sound, drawn as it arrives.
+// A picture of the last seconds of sound. It grows while sound arrives.
 
 import { Fourier } from "./fourier.js";
 
@@ -6,7 +6,7 @@ const WINDOW_S = 0.02; // the model's own windows
 const STRIDE_S = 0.01;
 const HIGHEST_HZ = 8000;
 const RANGE_DB = 65; // from black to white
-const PEAK_FALL_DB = 0.02; // a frame: after a shout, quiet speech is seen again in seconds
+const PEAK_FALL_DB = 0.02; // per frame: a few seconds after a shout, quiet speech is visible again
 
 export class Spectrogram {
   #canvas;
@@ -16,9 +16,9 @@ export class Spectrogram {
   #next = 0; // column, counted from the beginning
   #pending = new Float32Array(0);
   #peak_db = -40;
-  #rate = 0; // what the next two are made for
+  #rate = 0; // the rate for which the next two are made
   #fourier;
-  #taper; // Hann's window
+  #taper; // the Hann window
   #isDue = false;
   #stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -30,7 +30,7 @@ export class Spectrogram {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
   }
 
-  /** More sound, at `rate` samples a second. */
+  /** Adds sound, at `rate` samples per second. */
   add(samples, rate) {
     if (rate !== this.#rate) this.#tune(rate);
     const waiting = new Float32Array(this.#pending.length + samples.length);
@@ -76,7 +76,7 @@ export class Spectrogram {
   }
 
   #redraw() {
-    if (this.#isDue) return; // once a frame of the screen is enough
+    if (this.#isDue) return; // once per frame of the screen is enough
     this.#isDue = true;
     requestAnimationFrame(() => {
       this.#isDue = false;
@@ -88,7 +88,7 @@ export class Spectrogram {
     const { width, height } = this.#canvas;
     const { data } = this.#image;
     const [red, green, blue] = inkOf(this.#canvas);
-    // Where things ought not to move, the pen does: the picture stands still and is overwritten.
+    // For users who prefer no motion, the picture stands still and new sound overwrites old sound.
     const oldest = this.#stillness.matches ? 0 : this.#next % width;
     for (let x = 0; x < width; x++) {
       const column = ((oldest + x) % width) * height;
@@ -104,7 +104,7 @@ export class Spectrogram {
   }
 }
 
-/** The text's colour, as [red, green, blue]: sound is drawn in ink. */
+/** The text's colour, as [red, green, blue]. Sound has the same colour. */
 function inkOf(element) {
   return getComputedStyle(element).color.match(/\d+/g).map(Number);
 }

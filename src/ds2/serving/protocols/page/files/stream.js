@@ -1,13 +1,13 @@
-// One stream of speech to the server, and its answers: the protocol of docs/reference/websocket.md.
+// One stream of speech to the server, and its answers. docs/reference/websocket.md has the protocol.
 
 import { Problem, blocked, lost, refusal, unreachable } from "./problems.js";
 import { bytesOf } from "./sound.js";
 
-const REFUSALS = [401, 403, 429, 503]; // that every request meets alike
+const REFUSALS = [401, 403, 429, 503]; // statuses that any request can get
 
 /**
- * `ready` resolves when the server takes sound, `ended` when it has told all; both throw Problems.
- * Between them `onMessage` gets what the server says of the speech.
+ * `ready` resolves when the server takes sound. `ended` resolves after the server's last message.
+ * Both throw Problems. Between them, `onMessage` gets the server's messages about the speech.
  */
 export class Stream {
   #socket;
@@ -17,7 +17,7 @@ export class Stream {
   #isDone = false;
   #refusal = null;
 
-  /** start: the first message's fields; key: of the server, or "". */
+  /** start: the fields of the first message; key: the server's API key, or "". */
   constructor(start, key, onMessage) {
     this.#onMessage = onMessage;
     this.#socket = connection(key);
@@ -28,14 +28,14 @@ export class Stream {
         this.#socket.onmessage = ({ data }) => this.#hear(JSON.parse(data), resolve);
         this.#socket.onclose = async ({ reason }) => {
           this.#isOpen = false;
-          if (this.#isDone) return resolve(end()); // given up, perhaps, before it was ready
+          if (this.#isDone) return resolve(end()); // perhaps abandoned before it was ready
           const problem = this.#refusal ?? (this.#isReady ? lost(reason) : await whyRefused(key));
           reject(problem);
           fail(problem);
         };
       });
     });
-    for (const promise of [this.ready, this.ended]) promise.catch(() => {}); // read later, or never
+    for (const promise of [this.ready, this.ended]) promise.catch(() => {}); // if nobody waits
   }
 
   /** Whether sound can still be sent. */
@@ -43,23 +43,23 @@ export class Stream {
     return this.#isOpen;
   }
 
-  /** Bytes that the network has not taken yet. */
+  /** Number of bytes that the network has not taken yet. */
   get waiting() {
     return this.#socket.bufferedAmount;
   }
 
-  /** Sends samples, full scale at 1. */
+  /** Sends samples. Full scale is 1. */
   send(samples) {
     if (this.#isOpen) this.#socket.send(bytesOf(samples));
   }
 
-  /** No more sound comes: the last words, please. */
+  /** Tells the server that no more sound comes. The last words then arrive. */
   finish() {
     if (this.#isOpen) this.#tell({ type: "finish" });
     this.#isOpen = false;
   }
 
-  /** Ends it here and now, whatever is still to come. */
+  /** Closes the stream at once, without the last words. */
   abandon() {
     this.#isDone = true;
     this.#isOpen = false;
@@ -90,18 +90,18 @@ export class Stream {
 function connection(key) {
   const address = new URL("v1/stream", document.baseURI);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-  // Browsers send no headers with a WebSocket: a key travels among the protocols' names.
+  // Browsers send no headers of ours with a WebSocket. So the key goes into the subprotocols.
   const protocols = key ? ["ds2", `openai-insecure-api-key.${key}`] : [];
   try {
     return new WebSocket(address, protocols);
   } catch {
-    throw new Problem("This is no key of a server: it has characters that no key has.", {
+    throw new Problem("This is not an API key: it has characters that no API key has.", {
       needsKey: true,
     });
   }
 }
 
-/** A browser does not tell why a WebSocket was refused, but it does for an ordinary request. */
+/** Asks by an ordinary request, because browsers hide the reason why a WebSocket was refused. */
 async function whyRefused(key) {
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   try {

@@ -1,31 +1,31 @@
-// One take: a stretch of sound on its way to the server, and its text on the way back.
+// One take: a stretch of sound that goes to the server, and the text that comes back.
 
 import { Latency } from "./latency.js";
 import { Stream } from "./stream.js";
 import { guessedWords, rounded } from "./transcript.js";
 
 /**
- * Times are from the transcript's beginning: a take goes on where the last one ended.
- * `onText` is called with the words of each final, `onPartial` with (stable, unstable).
+ * Times count from the transcript's beginning: a take begins where the last take ended.
+ * `onText` gets the words of each final, `onPartial` gets (stable, unstable).
  */
 export class Take {
   latency = new Latency();
-  heard_s = 0; // of this take, taken into account in the last answer
-  segment_s = 0; // of this take: where the segment under way begins
-  onPace = () => {}; // called when there is news of how fast it goes
-  isFinished = false; // whether all its sound is there
+  heard_s = 0; // seconds of this take in the last answer
+  segment_s = 0; // second of this take at which the current segment begins
+  onPace = () => {}; // called when the speed has changed
+  isFinished = false; // whether all its sound has come
   #stream = null;
-  #waiting = []; // sound that came before the server was ready for it
+  #waiting = []; // sound that came before the server was ready
   #partial = "";
   #numSamples = 0;
   #rate = 0;
 
-  /** begin_s: where it begins in the transcript; language: of the model. */
+  /** begin_s: the take's beginning in the transcript; language: the model's language. */
   constructor(begin_s, language, { onText, onPartial }) {
     Object.assign(this, { begin_s, language, onText, onPartial });
   }
 
-  /** Connects; start: the first message's fields. Throws a Problem. */
+  /** Connects. start: the fields of the first message. Throws a Problem. */
   async open(start, key) {
     this.#rate = start.sample_rate_hz;
     this.#stream = new Stream(start, key, (message) => this.#hear(message));
@@ -35,19 +35,19 @@ export class Take {
     if (this.isFinished) this.#stream.finish();
   }
 
-  /** More sound, at once or as soon as the server is ready. */
+  /** Sends more sound, at once or as soon as the server is ready. */
   add(samples) {
     if (this.#stream?.isOpen && !this.#waiting.length) this.#send(samples);
     else this.#waiting.push(samples);
   }
 
-  /** No more sound comes. */
+  /** Ends the sound. */
   finish() {
     this.isFinished = true;
     this.#stream?.finish();
   }
 
-  /** Waits no longer for its last words. */
+  /** Stops waiting for the last words. */
   abandon() {
     this.#stream?.abandon();
   }
@@ -60,17 +60,17 @@ export class Take {
     return this.#stream.waiting;
   }
 
-  /** Resolves when the last words are there; throws a Problem. */
+  /** Resolves when the last words have come. Throws a Problem. */
   get ended() {
     return this.#stream.ended;
   }
 
-  /** Sound that was sent, in seconds. */
+  /** Seconds of sound sent so far. */
   get sent_s() {
     return this.#rate ? this.#numSamples / this.#rate : 0;
   }
 
-  /** The text under way as words, for when no final will come any more. */
+  /** The current partial text as words, for the case that no final comes any more. */
   unfinishedWords() {
     const start_s = this.begin_s + this.segment_s;
     const end_s = Math.max(start_s, this.begin_s + this.heard_s);

@@ -1,8 +1,8 @@
-// The transcript on the page: final paragraphs, and beneath them the text under way.
+// The transcript on the page: final paragraphs, and below them the current text.
 
 import { separator } from "./transcript.js";
 
-// Lower bounds of the confidences that are shown as 4, 3 and 2; what is below is 1.
+// Lower bounds of the confidences that the page shows as 4, 3 and 2. Lower ones are 1.
 const CERTAINTIES = [
   [0.9, 4],
   [0.7, 3],
@@ -13,13 +13,13 @@ export class TextView {
   #final;
   #partial;
 
-  /** final: where paragraphs go; partial: the paragraph of the text under way. */
+  /** final: the element for final paragraphs; partial: the paragraph of the current text. */
   constructor(final, partial) {
     this.#final = final;
     this.#partial = partial;
   }
 
-  /** A paragraph of words, which stays. */
+  /** Adds a final paragraph of words. */
   add(words) {
     const text = document.createElement("span");
     text.className = "text";
@@ -31,12 +31,12 @@ export class TextView {
     this.#keepingEndInSight(() => this.#final.append(paragraph));
   }
 
-  /** Takes the last paragraph away. */
+  /** Removes the last paragraph. */
   removeLast() {
     this.#final.lastElementChild?.remove();
   }
 
-  /** The text under way, of a segment that began at start_s; without any text, nothing. */
+  /** Shows the current text, of a segment that began at start_s. Without text, shows nothing. */
   showPartial(stable, unstable, start_s, language) {
     this.#keepingEndInSight(() => {
       this.#partial.hidden = !(stable || unstable);
@@ -56,7 +56,7 @@ export class TextView {
     this.hidePartial();
   }
 
-  /** Goes along with new text, unless the reader has scrolled back to older. */
+  /** Scrolls to new text, unless the reader has scrolled back to older text. */
   #keepingEndInSight(change) {
     const before = this.#newest;
     const isInSight = !before || before.getBoundingClientRect().top < innerHeight;
@@ -92,7 +92,7 @@ export function clock(time_s) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
-/** The script matters: the same characters are drawn otherwise in Japanese. */
+/** The tag names the script, because Japanese fonts draw the same characters differently. */
 function tagOf(language) {
   return language === "zh" ? "zh-Hans" : language;
 }

@@ -1,6 +1,6 @@
-// What was said, with times, and the files people want it in; as ds2.transcript writes them.
+// The transcript with its times, and its file formats. They are the same as in ds2.transcripts.
 
-const PAUSE_S = 0.8; // a silence so long ends a segment
+const PAUSE_S = 0.8; // a silence of this length ends a segment
 const LONGEST_SEGMENT_S = 10; // nobody reads longer subtitles
 /** Languages whose words have no spaces between them. */
 const UNSPACED = new Set(["bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"]);
@@ -8,13 +8,13 @@ const UNSPACED = new Set(["bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"]
 /** Words in time order: { text, start, end, confidence, language }, times in seconds. */
 export class Transcript {
   words = [];
-  duration = 0; // of all that was heard
+  duration = 0; // seconds of all sound so far
 
   get text() {
     return joined(this.words);
   }
 
-  /** The words, cut at pauses, where a segment grows too long, and where the language changes. */
+  /** The words in segments. A pause, a long segment or a change of language begins a new one. */
   segments() {
     const segments = [];
     for (const word of this.words) {
@@ -39,7 +39,7 @@ export function joined(words) {
   return words.map((word, index) => separator(words[index - 1], word) + word.text).join("");
 }
 
-/** What stands before a word: Mandarin characters stand side by side, all else is parted. */
+/** The text before a word: "" between Mandarin characters, a space between other words. */
 export function separator(before, word) {
   if (!before) return "";
   const isTight = UNSPACED.has(word.language) && !(isLatin(before.text) && isLatin(word.text));
@@ -50,7 +50,7 @@ function isLatin(text) {
   return /^[\x00-\x7f]*$/.test(text);
 }
 
-/** Words of text whose words nobody timed: spread evenly, and nothing is certain of them. */
+/** The words of a text without times. The times are spread evenly, and the confidences are 0. */
 export function guessedWords(text, language, start, end) {
   const pieces = UNSPACED.has(language) ? text.match(/[\x21-\x7f]+|[^\x00-\x7f]/gu) : text.match(/\S+/g);
   const each = (end - start) / (pieces?.length ?? 1);
@@ -63,7 +63,7 @@ export function guessedWords(text, language, start, end) {
   }));
 }
 
-/** By file extension: its media type, and what writes it. */
+/** By file extension: the media type, and the function that writes the file. */
 export const WRITERS = {
   txt: { type: "text/plain", write: toText },
   srt: { type: "application/x-subrip", write: toSubtitles },
@@ -113,5 +113,5 @@ function clock(time_s) {
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** With so many decimals. */
+/** The value, rounded to this number of decimals. */
 export const rounded = (value, decimals) => Math.round(value * 10 ** decimals) / 10 ** decimals;

@@ -33,9 +33,9 @@ class AugmentationConfig:
     """
 
     speed_probability: float = 0.5  # probability of a change of speed
-    speed_factor: Range = (0.9, 1.1)  # above 1 is faster and higher; in steps of 0.01
+    speed_factor: Range = (0.9, 1.1)  # factor of the speed, in steps of 0.01; above 1 is faster and higher
     vocal_tract_probability: float = 0.0  # probability of another length of the vocal tract
-    vocal_tract_factor: Range = (0.88, 1.12)  # above 1 is a shorter tract, with higher resonances
+    vocal_tract_factor: Range = (0.88, 1.12)  # factor of the resonances; above 1 is a shorter tract
     reverberation_probability: float = 0.2  # probability of a room around the speaker
     reverberation_s: Range = (0.1, 0.5)  # time in which the room's echo falls by 60 dB
     direct_to_reverberant_db: Range = (3.0, 15.0)  # level of the direct sound above the echo

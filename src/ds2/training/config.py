@@ -42,8 +42,9 @@ class DataConfig:
     # share of each manifest that an epoch uses, drawn anew for each epoch; if not set: all of it
     train_shares: tuple[float, ...] = ()
     noise: tuple[Path, ...] = ()  # manifests of noise to mix in; their text is not used
-    language: str = "en"  # its code: en, zh, de, ...; an alphabet's file names its own language
-    alphabet: str = "characters"  # or "bigrams" (English), or a file from `ds2 corpus alphabet`
+    language: str = "en"  # code of the language: en, zh, de, ...; an alphabet's file names its own
+    # kind of alphabet: "characters", "bigrams" (English), or a file from `ds2 corpus alphabet`
+    alphabet: str = "characters"
     # the alphabet holds the characters that occur at least this often in train; not for English
     min_count: int = 1
     normalise: bool = True  # bring raw transcripts into the alphabet's style
@@ -107,9 +108,9 @@ class TrainingConfig:
 
     seed: int = 0  # all random numbers of the run follow from it
     epochs: int = 20  # passes over the training utterances
-    # The rule that moves the weights. The paper uses "sgd" with schedule "annealed" (section 5).
+    # the rule that moves the weights; the paper uses "sgd" with schedule "annealed" (section 5)
     optimiser: Literal["adamw", "muon", "soap", "sgd"] = "adamw"
-    # How the learning rate changes during the run.
+    # how the learning rate changes during the run
     schedule: Literal["annealed", "cosine", "inverse", "constant"] = "cosine"
     # highest rate of the schedule; the paper uses 1e-4 to 6e-4 with sgd
     learning_rate: float = 1e-3
@@ -121,7 +122,7 @@ class TrainingConfig:
     decay_shape: Literal["linear", "sqrt"] = "linear"
     layer_decay: float = 1.0  # each layer's rate is this share of the rate of the layer above it
     momentum: float = 0.99  # Nesterov momentum of sgd
-    weight_decay: float = 0.01  # of every optimiser except sgd; it acts on matrices only
+    weight_decay: float = 0.01  # weight decay of every optimiser except sgd, on matrices only
     # highest rate of the matrices that muon moves; it follows the schedule
     muon_learning_rate: float = 0.02
     muon_iterations: int = 5  # Newton-Schulz iterations per step; 3 are cheaper and less exact
@@ -132,7 +133,7 @@ class TrainingConfig:
     accumulate_batches: int = 1  # minibatches per step of the optimiser
     sortagrad: bool = True  # shortest utterances first in the first epoch
     bf16: bool = False  # matrix products in bfloat16
-    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
+    device: str = "auto"  # the device that trains: "auto", "cpu", "cuda", "cuda:1"
     # torch's threads on a CPU; the last bits of the result depend on their number
     num_threads: int | None = None
     # steps between evaluations, in addition to the evaluation after each epoch

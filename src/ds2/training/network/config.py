@@ -70,10 +70,10 @@ class NetworkConfig:
     one output frame is `time_stride` spectrogram frames.
     """
 
-    convolutions: tuple[ConvolutionConfig, ...] = BASELINE_2D  # 1 to 3, the lowest layers
-    recurrent: Kind = "gru"  # the kind of the recurrent layers: "rnn", "gru" or "lstm"
+    convolutions: tuple[ConvolutionConfig, ...] = BASELINE_2D  # the lowest layers: 1 to 3
+    recurrent: Kind = "gru"  # the kind of the recurrent layers
     hidden_size: int = 512  # units of each recurrent layer
-    num_recurrent: int = 3  # recurrent layers
+    num_recurrent: int = 3  # number of recurrent layers
     bidirectional: bool = False  # two directions: they share the input weights and are summed
     lookahead: int = 20  # tau: future output frames that the lookahead layer sees; 0: no such layer
     fully_connected: tuple[int, ...] = ()  # widths of the layers before the output layer

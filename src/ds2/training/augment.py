@@ -33,7 +33,7 @@ class AugmentationConfig:
     """
 
     speed_probability: float = 0.5  # probability of a change of speed
-    speed_factor: Range = (0.9, 1.1)  # factor of the speed, in steps of 0.01; above 1 is faster and higher
+    speed_factor: Range = (0.9, 1.1)  # above 1 is faster and higher-pitched; in steps of 0.01
     vocal_tract_probability: float = 0.0  # probability of another length of the vocal tract
     vocal_tract_factor: Range = (0.88, 1.12)  # factor of the resonances; above 1 is a shorter tract
     reverberation_probability: float = 0.2  # probability of a room around the speaker

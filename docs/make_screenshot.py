@@ -51,7 +51,7 @@ def take(browser: Browser, address: str, scheme: str, path: Path) -> None:
     page.get_by_label("Names and words").fill("next train\nthe city\nplatform four")
     phrases.click()
     page.get_by_role("button", name="Listen").click()
-    under_way = page.get_by_label("Current text").locator(".text")
+    under_way = page.get_by_label("Text in progress").locator(".text")
     expect(under_way).to_contain_text(MID_SENTENCE, timeout=LONG_MS)
     page.screenshot(path=path)
     page.close()

@@ -105,7 +105,7 @@ def test_training_says_what_speaks_against_its_language(tmp_path: Path) -> None:
         '2 of 2 utterances have language de in their manifests, but data.language is "en"'
         in notes[0]
     )
-    assert "letters that English writes as a to z: ß ü" in notes[1]
+    assert "letters that ds2 replaced by a to z: ß ü" in notes[1]
     assert not list(language_notes(german, DataConfig(("x",), (tmp_path,), language="de")))
     mixed = read_manifest(manifest(tmp_path, "hello", language="en"))
     assert not list(language_notes(mixed, DataConfig(("x",), (tmp_path,), language="zh")))

@@ -207,7 +207,9 @@ def _open(source: str | Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
     except FileNotFoundError:
         raise missing_file(path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
+        raise InputError(
+            f"{path}: is not a complete gzip file: copy or compress it again"
+        ) from None
     except (io.UnsupportedOperation, OSError) as error:
         reason = str(getattr(error, "strerror", None) or error).lower()
         raise InputError(f"{path}: cannot be read: {reason}") from None

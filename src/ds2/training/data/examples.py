@@ -154,8 +154,8 @@ def language_notes(utterances: Sequence[Utterance], config: DataConfig) -> Itera
     if len(folded) > MOST_FOLDED * len(utterances):
         shown = visible(set[str]().union(*folded))
         yield (
-            f"{len(folded)} of {len(utterances)} texts have letters that English writes as a to z: "
-            f'{shown}; for another language, set data.language, such as "de"'
+            f"{len(folded)} of {len(utterances)} texts have letters that ds2 replaced by a to z: "
+            f'{shown}; if they are not English, set data.language, such as "de"'
         )
 
 

@@ -1,4 +1,4 @@
-// The transcript on the page: final paragraphs, and below them the current text.
+// The transcript on the page: final paragraphs, and below them the text in progress.
 
 import { separator } from "./transcript.js";
 
@@ -13,7 +13,7 @@ export class TextView {
   #final;
   #partial;
 
-  /** final: the element for final paragraphs; partial: the paragraph of the current text. */
+  /** final: the element for final paragraphs; partial: the paragraph of the text in progress. */
   constructor(final, partial) {
     this.#final = final;
     this.#partial = partial;
@@ -36,7 +36,7 @@ export class TextView {
     this.#final.lastElementChild?.remove();
   }
 
-  /** Shows the current text, of a segment that began at start_s. Without text, shows nothing. */
+  /** Shows the text in progress, of a segment that began at start_s. Without text, shows nothing. */
   showPartial(stable, unstable, start_s, language) {
     this.#keepingEndInSight(() => {
       this.#partial.hidden = !(stable || unstable);

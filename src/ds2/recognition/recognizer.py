@@ -39,7 +39,7 @@ CHUNK_S = 0.2
 BATCH_CHUNK_S = 2.0
 """Seconds of audio of each recording in one step of a batch."""
 STOP_S = 10.0
-"""Time that workers have to stop. A worker may hang longer, for example on a silent pipe."""
+"""Time for workers to stop. After it the caller leaves a worker that hangs on a silent pipe."""
 
 
 class Recognizer:

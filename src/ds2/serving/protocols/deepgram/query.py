@@ -17,9 +17,9 @@ ENCODINGS: dict[str, Encoding] = {"linear16": "s16le", "mulaw": "mulaw", "alaw":
 THEIR_MODELS = re.compile(r"(nova|enhanced|base|whisper|general)\b.*")
 """Names that clients must send to Deepgram. For these names, the language chooses the model."""
 NOT_DONE = ("callback", "redact", "replace", "search")
-"""Options that clients rely on, so the server refuses them. It ignores other unknown options."""
+"""Clients would rely on these, so the server refuses them. It ignores other options it lacks."""
 SHORTEST_PAUSE_S = 0.2
-"""Shorter silences occur within words. Deepgram's default of 10 ms ends nothing."""
+"""Shorter silences occur within words. Deepgram's default of 10 ms would end words early."""
 SHORTEST_UTTERANCE_END_S = 1.0  # theirs, too
 HOTTEST = 20.0  # natural logarithm
 MOST_PHRASES = 500

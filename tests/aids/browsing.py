@@ -92,7 +92,7 @@ def route(page: Page, through: Callable[[Any], None]) -> None:
 
 def under_way(page: Page) -> Locator:
     """The text that may yet change."""
-    return page.get_by_label("Text under way").locator(".text")
+    return page.get_by_label("Text in progress").locator(".text")
 
 
 def saved(page: Page, extension: str) -> str:

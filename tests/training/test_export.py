@@ -317,7 +317,7 @@ def test_a_run_can_begin_with_a_bundle(tmp_path: Path) -> None:
     np.testing.assert_allclose(log_probs[0], alone(AcousticModel(bundle), features), atol=2e-5)
     chinese = mandarin_characters(["你好"])
     told = begin_from(Network(plain.config, len(chinese)), chinese, bundle.path)
-    assert "the output layer's for 0 of 31 labels" in told
+    assert "the output layer takes the weights of 0 of 31 labels" in told
 
 
 @pytest.mark.parametrize(("language", "config"), READY, ids=["f-en", "f-zh", "b-en", "b-zh"])

@@ -31,7 +31,7 @@ def recording_blocks(
     is_file = isinstance(recording, Utterance | str | bytes) or hasattr(recording, "__fspath__")
     if not is_file and not hasattr(recording, "read"):
         if track is not None:
-            raise InputError("track: is for files: samples in memory have no tracks: leave it out")
+            raise InputError("track: is for files: samples in memory have none: leave it out")
         return array_blocks(recording, sample_rate, channels)
     if sample_rate is not None:
         raise InputError("sample_rate: is for samples in memory: a file has its own: leave it out")

@@ -81,7 +81,7 @@ def serve_on_ray(load: Load, settings: ServeSettings, scale: Scale) -> None:
 
 def _check(settings: ServeSettings) -> None:
     if settings.workers != 1:
-        raise InputError("--ray: the replicas are processes already: leave out --workers")
+        raise InputError("--ray: its replicas are processes: leave out --workers")
     if settings.port == 0:
         raise InputError("--port 0: not with --ray: give a number")
 

@@ -93,7 +93,7 @@ def _new_dict(*_: Any) -> dict[Any, Any]:
 def _admitted(path: Path, name: str) -> str:
     is_of_package = any(name.startswith(f"{package}.") for package in ADMITTED_PACKAGES)
     if not is_of_package and name not in ADMITTED_NAMES:
-        raise InputError(f"{path}: names {name}: ds2 refuses it: a checkpoint does not need it")
+        raise InputError(f"{path}: names {name}: refused, because a checkpoint does not need it")
     return name
 
 

@@ -5,7 +5,7 @@
 # make check   formatting, lint, types
 # make docs    write the command reference and the settings from the program
 # make site    the documentation as a web site, in build/site
-# make bench   the side-by-side measurements that need no peer's source
+# make bench   one table of the figures that the documentation claims, measured here
 # make clean   remove the environments and caches
 
 PYTHON ?= python3
@@ -43,9 +43,7 @@ site: $(DEV)/installed
 	$(DEV)/bin/python docs/make_site.py
 
 bench: $(DEV)/installed
-	$(DEV)/bin/python benchmarks/features.py
-	$(DEV)/bin/python benchmarks/network.py
-	$(DEV)/bin/python benchmarks/streaming.py
+	$(DEV)/bin/python benchmarks/bench.py
 
 $(DEMO)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -196,7 +196,7 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
                 "start": segment.start_s,
                 "end": segment.end_s,
                 "text": segment.text,
-                **_speaker_of(segment),
+                **speaker_of(segment),
                 "confidence": round(segment.confidence, 4),
                 "words": [_word_to_dict(word) for word in segment.words],
             }
@@ -212,7 +212,8 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
     return fields
 
 
-def _speaker_of(segment: Segment) -> dict[str, Any]:
+def speaker_of(segment: Segment) -> dict[str, Any]:
+    """Plain data: the speaker and the channel, where channels were heard apart."""
     if segment.channel is None:
         return {}
     return {"speaker": segment.speaker, "channel": segment.channel}

@@ -124,7 +124,7 @@ def test_whoever_interrupts_finds_the_bundle_as_it_was(
             {"lm": "german"},
             "german/lm.bin: is of language zh, and en is needed: build it with --language en\n",
         ),
-        ({"dev": "empty.jsonl"}, "empty.jsonl: holds no utterances\n"),
+        ({"dev": "empty.jsonl"}, "empty.jsonl: has no utterances\n"),
         ({"dev": "mute.jsonl"}, "mute.jsonl:1: has no text to compare with\n"),
         ({"dev": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
     ],

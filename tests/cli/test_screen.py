@@ -168,7 +168,7 @@ def test_a_recording_is_no_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["align", CLIP, "-m", ZH]) == 2
     assert "align takes a manifest" in capsys.readouterr().err
     assert main(["check", CLIP]) == 2
-    assert "is a recording, where a manifest is wanted" in capsys.readouterr().err
+    assert "is a recording, but a manifest must be here" in capsys.readouterr().err
 
 
 def test_quiet_leaves_results_and_verbose_tells_more(

@@ -341,7 +341,7 @@ def test_a_model_tells_alphabet_and_time_stride(tmp_path: Path) -> None:
         (["--limit", "-1"], "--limit: -1: it must be at least 0"),
         (["--time-stride", "0"], "--time-stride: 0: it must be at least 1"),
         (["--alphabet", "/no.json"], "--alphabet /no.json: no such file"),
-        (["--alphabet", __file__], f"--alphabet {__file__}: is no JSON file"),
+        (["--alphabet", __file__], f"--alphabet {__file__}: is not a JSON file"),
         (["--alphabet", "bigrams", "--language", "zh"], "--language zh: the alphabet is of en"),
     ],
 )

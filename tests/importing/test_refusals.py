@@ -217,7 +217,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "twice": (
         lambda d: edit(d / "data/lang_char/vocab.txt", "三\n", "二\n"),
-        'vocab.txt: symbols: "二" stands there 2 times',
+        'vocab.txt: symbols: "二" appears 2 times',
     ),
     "pieces": (
         lambda d: edit(d / "conf/deepspeech2.yaml", "'char'", "spm"),

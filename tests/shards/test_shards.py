@@ -157,7 +157,7 @@ def test_shards_that_are_not_all_written_cannot_be_trained_on(tmp_path: Path) ->
     index = json.loads((output / "index.json").read_text())
     index["shards"][1] = None
     (output / "index.json").write_text(json.dumps(index))
-    with pytest.raises(InputError, match="not all written: run `ds2 corpus shard` again"):
+    with pytest.raises(InputError, match="some shards are missing: run `ds2 corpus shard` again"):
         read_shards([str(output / "index.json")])
 
 

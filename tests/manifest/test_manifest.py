@@ -319,7 +319,7 @@ def test_names_relative_to_where_the_recipe_ran_are_found(
             {"text": ["u a"]},
             "train: is a directory without manifest.jsonl, wav.scp (Kaldi) or the pair "
             "recordings.jsonl.gz and supervisions.jsonl.gz (lhotse): name the manifest itself, or "
-            "make one of recordings and texts with `ds2 corpus import train`",
+            "make one from recordings and texts with `ds2 corpus import train`",
         ),
         (
             {"wav_scp": ["u a"], "text": ["u a", "v b"]},

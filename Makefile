@@ -5,7 +5,7 @@
 # make check   check formatting, lint, types and the generated pages
 # make docs    write the reference of commands and settings from the program
 # make site    build the documentation as a web site in build/site
-# make bench   run the measurements that need no other project's source
+# make bench   measure the figures that the documentation claims, in one table
 # make clean   remove the environments and caches
 
 PYTHON ?= python3
@@ -43,9 +43,7 @@ site: $(DEV)/installed
 	$(DEV)/bin/python docs/make_site.py
 
 bench: $(DEV)/installed
-	$(DEV)/bin/python benchmarks/features.py
-	$(DEV)/bin/python benchmarks/network.py
-	$(DEV)/bin/python benchmarks/streaming.py
+	$(DEV)/bin/python benchmarks/bench.py
 
 $(DEMO)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -37,11 +37,13 @@ from ds2.evaluation.metrics import character_errors, word_errors
 from ds2.manifest import read_manifest
 from ds2.ngram.model import NgramModel
 from ds2.text.normalise import normalise
+from figures import Figure, keep
 from posteriors import Posteriors, common_characters, english, made_up, of_model, split_of
 
 ALPHA, BETA = 0.5, {"en": 1.5, "zh": 1.0}
 NUM_MANDARIN = 5000
 TEST_SETS = ("en-dev", "en-test", "zh-dev", "zh-test")
+PEERS = ("pyctcdecode", "flashlight, threshold 25")  # whose figures are kept
 SLOWEST_S = 60.0  # a decoder that took longer for a set is not asked again
 
 
@@ -198,6 +200,12 @@ def _table(contest: Contest, args: argparse.Namespace) -> Table:
                     f"{error:.2f}",
                     f"{cpu_s / ours:.2f}",
                 )
+                title = f"beam search, {contest.posteriors.name}, beam {beam}"
+                mine_ms, its_ms = (1000 * each / num_utterances for each in (ours, cpu_s))
+                if name in PEERS:
+                    keep(Figure(title, "ms/utterance", mine_ms, name, its_ms))
+                elif name == "ours" and not args.peers_python:
+                    keep(Figure(title, "ms/utterance", mine_ms))
     return table
 
 

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ds2.model.features import FeatureConfig, FeatureStream, log_spectrogram
+from figures import Figure, keep
 
 try:
     import kaldi_native_fbank as knf
@@ -106,7 +107,9 @@ def main() -> None:
     ]:
         waveform = (rng.standard_normal(RATE_HZ * duration_s) * 0.05).astype(np.float32)
         pieces = np.split(waveform, round(duration_s / piece_s))
-        columns[label] = {n: t / duration_s for n, t in measure(pieces).items()}
+        times = columns[label] = {n: t / duration_s for n, t in measure(pieces).items()}
+        ours_ms, theirs_ms = 1e3 * times["ds2, causal"], 1e3 * times[REFERENCE]
+        keep(Figure(f"features, {label}", "ms/s", ours_ms, "kaldi-native-fbank", theirs_ms))
 
     table = Table(
         title=f"ms of one core per second of audio (times as fast as {REFERENCE})\n"

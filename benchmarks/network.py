@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from ds2.training.network.config import PRESETS, NetworkConfig
 from ds2.training.network.loss import ctc_loss
 from ds2.training.network.network import Network
+from figures import Figure, keep
 
 NUM_LABELS = 29
 LABELS_PER_S = 14
@@ -186,6 +187,14 @@ def contenders(bidirectional: bool, with_peer: bool) -> list[Contender]:
     return found
 
 
+def keep_both(title: str, results: dict[str, tuple[float, float]]) -> None:
+    """Keep our CPU seconds in float32, and the peer's if it took part."""
+    ours_s, _ = results["ds2 float32"]
+    peer = "deepspeech.pytorch"
+    theirs_s, _ = results.get(f"{peer} float32", (None, None))
+    keep(Figure(title, "CPU s", ours_s, peer if theirs_s else "", theirs_s))
+
+
 def report(title: str, batch: Batch, results: dict[str, tuple[float, float]]) -> Table:
     """A row per contender: times, seconds of audio per second, times faster than the first."""
     table = Table("network", "CPU s", "wall s", "x real time", "x first", title=title)
@@ -233,11 +242,13 @@ def main() -> None:
                 jobs = {entry.name: entry.training_step() for entry in group}
                 results = measure(jobs, batch, args.rounds)
                 console.print(report(f"training step, {where}", batch, results))
+                keep_both(f"training step, {where}", results)
                 jobs = {entry.name: entry.inference() for entry in group}
                 for inputs in (batch, single):
                     size = f"batch of {len(inputs.features)}"
                     results = measure(jobs, inputs, args.rounds)
                     console.print(report(f"inference, {size}, {where}", inputs, results))
+                    keep_both(f"inference, {size}, {where}", results)
 
 
 if __name__ == "__main__":

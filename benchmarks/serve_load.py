@@ -39,6 +39,7 @@ from ds2.files import atomic_write
 from ds2.manifest import read_manifest
 from ds2.model.bundle import Bundle, find_bundle, load_bundle
 from ds2.serving.config import ServeSettings
+from figures import Figure, keep
 from serve_processes import ServerProcess, busy_s, ds2_serve, free_port, running
 from serve_streams import Load, Ours, Speech, Vosk, run_load
 
@@ -264,6 +265,7 @@ def _print(contenders: Sequence[Contender], bundle: Bundle, args: argparse.Names
     for contender in contenders:
         more = "" if contender.num_bad else " or more"
         limits.add_row(contender.name, f"{contender.num_good}{more}")
+    _keep(contenders)
     console = Console(width=100)
     console.print(table)
     console.print(limits)
@@ -272,6 +274,21 @@ def _print(contenders: Sequence[Contender], bundle: Bundle, args: argparse.Names
         f"Not in these figures, as it is the same under any load: our model hears "
         f"{bundle.latency_s:g} s ahead, and gathers chunks ({chunk} ms)."
     )
+
+
+def _keep(contenders: Sequence[Contender]) -> None:
+    """Keep how many streams, and how late, each of our servers with batches and its peers are."""
+    for ours in (each for each in contenders if "batches" in each.name):
+        kind = ours.name.partition(",")[0].removeprefix("ds2 ")
+        for peer in contenders:
+            if peer.name not in (f"ds2 {kind}, one by one", "vosk-server"):
+                continue
+            most = [float(each.num_good) for each in (ours, peer)]
+            keep(Figure(f"live streams in 200 ms, {kind}", "", most[0], peer.name, most[1], True))
+            for num_streams in sorted(ours.loads.keys() & peer.loads.keys()):
+                late = [each.loads[num_streams].milliseconds()[2] for each in (ours, peer)]
+                title = f"98th percentile, {num_streams} streams, {kind}"
+                keep(Figure(title, "ms", late[0], peer.name, late[1]))
 
 
 def _as_json(contender: Contender) -> dict[str, object]:

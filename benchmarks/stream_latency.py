@@ -21,6 +21,7 @@ import numpy as np
 from ds2 import Recognizer
 from ds2.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 from ds2.manifest import read_manifest
+from figures import Figure, keep
 
 
 def main() -> None:
@@ -47,6 +48,9 @@ def main() -> None:
                 pieces += waits
                 ends.append(end)
             ahead_ms = 1000 * (recognizer.bundle.latency_s or 0.0)
+            title = f"latency of a piece of {piece_ms} ms, {name}"
+            keep(Figure(title, "CPU ms", statistics.median(pieces)))
+            keep(Figure(f"RTF, {piece_ms} ms, {name}", "", sum(pieces + ends) / 1000 / audio_s))
             seen_ms = ahead_ms + piece_ms + statistics.median(pieces)
             print(
                 f"| {name} | {piece_ms} | {statistics.median(pieces):.1f} | "

@@ -26,6 +26,7 @@ from ds2.training.network.config import PRESETS, NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
 from ds2.training.network.onnx_graph import build_graph, output_delay
+from figures import Figure, keep
 
 CHUNK_S = 0.2
 NUM_CHUNKS = 60
@@ -129,6 +130,8 @@ def main() -> None:
         for batch_size in args.batch_sizes:
             config = replace(PRESETS[name], fully_connected=())
             torch_ms, onnx_ms, num_frames = measure(config, batch_size)
+            title = f"step of {name}, {batch_size} streams"
+            keep(Figure(title, "ms", onnx_ms, "torch", torch_ms))
             table.add_row(
                 name,
                 str(batch_size),

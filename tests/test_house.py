@@ -15,7 +15,7 @@ MODULES = {
 }
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "base", "manager", "misc"}
 FLOORS = (
-    "errors compilation",
+    "errors compilation cores",
     "installation settings files text graph",
     "audio manifest",
     "shards ngram",

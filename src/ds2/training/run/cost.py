@@ -1,5 +1,6 @@
-"""What a run will cost, said before it and after its first steps."""
+"""What a run costs, said before it and after its first steps; memory that it need not keep."""
 
+import ctypes
 import sys
 
 import torch
@@ -10,6 +11,9 @@ from ds2.training.run.distributed import Workers
 from ds2.training.run.parts import Data, Model
 from ds2.training.run.progress import Display, clock
 
+TRIM_EVERY_STEPS = 100
+"""The trainer gives freed memory back once in so many steps: it costs about as much as a quarter
+of a step."""
 PARAMETERS_PER_HOUR = 2e6
 """Of a network from scratch: with less speech for its size it learns the recordings by heart.
 
@@ -103,3 +107,17 @@ def _peak_memory(device: torch.device) -> str:
     unit = 1 if sys.platform == "darwin" else 1024  # of what getrusage tells
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
     return f"at most {peak_gb:.1f} GB of memory so far"
+
+
+def return_freed_memory() -> None:
+    """Give the memory that this process has freed back to the system.
+
+    Minibatches have many shapes. The GNU C library keeps what they leave, in pieces that fit the
+    next ones badly, so a trainer of 1 GB holds 6 GB after some thousand steps. Other C libraries
+    give memory back by themselves: there this function does nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

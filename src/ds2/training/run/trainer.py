@@ -23,6 +23,7 @@ from ds2.training.run.checkpoint import (
     Progress,
     write_checkpoint,
 )
+from ds2.training.run.cost import TRIM_EVERY_STEPS, return_freed_memory
 from ds2.training.run.distributed import Workers
 from ds2.training.run.evaluate import Evaluation, Evaluator
 from ds2.training.run.journal import Journal
@@ -104,6 +105,8 @@ class Trainer:
             if finished or stopping:
                 break
             stopping = self._step()
+            if self._progress.step % TRIM_EVERY_STEPS == 0:
+                return_freed_memory()
         if not finished:
             self._report.stopped(self._progress)
         elif self._training.average_last and self._directory.epochs():

@@ -62,7 +62,11 @@ def main() -> int:
     )
     parser.add_argument("manifest", type=Path)
     parser.add_argument("-m", "--model", required=True)
-    parser.add_argument("--first", type=int, help="use only N recordings")
+    parser.add_argument(
+        "--first",
+        type=int,
+        help="number of recordings from the start of the manifest (default: all)",
+    )
     parser.add_argument("--server", action="store_true", help="also stream through a server")
     parser.add_argument("--seed", type=int, default=0)
     add_decoding(parser)

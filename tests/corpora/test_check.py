@@ -1,4 +1,4 @@
-"""`ds2 check`: whatever is wrong with a manifest is named, at its line, and nothing else is."""
+"""`ds2 check` names every problem of a manifest with its line, and nothing else."""
 
 import argparse
 import json
@@ -57,7 +57,7 @@ def found(report: Report) -> list[tuple[str, str]]:
 
 
 def only_problem(path: Path, *others: Path, **options: Any) -> tuple[str, str]:
-    """Kind and message of the one problem of the utterance after the clean ones."""
+    """Kind and message of the only problem of the utterance after the clean ones."""
     (problem,) = report_of(path, *others, **options).problems
     assert problem.where == f"{path}:{NUM_CLEAN + 1}"
     return problem.kind, problem.message

@@ -1,4 +1,4 @@
-"""What cannot be imported is refused in one line that says why; nothing is run or written."""
+"""ds2 refuses what it cannot import with one line that says why, and runs and writes nothing."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from ds2.importing.pickles import read_arrays
 
 
 class Crafted:
-    """Pickles as a call of any function."""
+    """An object that is pickled as a call of any function."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self._call = function, arguments
@@ -30,7 +30,7 @@ class Crafted:
 
 
 def refused(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> str:
-    """The line that `ds2 import` refuses with; no bundle is there afterwards."""
+    """The line with which `ds2 import` refuses; no bundle exists afterwards."""
     assert main(["import", *arguments, "-o", str(folder / "bundle")]) == 2
     assert not (folder / "bundle").exists()
     message = capsys.readouterr().err

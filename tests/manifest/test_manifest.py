@@ -1,4 +1,4 @@
-"""Manifests: every form gives the same utterances, and what is wrong is named with its line."""
+"""Manifests: every format gives the same utterances, and errors are named with their line."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ LINE = {"audio_filepath": "a.wav", "duration": 1.5, "text": "hello"}
 
 
 def written(path: Path, *lines: object) -> Path:
-    """The path, with a file of these lines, in JSON unless they are strings."""
+    """Write a file of these lines, in JSON unless they are strings; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_bytes("".join(f"{text}\n" for text in texts).encode())
@@ -27,7 +27,7 @@ def written(path: Path, *lines: object) -> Path:
 
 
 def problem_with(path: Path) -> str:
-    """What `read_manifest` says is wrong, with paths relative to the manifest's directory."""
+    """The error of `read_manifest`, with paths relative to the manifest's directory."""
     with pytest.raises(InputError) as error:
         read_manifest(path)
     return str(error.value).replace(f"{path.parent}/", "")

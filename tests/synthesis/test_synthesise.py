@@ -1,4 +1,4 @@
-"""Speech from text: which voice, what is kept, what is told; with engines of the tests' own."""
+"""Speech from text with engines of the tests: voices, kept clips, messages."""
 
 import json
 import re
@@ -62,7 +62,7 @@ number = 3
 
 
 class Tones:
-    """A tone for each voice, a second for ten letters; it counts what it is asked for."""
+    """An engine with a tone for each voice, a second for ten letters; it counts its calls."""
 
     name = "tones"
     varies = ("speed", "pitch")

@@ -1,4 +1,4 @@
-"""Alphabets: what is spelt comes back, and what cannot be spelt is named."""
+"""Alphabets: decoding gives back the text, and errors name characters without a label."""
 
 import json
 from pathlib import Path

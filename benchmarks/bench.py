@@ -4,9 +4,9 @@
     python benchmarks/bench.py --data data --only decoder opening
     python benchmarks/bench.py --peers-python PY --peer-source deepspeech.pytorch-3.0
 
-Each benchmark runs in turn in a process of its own, with settings that keep the whole below half an
-hour. A benchmark that lacks its data or its peer is left out, and the table says why. A figure
-that differs from what a page claims is shown, never an error: it may be another machine.
+Each benchmark runs in turn in its own process, with settings that keep the whole below half an
+hour. A benchmark without its data or its peer is left out, and the output says why. A figure that
+differs from the claim of a page is shown and is not an error, because the machine may differ.
 """
 
 import argparse
@@ -47,7 +47,7 @@ CLAIMS = {
         SERVING,
     ),
 }
-"""What pages claim, by the name of the figure and of its peer, with the page."""
+"""The claims of pages, by the names of the figure and of its peer; each with its page."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class Benchmark:
 
     name: str
     arguments: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()  # what it imports and the runtime does not bring
-    files: tuple[Path, ...] = ()  # what it reads
+    modules: tuple[str, ...] = ()  # modules that it imports and that are not in the runtime
+    files: tuple[Path, ...] = ()  # files that it reads
 
     @property
     def lacks(self) -> str:
-        """What it needs and is not here; empty if all is."""
+        """The first thing that is missing; empty if nothing is missing."""
         absent = [name for name in self.modules if importlib.util.find_spec(name) is None]
         if absent:
             return f"pip install {' '.join(absent)}".replace("_", "-")
@@ -70,7 +70,7 @@ class Benchmark:
 
 
 def benchmarks(args: argparse.Namespace) -> Iterator[Benchmark]:
-    """All of them, in the order of the table."""
+    """All benchmarks, in the order of the table."""
     dev = args.data / "en-dev" / "manifest.jsonl"
     speech = dev if dev.exists() else SAMPLES / "manifest-en.jsonl"
     peer_source = ("--peer-source", str(args.peer_source)) if args.peer_source else ()
@@ -89,14 +89,14 @@ def benchmarks(args: argparse.Namespace) -> Iterator[Benchmark]:
 
 
 def main() -> None:
-    """Run them, and print the table."""
+    """Run the benchmarks, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("data"), help="where en-dev lies (data)")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with en-dev (data)")
     parser.add_argument("--english-text", type=Path, default=SAMPLES / "texts-en.txt")
     parser.add_argument("--peers-python", default=_python_with("pyctcdecode"))
     parser.add_argument("--peer-source", type=Path, help="an unpacked deepspeech.pytorch")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these benchmarks")
-    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="run only these benchmarks")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     console = Console() if sys.stdout.isatty() else Console(width=150)
     figures: list[Figure] = []
@@ -120,12 +120,12 @@ def main() -> None:
 
 
 def _python_with(module: str) -> str | None:
-    """This Python, if it has the module."""
+    """The path of this Python if it has the module, or None."""
     return sys.executable if importlib.util.find_spec(module) else None
 
 
 def _run(benchmark: Benchmark) -> tuple[list[Figure], str]:
-    """The figures of a benchmark, and what went wrong, if anything did."""
+    """Run a benchmark; return its figures, and its error or an empty text."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "figures.jsonl")
         command = [sys.executable, str(HERE / f"{benchmark.name}.py"), *benchmark.arguments]

@@ -3,11 +3,11 @@
     pip install kaldi-native-fbank
     python benchmarks/features.py
 
-kaldi-native-fbank (the front end of sherpa-onnx) exposes no log-spectrogram, so the nearest thing
-is measured: its 80-bin log-mel filter bank with the same 20 ms Hann windows every 10 ms and no
-dither, once with the same 320-point FFT and once with its default, 512 points. Its binding takes
-samples one by one from a Python sequence; a third row isolates that cost, by an extractor that
-makes one frame a second, so that the arithmetic alone can be compared too.
+kaldi-native-fbank (the front end of sherpa-onnx) has no log-spectrogram. The benchmark measures the
+most similar features: its 80-bin log-mel filter bank with the same 20 ms Hann windows every 10 ms
+and no dither. One row has the same 320-point FFT, and one has its default of 512 points. Its
+binding takes samples one by one from a Python sequence. A third row shows the cost of this, with an
+extractor that makes one frame a second, so that you can also compare the arithmetic alone.
 """
 
 import os
@@ -87,7 +87,7 @@ REFERENCE = "kaldi-native-fbank, 320-point FFT"
 
 
 def measure(pieces: list[npt.NDArray[np.float32]]) -> dict[str, float]:
-    """Median seconds of each extractor; they take turns, so that all meet the same disturbance."""
+    """Median seconds of each extractor; they alternate, so that other work affects all equally."""
     times: dict[str, list[float]] = {name: [] for name in EXTRACTORS}
     for _ in range(REPEATS):
         for name, extract in EXTRACTORS.items():

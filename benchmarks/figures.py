@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 VARIABLE = "DS2_FIGURES"
-"""The environment variable that names the file for figures. Without it, none is kept."""
+"""The environment variable with the file for figures. Without it, no figure is kept."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure of ours and, where there is a peer, the same of the peer's."""
+    """A measured figure of ours and, if there is a peer, the peer's figure."""
 
     name: str  # the same in every run: `bench.py` looks up by it what the documentation claims
     unit: str
@@ -22,21 +22,21 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """How many times better ours is; None without a peer, or where a figure is 0."""
+        """How many times better ours is; None without a peer, or if a figure is 0."""
         if not self.ours or not self.theirs:
             return None
         return self.ours / self.theirs if self.more_is_better else self.theirs / self.ours
 
 
 def keep(figure: Figure) -> None:
-    """Append the figure to the file that the environment names."""
+    """Append the figure to the file in the environment variable."""
     if path := os.environ.get(VARIABLE):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(figure)) + "\n")
 
 
 def kept(path: Path) -> list[Figure]:
-    """The figures of a file, in the order in which they were measured."""
+    """The figures in a file, in the order of the measurements."""
     if not path.exists():
         return []
     return [Figure(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

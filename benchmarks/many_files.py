@@ -1,4 +1,4 @@
-"""Hours of audio a minute that `ds2 transcribe DIR` gets through, on one core and on all of them.
+"""Measure the hours of audio a minute of `ds2 transcribe DIR`, on one core and on all cores.
 
     python benchmarks/many_files.py data/en-dev/manifest.jsonl -m en
 
@@ -45,7 +45,7 @@ def main() -> None:
             (recordings / path.name).symlink_to(path)
         command = [sys.executable, "-m", "ds2", "transcribe", str(recordings), "-m", args.model]
         command += ["-q", *args.options]
-        _timed([*command, "-o", f"{folder}/warm"], set(cores))  # compiles and fills caches
+        _timed([*command, "-o", f"{folder}/warm"], set(cores))  # this run compiles and fills caches
         for turn in range(args.rounds):
             for name, share in shares.items():
                 output = f"{folder}/{turn}-{len(share)}"

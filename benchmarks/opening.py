@@ -1,4 +1,4 @@
-"""How soon ds2 is ready: the command, the import, a model, and the first text.
+"""Measure how soon ds2 is ready: the command, the import, a model, and the first text.
 
     python benchmarks/opening.py -m en
 

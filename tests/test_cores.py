@@ -10,7 +10,7 @@ from ds2 import cores
 
 @pytest.fixture(autouse=True)
 def no_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Files as Linux has them for a container, none of them written yet."""
+    """The paths of Linux's files for a container; none is written yet."""
     monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
     monkeypatch.setattr(cores, "OLDER_QUOTA", tmp_path / "cpu.cfs_quota_us")
     monkeypatch.setattr(cores, "OLDER_PERIOD", tmp_path / "cpu.cfs_period_us")

@@ -1,4 +1,4 @@
-"""`ds2 info FILE` and `--track`: which sound tracks a film has, and which is heard."""
+"""`ds2 info FILE` lists the sound tracks of a film, and `--track` chooses one."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ SAMPLE = Path(__file__).parents[2] / "samples" / "en-1.ogg"
 
 @pytest.fixture(scope="module")
 def two_tracks(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A film that says the sample at 3 s in its first track, at 6 s in its second."""
+    """A film with the sample's speech at 3 s in its first track, and at 6 s in its second."""
     path = tmp_path_factory.mktemp("films") / "two.mkv"
     shifts = [lambda _: 3.0, lambda _: 6.0]
     spoken = read_audio(SAMPLE)

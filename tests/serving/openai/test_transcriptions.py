@@ -1,4 +1,4 @@
-"""OpenAI's HTTP interface, used by OpenAI's own client over a real server."""
+"""OpenAI's HTTP interface, with OpenAI's own client and a real server."""
 
 import asyncio
 import io
@@ -53,12 +53,12 @@ def client(address: str) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def said(recognizers: dict[str, Recognizer]) -> Transcript:
-    """What `ds2 transcribe` makes of the sample."""
+    """The text of `ds2 transcribe` for the sample."""
     return recognizers["en"].transcribe(SAMPLE)
 
 
 def noise(duration_s: float) -> bytes:
-    """A WAV file that says nothing in particular."""
+    """A WAV file of noise."""
     file = io.BytesIO()
     samples = 0.1 * np.random.default_rng(0).standard_normal(round(16_000 * duration_s))
     soundfile.write(file, samples.astype(np.float32), 16_000, format="WAV")
@@ -215,7 +215,7 @@ def test_chunks_between_pauses_make_up_one_text(client: openai.OpenAI, said: Tra
         whole = create(file=SAMPLE, model="en", chunking_strategy=chunking)
         *deltas, done = create(file=SAMPLE, model="en", chunking_strategy=chunking, stream=True)
         assert "".join(event.delta for event in deltas) == done.text == whole.text
-        # Decoding begins anew after a pause, which may change a word beside it.
+        # Decoding begins again after a pause, and that may change a word beside it.
         assert abs(len(whole.text.split()) - len(said.words)) <= 2
 
 
@@ -412,7 +412,7 @@ def test_models_can_be_listed_and_looked_up(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_client_that_goes_away_frees_its_place(address: str, streamed: bool) -> None:
-    file = io.BytesIO()  # an hour of silence is small, and takes more than a moment
+    file = io.BytesIO()  # an hour of silence is a small file, but its work takes time
     soundfile.write(file, np.zeros(3600 * 8000, np.int16), 8000, format="FLAC")
     data = {"model": "zh", "stream": str(streamed).lower()}
     url = f"http://{address}/v1/audio/transcriptions"

@@ -1,19 +1,19 @@
 # make demo    set up the light runtime (no torch) and transcribe the samples
 # make test    set up everything and run all tests
-# make quick   all tests but the slow ones
-# make pythons the demo and the quick tests on every Python there is, newest and lowest versions
-# make check   formatting, lint, types
-# make docs    write the command reference and the settings from the program
-# make site    the documentation as a web site, in build/site
-# make bench   the side-by-side measurements that need no peer's source
+# make quick   run all tests except the slow ones
+# make pythons run the demo and the quick tests on every installed Python, newest and lowest versions
+# make check   check formatting, lint, types and the generated pages
+# make docs    write the reference of commands and settings from the program
+# make site    build the documentation as a web site in build/site
+# make bench   measure the figures that the documentation claims, in one table
 # make clean   remove the environments and caches
 
 PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
-STAGES := install demo tests  # of make pythons
+STAGES := install demo tests  # the stages of make pythons
 PIP := install --quiet --disable-pip-version-check -c constraints.txt
-# What Python, numba and pip keep would else lie in the sources and in the user's cache.
+# Otherwise Python, numba and pip would write into the sources and the user's cache.
 IN_DEMO := PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/compiled NUMBA_CACHE_DIR=$(CURDIR)/$(DEMO)/numba
 
 .PHONY: demo test quick pythons check bench docs site clean
@@ -43,9 +43,7 @@ site: $(DEV)/installed
 	$(DEV)/bin/python docs/make_site.py
 
 bench: $(DEV)/installed
-	$(DEV)/bin/python benchmarks/features.py
-	$(DEV)/bin/python benchmarks/network.py
-	$(DEV)/bin/python benchmarks/streaming.py
+	$(DEV)/bin/python benchmarks/bench.py
 
 $(DEMO)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -4,12 +4,12 @@
         --peer vosk.en=PY:DIR --peer vosk.zh=PY:DIR --peer whisper=PY:DIR \
         --peer moonshine.en=PY:DIR --peer pocketsphinx.en=PY: --json out/accuracy.json
 
-Each peer runs under its own Python (PY), which has its package, with the model in DIR; ours needs
-none of them. All hear the same 16 kHz WAV files, decoded once; all texts, and the references, go
-through the same normalisation (see docs/explanation/results.md). Answers are kept, by model and
-test set, so that a run that is stopped goes on. Then some utterances of each set (--timed) are
-recognised once more, by all systems turn about, for the real-time factor: CPU seconds per
-second of audio. One process at a time computes, with one thread. Linux only.
+Each peer runs in its own Python (PY), which has its package, with the model in DIR. Ours needs
+none of them. All systems get the same 16 kHz WAV files, decoded once. All texts and references go
+through the same normalisation (see docs/explanation/results.md). The program keeps the answers by
+model and test set, so that it can continue after a stop. Then all systems recognise some utterances
+of each set (--timed) again, alternately, for the real-time factor: CPU seconds per second of audio.
+Only one process computes at a time, with one thread. Linux only.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from ds2.model.bundle import find_bundle, load_bundle
 
 
 def main() -> int:
-    """Recognise, compare, time; print a table."""
+    """Recognise, compare and time; print a table."""
     args = _arguments()
     try:
         with tempfile.TemporaryDirectory() as wav_dir:
@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("manifests", nargs="+", type=Path)
-    parser.add_argument("-m", "--model", action="append", default=[], help="ours: a bundle")
+    parser.add_argument("-m", "--model", action="append", default=[], help="a bundle of ours")
     parser.add_argument(
         "--peer",
         action="append",
@@ -64,24 +64,24 @@ def _arguments() -> argparse.Namespace:
         default=[],
         type=_sample,
         metavar="SET=N",
-        help="take N utterances of a large set, named as its directory, drawn by the seed",
+        help="use N random utterances of the set in the directory SET (see --seed)",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--timed", type=int, default=20, help="utterances of each set (20)")
+    parser.add_argument("--timed", type=int, default=20, help="utterances to time in each set (20)")
     parser.add_argument(
         "--again",
         nargs="*",
         metavar="SYSTEM",
-        help="ask anew, though answers are kept: these systems (ds2, ds2-greedy, vosk...), or all",
+        help="ignore the kept answers of these systems (ds2, ds2-greedy, vosk...), or of all",
     )
-    parser.add_argument("--check", action="store_true", help="2 utterances each, nothing kept")
-    parser.add_argument("--kept", type=Path, default=Path("out/accuracy"), help="answers' folder")
-    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.add_argument("--check", action="store_true", help="use 2 utterances each, keep nothing")
+    parser.add_argument("--kept", type=Path, default=Path("out/accuracy"), help="folder of answers")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args()
 
 
 def _peer(option: str) -> System:
-    """vosk.en=PYTHON:MODEL_DIR, as a system."""
+    """The system that vosk.en=PYTHON:MODEL_DIR describes."""
     name, _, where = option.partition("=")
     kind, _, language = name.partition(".")
     python, colon, model_dir = where.partition(":")
@@ -96,7 +96,7 @@ def _peer(option: str) -> System:
 
 
 def _sample(option: str) -> tuple[str, int]:
-    """en-test=500, as a name and a number."""
+    """The name and the number in en-test=500."""
     name, _, size = option.partition("=")
     return name, positive(size)
 
@@ -122,7 +122,7 @@ def _run(args: argparse.Namespace, wav_dir: Path) -> None:
 
 
 def _ours(models: Sequence[str]) -> list[System]:
-    """Each bundle greedy, and with its language model if it has one."""
+    """Our systems: each bundle greedy, and with its language model if it has one."""
     systems = []
     for model in models:
         bundle = load_bundle(find_bundle(model))
@@ -134,7 +134,7 @@ def _ours(models: Sequence[str]) -> list[System]:
 
 
 def _drawn(test: TestSet, args: argparse.Namespace) -> TestSet:
-    """The utterances asked for: all of a set, or a sample, in the manifest's order."""
+    """The chosen utterances: all of a set, or a sample, in the manifest's order."""
     size = 2 if args.check else dict(args.sample).get(test.name)
     if size is None or size >= len(test.utterances):
         return test
@@ -143,18 +143,18 @@ def _drawn(test: TestSet, args: argparse.Namespace) -> TestSet:
 
 
 def _shuffled(utterances: Sequence[Utterance], seed: int) -> list[Utterance]:
-    """In the seed's order: a smaller sample is part of a larger one."""
+    """The utterances in the seed's order, so that a smaller sample is part of a larger one."""
     shuffled = list(utterances)
     random.Random(seed).shuffle(shuffled)
     return shuffled
 
 
 def _judged(system: System, test: TestSet, kept: Path, args: argparse.Namespace) -> Result:
-    """One system's answers to one set, those that are not kept yet by asking."""
+    """The answers of a system for a set: kept ones, and new ones."""
     answers = Answers(kept, system, test)
     if args.again is not None and (not args.again or system.kind in args.again):
         answers.forget()
-    in_order = _shuffled(test.utterances, args.seed)  # what is stopped leaves a sample
+    in_order = _shuffled(test.utterances, args.seed)  # a stopped run leaves a random sample
     missing = [each for each in in_order if each.line not in answers.by_line]
     if missing or answers.about is None:
         with running(system, test.language) as process:
@@ -176,7 +176,7 @@ def _judged(system: System, test: TestSet, kept: Path, args: argparse.Namespace)
 
 
 def _timed(results: Sequence[Result], test: TestSet, num_utterances: int) -> list[Result]:
-    """The results with their time: all systems turn about on the same recordings."""
+    """The results with times: all systems alternate on the same recordings."""
     drawn = _shuffled(test.utterances, seed=0)[:num_utterances]
     with ExitStack() as stack:
         processes: list[Running] = [

@@ -1,4 +1,4 @@
-"""Recognisers in processes of their own, and what they answered, kept so that it is asked once."""
+"""Recognisers in their own processes, and their answers, which are kept in files."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ class System:
 
     @cached_property
     def key(self) -> str:
-        """Its name among kept answers: another model under the same name has another key."""
+        """The name for its kept answers; another model with the same name has another key."""
         digest = hashlib.sha256()
         for path in sorted(Path(self.model_dir).rglob("*")) if self.model_dir else []:
             if path.is_file():
@@ -52,7 +52,7 @@ class System:
 
 @dataclass(frozen=True)
 class About:
-    """What a recogniser says of itself once it is loaded."""
+    """The facts that a recogniser gives after loading."""
 
     version: str
     model_bytes: int
@@ -62,7 +62,7 @@ class About:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a recogniser made of one recording, and at what cost. load: of the machine, then."""
+    """A recogniser's text for a recording, and its cost. load: the machine's load at that time."""
 
     text: str
     cpu_s: float
@@ -71,7 +71,7 @@ class Answer:
 
 
 class Running:
-    """A recogniser's process: recordings in, answers out, one at a time."""
+    """A recogniser's process, which takes one recording at a time and answers."""
 
     def __init__(self, system: System, process: "subprocess.Popen[str]", log: IO[bytes]) -> None:
         """Wait until it is loaded. Raises InputError if it fails."""
@@ -101,7 +101,7 @@ class Running:
 
 @contextmanager
 def running(system: System, language: str) -> Iterator[Running]:
-    """A recogniser's process, ended in the end. Raises InputError if it does not start."""
+    """Run a recogniser's process until the context ends. Raises InputError if it does not start."""
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     command = [system.python, str(ADAPTER), system.kind, system.model_dir, language]
     with tempfile.TemporaryFile() as log:
@@ -116,13 +116,13 @@ def running(system: System, language: str) -> Iterator[Running]:
             )
         except OSError as error:
             raise InputError(f"{system.python}: cannot be run: {error.strerror}") from None
-        with process:  # it ends when its input does
+        with process:  # it ends when its input ends
             yield Running(system, process, log)
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """Utterances to recognise; each is decoded to a WAV file, once, when it is first needed."""
+    """Utterances to recognise; each becomes a WAV file, once, at first use."""
 
     path: Path
     utterances: Sequence[Utterance]
@@ -135,7 +135,7 @@ class TestSet:
         return self.path.parent.name if self.path.stem == "manifest" else self.path.stem
 
     def wav(self, utterance: Utterance) -> Path:
-        """16 kHz, 16 bits, one channel: what every system is given."""
+        """The WAV file for all systems: 16 kHz, 16 bits, one channel."""
         path = self.wav_dir / f"{self.key}-{utterance.line}.wav"
         if not path.exists():
             waveform = read_audio(
@@ -146,7 +146,7 @@ class TestSet:
 
 
 def test_set(path: Path, wav_dir: Path) -> TestSet:
-    """All of a manifest. Raises InputError if its texts or its language are missing."""
+    """The test set of a manifest. Raises InputError if texts or the language are missing."""
     utterances = read_manifest(path)
     for utterance in utterances:
         if not utterance.text or utterance.duration_s is None:
@@ -160,15 +160,15 @@ def test_set(path: Path, wav_dir: Path) -> TestSet:
 
 
 class Answers:
-    """What one system answered to one test set, kept in a file that grows a line at a time.
+    """The answers of a system for a test set, kept in a file that grows by one line at a time.
 
-    So a run that is stopped goes on where it was, and a sample is part of the whole.
+    A stopped run can continue there, and a sample is part of the whole.
     """
 
     def __init__(self, directory: Path, system: System, test: TestSet) -> None:
         self.path = directory / f"{test.name}-{test.key}-{system.key}.jsonl"
         self.about: About | None = None
-        self.by_line: dict[int, Answer] = {}  # of the manifest
+        self.by_line: dict[int, Answer] = {}  # by line of the manifest
         kept = self.path.read_text() if self.path.exists() else ""
         whole, _, cut_short = kept.rpartition("\n")
         if cut_short:

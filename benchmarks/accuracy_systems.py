@@ -2,12 +2,12 @@
 
     PYTHON accuracy_systems.py SYSTEM MODEL_DIR LANGUAGE
 
-Run by accuracy.py, under the Python of each peer, so only the standard library is imported here
-and, in each system's function, the peer. MODEL_DIR may be empty where the package holds its model.
+accuracy.py runs it in the Python of each peer. Therefore it imports only the standard library, and
+the peer in each system's function. MODEL_DIR may be empty if the package contains its model.
 
-First out: {"version", "model_bytes", "load_cpu_s", "streams"}. Then, for each {"wav": PATH} in
-(16 kHz, 16 bits, one channel), {"text", "cpu_s", "peak_bytes"} out. CPU seconds are the whole
-process's, all its threads', from samples in memory to the text; memory is the most so far.
+It first writes {"version", "model_bytes", "load_cpu_s", "streams"}. Then, for each {"wav": PATH}
+(16 kHz, 16 bits, one channel), it writes {"text", "cpu_s", "peak_bytes"}. CPU seconds are those of
+the whole process with all threads, from samples in memory to the text. Memory is the peak so far.
 """
 
 import json
@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PIECE_S = 0.2
-"""Audio in a piece, for those that stream: a live microphone's."""
+"""Length of a piece of audio for systems that stream, as from a live microphone."""
 
 
 class Loaded:
-    """A recogniser that is ready.
+    """A recogniser that has loaded.
 
-    recognise: from 16-bit samples, as bytes, to text.
+    recognise: makes a text from 16-bit samples in bytes.
     """
 
     def __init__(self, recognise, version, model_files, streams):
@@ -37,7 +37,7 @@ class Loaded:
 
 
 def vosk(model_dir, _language):
-    """A new recogniser for each recording, fed in pieces; endpoints part its text."""
+    """vosk: a new recogniser for each recording, fed in pieces; endpoints divide its text."""
     from vosk import KaldiRecognizer, Model, SetLogLevel
 
     SetLogLevel(-1)
@@ -56,7 +56,7 @@ def vosk(model_dir, _language):
 
 
 def whisper(model_dir, language):
-    """faster-whisper's defaults (beam of 5), the language given, int8 as its page has on a CPU."""
+    """faster-whisper with its defaults (beam of 5), a given language, and int8 as on its page."""
     import numpy as np
     from faster_whisper import WhisperModel
 
@@ -72,7 +72,7 @@ def whisper(model_dir, language):
 
 
 def moonshine(model_dir, _language):
-    """Its ONNX package, on one core; the model's file names are those of the package."""
+    """Moonshine's ONNX package on one core; the package sets the model's file names."""
     import numpy as np
     from moonshine_onnx import MoonshineOnnxModel, load_tokenizer
 
@@ -89,7 +89,7 @@ def moonshine(model_dir, _language):
 
 
 def pocketsphinx(model_dir, _language):
-    """The model in its package; whole recordings, each with the mean of its own cepstra."""
+    """pocketsphinx with its package's model; whole recordings, each with its own cepstral mean."""
     import pocketsphinx as package
 
     model_dir = model_dir or package.get_model_path("en-us")
@@ -107,12 +107,12 @@ def pocketsphinx(model_dir, _language):
 
 
 def ds2(model_dir, _language):
-    """Ours with the bundle's language model, as a live stream has it."""
+    """ds2 with the bundle's language model, as in a live stream."""
     return _ds2(model_dir, greedy=False)
 
 
 def ds2_greedy(model_dir, _language):
-    """Ours without a language model."""
+    """ds2 without a language model."""
     return _ds2(model_dir, greedy=True)
 
 
@@ -147,7 +147,7 @@ SYSTEMS = {
 
 
 def pieces(samples):
-    """The samples as they would arrive."""
+    """The samples in pieces, as they would arrive."""
     size = 2 * int(16000 * PIECE_S)
     for start in range(0, len(samples), size):
         yield samples[start : start + size]
@@ -165,7 +165,7 @@ def version_of(package):
 
 @contextmanager
 def one_core():
-    """What is loaded here starts no more threads than one core has use for."""
+    """Limit the libraries to the threads that one core can use."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
     try:
@@ -175,8 +175,8 @@ def one_core():
 
 
 def peak_bytes():
-    """The most memory that this process has held; Linux."""
-    # getrusage would answer with the parent's, if that was larger when it forked
+    """The peak memory of this process in bytes; Linux only."""
+    # getrusage gives the parent's peak if that was larger at the fork
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
@@ -188,10 +188,10 @@ def samples_of(path):
 
 
 def main():
-    """Load, warm up on a second of silence, then answer line after line."""
+    """Load, warm up on a second of silence, then answer each line."""
     system, model_dir, language = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # a library's output must not mix with the answers
     start_s = time.process_time()
     loaded = SYSTEMS[system](model_dir, language)
     load_cpu_s = time.process_time() - start_s

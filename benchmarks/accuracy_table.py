@@ -1,4 +1,4 @@
-"""Answers to error rates, and all of it to Markdown and plain data."""
+"""Compute error rates from answers, and write them as Markdown and plain data."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from ds2.manifest import Utterance
 from ds2.text.normalise import normalise
 
 NOT_SPEECH = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|♪")
-"""What systems write for what is no word: [unk], (music), <sil>."""
+"""Marks for sounds that are not words: [unk], (music), <sil>."""
 
 SPELLINGS = {"mr": "mister", "mrs": "missus", "dr": "doctor", "ok": "okay"}
-"""Words that corpora spell out and systems abbreviate. British and American stay as they are."""
+"""Words that corpora spell out and systems abbreviate. British and American spellings stay."""
 
 
 def comparable(text: str, language: str) -> str:
@@ -33,12 +33,12 @@ NAMES = {
     "commonvoice_zhCN": "Common Voice",
     "aishell1_sample": "AISHELL-1",
 }
-"""Sources of the packs' manifests, for people."""
+"""Readable names for the sources in the packs' manifests."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One system's computing side by side with the others."""
+    """A system's computing time, measured side by side with the others."""
 
     cpu_s: float
     audio_s: float
@@ -51,7 +51,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Result:
-    """One system on one test set."""
+    """The result of a system on a test set."""
 
     system: System
     about: About
@@ -64,7 +64,7 @@ class Result:
 
     @property
     def name(self) -> str:
-        """As people know it, with the name of its model's directory."""
+        """The usual name of the system, with the name of its model's directory."""
         if self.system.is_ours:
             decoding = "language model" if self.system.kind == "ds2" else "greedy"
             return f"ds2 {Path(self.system.model_dir).name}, {decoding}"
@@ -76,7 +76,7 @@ class Result:
 def evaluated(
     utterances: Sequence[Utterance], answers: Mapping[int, Answer], language: str
 ) -> Evaluation:
-    """Error rates of the answers, by line of the manifest, to these utterances."""
+    """The error rates of answers (by line of the manifest) for these utterances."""
     return Evaluation(
         tuple(
             score(
@@ -138,14 +138,14 @@ def _shown(rate: Rate) -> str:
 
 
 def load_told(results: Sequence[Result]) -> str:
-    """How busy the machine was, which CPU seconds are not free of."""
+    """How busy the machine was, because that also changes CPU seconds."""
     load = float(np.mean([result.timing.load for result in results if result.timing]))
     busy = "a busy machine: compare rows, not absolute values" if load > 1.5 else "a quiet machine"
     return f"RTF: {busy} (mean load {load:.1f})."
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """Plain data; rates are fractions."""
+    """The results as plain data; rates are fractions."""
     evaluation, timing = result.evaluation, result.timing
     return {
         "system": result.system.kind,

@@ -2,8 +2,8 @@
 
     python benchmarks/beam_width.py data/en-dev/manifest.jsonl -m en --lm 3-gram.bin --lm 5-gram.bin
 
-The model's output is computed once. Time is CPU time for the decoding alone, in multiples of real
-time; one thread. The settings are the same for all: alpha and beta as given.
+The model's output is computed once. Time is the CPU time of decoding alone with one thread, in
+multiples of real time. All rows have the same settings, with the given alpha and beta.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
             price = None if args.closed else settings.unknown_word_score
             settings = replace(settings, beam_width=width, unknown_word_score=price)
             search = BeamSearch(dev.alphabet, settings, lm)
-            search.decode_batch(dev.log_probs[:1], num_threads=1)  # compiled, and in memory
+            search.decode_batch(dev.log_probs[:1], num_threads=1)  # compile, and load into memory
             start_s = time.process_time()
             found = search.decode_batch(dev.log_probs, num_threads=1)
             _print_row(dev, name, str(width), [best[0] for best in found], start_s)
@@ -50,7 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lm", type=Path, action="append", default=[])
     parser.add_argument("--alpha", type=float, default=0.7)
     parser.add_argument("--beta", type=float, default=0.0)
-    parser.add_argument("--closed", action="store_true", help="only the words of the model")
+    parser.add_argument(
+        "--closed", action="store_true", help="allow only the words of the language model"
+    )
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 10, 100, 500])
     parser.add_argument("--utterances", type=int, default=10**6)
     return parser.parse_args()

@@ -1,9 +1,9 @@
-"""What noise, rooms, telephones and pace cost a model: one set, worsened in one way at a time.
+"""Measure the errors of a model with noise, rooms, telephones and other speeds, one at a time.
 
     python benchmarks/conditions.py data/en-dev/manifest.jsonl -m models/en --noise data/noise
 
-A development set, not a test set, for one looks often. Every change is drawn from --seed and the
-utterance's place, so all models and all runs hear the same.
+Use a development set and not a test set, because people look at these results often. --seed and the
+utterance's place determine every change, so all models and all runs get the same audio.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
 def _conditions(
     waveforms: Sequence[Waveform], noise: NoiseBank, seed: int
 ) -> dict[str, Callable[[int], Waveform]]:
-    """Ways to worsen an utterance, given by its place, each with its name."""
+    """Changes to an utterance, each with its name; the utterance's place is the seed."""
 
     def rng(index: int) -> np.random.Generator:
         return augmentation_rng(seed, 0, index)

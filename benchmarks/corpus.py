@@ -1,14 +1,14 @@
-"""From one long, wrongly transcribed recording to utterances: how right they are, how fast.
+"""Measure quality and speed of utterances from a long recording with a wrong transcript.
 
     python benchmarks/corpus.py data/en-dev/manifest.jsonl -m en --noise data/noise/manifest.jsonl
 
-Joins the clips of a manifest to one recording, in random order, with gaps of silence and noise, and
-damages its text: of its words a share is dropped, added or changed. Then `ds2 corpus align`,
-`segment` and `filter` make utterances of it. The truth of word times is a forced alignment of each
-clip by itself with its own text, by the same model.
+It joins the clips of a manifest to one recording, in random order, with gaps of silence and noise.
+It damages the text: it drops, adds or changes a share of the words. Then `ds2 corpus align`,
+`segment` and `filter` make utterances from it. The true times of words come from a forced alignment
+of each clip by itself with its own text, by the same model.
 
-With --lengths it measures time and memory of `ds2 corpus align` on recordings of so many minutes,
-made of the same recording over and over.
+With --lengths it measures time and memory of `ds2 corpus align` on recordings with these lengths in
+minutes, which repeat the same recording.
 """
 
 import argparse
@@ -40,7 +40,7 @@ Truth = list[tuple[str, float, float]]
 """Words with their starts and ends in seconds."""
 
 GAP_S = (0.2, 2.0)
-NOISE_SHARE = 0.1  # of the gaps hold three seconds of noise, too
+NOISE_SHARE = 0.1  # of the gaps also have three seconds of noise
 KEPT_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 
 
@@ -49,9 +49,13 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("-m", "--model", default="en")
     parser.add_argument("--noise", type=Path, help="a manifest of noises")
-    parser.add_argument("--damage", type=float, default=0.15, help="share of the words (0.15)")
+    parser.add_argument(
+        "--damage", type=float, default=0.15, help="share of the words to damage (0.15)"
+    )
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--lengths", help="minutes, say 10,60,600: time and memory instead")
+    parser.add_argument(
+        "--lengths", help="measure time and memory for these minutes, such as 10,60,600"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ds2-bench-") as name:
         directory = Path(name)
@@ -67,7 +71,7 @@ def main() -> None:
 
 
 def build(args: argparse.Namespace, directory: Path, rng: random.Random) -> tuple[Truth, float]:
-    """Write talk.wav; returns when each of its words is said, and its duration."""
+    """Write talk.wav; return the times of its words, and its duration."""
     aligner = Aligner.load(args.model)
     language = aligner.bundle.language
     noises = read_manifest(args.noise) if args.noise else []
@@ -100,7 +104,7 @@ def build(args: argparse.Namespace, directory: Path, rng: random.Random) -> tupl
 
 
 def damage(words: list[str], share: float, rng: random.Random) -> list[str]:
-    """The words, a third of the share dropped, a third with another before it, a third changed."""
+    """The words with damage: of the share, a third dropped, a third added, a third changed."""
     damaged = []
     for word in words:
         draw = rng.random()
@@ -115,7 +119,7 @@ def damage(words: list[str], share: float, rng: random.Random) -> list[str]:
 def measure(
     args: argparse.Namespace, directory: Path, truth: Truth, words: list[str], duration_s: float
 ) -> None:
-    """Align, segment and filter, and print how right the results are."""
+    """Align, segment and filter; print the quality of the results."""
     talk, aligned = str(directory / "talk.wav"), directory / "aligned.jsonl"
     cut, kept = directory / "cut.jsonl", directory / "kept.jsonl"
     model = ["-m", args.model]
@@ -145,7 +149,7 @@ def timed(*arguments: str) -> float:
 
 
 def show_times(found: tuple[SpokenWord | str, ...], truth: Truth, words: list[str]) -> None:
-    """How far the times of words are from the truth, and which words were left out."""
+    """Print the errors of word times, and the number of words left out."""
     matcher = difflib.SequenceMatcher(None, [word for word, _, _ in truth], words, autojunk=False)
     true_of = {
         block.b + index: truth[block.a + index]
@@ -169,7 +173,7 @@ def show_times(found: tuple[SpokenWord | str, ...], truth: Truth, words: list[st
 
 
 def show_filter(utterances: list[Utterance], truth: Truth, duration_s: float) -> None:
-    """Error rates of what is kept, at several thresholds."""
+    """Print error rates of the kept utterances at several thresholds."""
     middles = [(start_s + end_s) / 2 for _, start_s, end_s in truth]
     counts, probabilities, seconds = [], [], []
     for utterance in utterances:
@@ -203,7 +207,7 @@ def rate_of(counts: list[EditCounts]) -> float:
 def measure_lengths(
     args: argparse.Namespace, directory: Path, words: list[str], duration_s: float
 ) -> None:
-    """Time and memory of `ds2 corpus align` by the recording's length."""
+    """Print time and memory of `ds2 corpus align` by the length of the recording."""
     waveform = read_audio(directory / "talk.wav")
     table = Table("minutes", "CPU s", "hours an hour", "peak memory", box=None)
     for minutes in map(float, args.lengths.split(",")):

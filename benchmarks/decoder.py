@@ -5,13 +5,13 @@
     python benchmarks/decoder.py --peers-python peers/bin/python --english-text en.txt \\
         --mandarin-text zh.txt
 
-Three sets: the development set through models/en; made-up posteriors of held-out English sentences
-(29 labels), and of Mandarin ones (5,000). Language models of 3-grams, words or characters, are
-built from the texts without the held-out sentences and without those of the development and test
-sets. All decoders have the same model, alpha and beta; pruning is each one's own default, of
-flashlight with thresholds 25 and 12, of ours with 16 and 12. One thread. Rounds go through all
-decoders in turn, and the figures are medians of CPU time for the decoding alone; process start and
-loading are not in it.
+There are three sets: the outputs of models/en for the development set, artificial posteriors of
+held-out English sentences (29 labels), and of held-out Mandarin sentences (5,000 labels). The
+language models are 3-grams of words or characters. They come from the texts without the held-out
+sentences and without the sentences of the development and test sets. All decoders have the same
+model, alpha and beta. Each has its own default pruning; flashlight runs with the thresholds 25 and
+12, and ours with 16 and 12. There is one thread. Each round runs all decoders in turn. The figures
+are medians of CPU time for decoding alone, without process start and loading.
 """
 
 import argparse
@@ -37,17 +37,19 @@ from ds2.evaluation.metrics import character_errors, word_errors
 from ds2.manifest import read_manifest
 from ds2.ngram.model import NgramModel
 from ds2.text.normalise import normalise
+from figures import Figure, keep
 from posteriors import Posteriors, common_characters, english, made_up, of_model, split_of
 
 ALPHA, BETA = 0.5, {"en": 1.5, "zh": 1.0}
 NUM_MANDARIN = 5000
 TEST_SETS = ("en-dev", "en-test", "zh-dev", "zh-test")
-SLOWEST_S = 60.0  # a decoder that took longer for a set is not asked again
+PEERS = ("pyctcdecode", "flashlight, threshold 25")  # whose figures are kept
+SLOWEST_S = 60.0  # a decoder that took longer for a set runs only once
 
 
 @dataclass(frozen=True)
 class Contest:
-    """A set, and what all decoders are given with it."""
+    """A set, and the inputs for all decoders."""
 
     posteriors: Posteriors
     lm: Path  # lm.bin; the ARPA file beside it has the same name
@@ -63,13 +65,13 @@ class Entrant:
     """A decoder with its settings."""
 
     name: str
-    peer: str | None = None  # None is ours
-    settings: BeamSettings | None = None  # of ours; None is greedy
+    peer: str | None = None  # None: ours
+    settings: BeamSettings | None = None  # for ours; None: greedy
     beam_threshold: float = 25.0
 
 
 def entrants(beam: int, language: str) -> Iterator[Entrant]:
-    """Who takes part at a beam."""
+    """The decoders for a beam width."""
     common = BeamSettings(beam_width=beam, lm_weight=ALPHA, word_bonus=BETA[language])
     closed = replace(common, unknown_word_score=None)
     yield Entrant("ours", settings=common)
@@ -82,7 +84,7 @@ def entrants(beam: int, language: str) -> Iterator[Entrant]:
 
 
 def main() -> None:
-    """Build, decode in rounds, print."""
+    """Build language models, decode in rounds, print tables."""
     args = _arguments()
     args.work.mkdir(parents=True, exist_ok=True)
     console = Console()
@@ -93,10 +95,18 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers-python", help="without it, only ours runs")
-    parser.add_argument("--english-text", type=Path, required=True, help="a sentence a line")
-    parser.add_argument("--mandarin-text", type=Path, help="the same; none: no Mandarin set")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="where en-dev and such lie")
+    parser.add_argument("--peers-python", help="without it, only our decoder runs")
+    parser.add_argument(
+        "--english-text", type=Path, required=True, help="text with a sentence in each line"
+    )
+    parser.add_argument(
+        "--mandarin-text",
+        type=Path,
+        help="the same in Mandarin; without it, there is no Mandarin set",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), help="folder with en-dev and other sets"
+    )
     parser.add_argument("--model", default="en")
     parser.add_argument("--beams", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--rounds", type=int, default=3)
@@ -133,7 +143,7 @@ def _test_sentences(data: Path) -> set[str]:
 
 
 def _language_model(sentences: Sequence[str], language: str, work: Path) -> Path:
-    """lm.bin, and the ARPA file beside it."""
+    """Build lm.bin, and the ARPA file beside it."""
     text, lm = work / f"{language}.txt", work / f"{language}-3.bin"
     text.write_text("\n".join(sentences) + "\n", encoding="utf-8")
     unit = "word" if language == "en" else "character"
@@ -198,11 +208,17 @@ def _table(contest: Contest, args: argparse.Namespace) -> Table:
                     f"{error:.2f}",
                     f"{cpu_s / ours:.2f}",
                 )
+                title = f"beam search, {contest.posteriors.name}, beam {beam}"
+                mine_ms, its_ms = (1000 * each / num_utterances for each in (ours, cpu_s))
+                if name in PEERS:
+                    keep(Figure(title, "ms/utterance", mine_ms, name, its_ms))
+                elif name == "ours" and not args.peers_python:
+                    keep(Figure(title, "ms/utterance", mine_ms))
     return table
 
 
 def _decoded(contest: Contest, entrant: Entrant, beam: int, python: str) -> dict[str, Any]:
-    """The time that one decoder takes for a set, and its texts."""
+    """The time of a decoder for a set, and its texts."""
     if entrant.peer is None:
         return _ours(contest, entrant)
     lm = NgramModel.load(contest.lm)
@@ -247,7 +263,7 @@ def _text(contest: Contest, hypothesis: Any) -> str:
 
 
 def _error(contest: Contest, texts: Sequence[str]) -> float:
-    """The error rate in per cent: of words, in Mandarin of characters."""
+    """The error rate in per cent, in words; in Mandarin, in characters."""
     counts = [
         word_errors(reference, " ".join(text.split()))
         if contest.language == "en"

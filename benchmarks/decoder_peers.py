@@ -1,8 +1,8 @@
-"""One peer's decoder on one set, in its own Python: a job as JSON in, times and texts out.
+"""Run one peer's decoder on one set, in its own Python: a JSON job in, times and texts out.
 
-Run by decoder.py. The job names the set's file (log-probabilities u0, u1, ... in .npz), the
-symbols, the ARPA file, the words, alpha and beta (on natural logarithms), the beam. Timed is the
-decoding alone: one warm-up utterance, then all, one after the other.
+decoder.py runs this program. The job has the set's file (log-probabilities u0, u1, ... in .npz),
+the symbols, the ARPA file, the words, alpha and beta (for natural logarithms), and the beam. The
+times are those of decoding alone: one warm-up utterance, then all utterances one after the other.
 """
 
 import json
@@ -27,7 +27,7 @@ def pyctcdecode(job):
     mark = "▁" if of_characters else ""
     labels = ["", *(mark + symbol if symbol != " " else " " for symbol in job["symbols"])]
     if of_characters:
-        labels[1] = "▁⁇"  # the space is never said; every label must be a piece
+        labels[1] = "▁⁇"  # the space is never output; every label must be a piece
     decoder = build_ctcdecoder(
         labels,
         job["arpa"],
@@ -99,7 +99,7 @@ def flashlight(job):
 
 
 def fast_ctc_decode(job):
-    """No language model; labels below the cut are ignored, which must be below 1 / V."""
+    """fast-ctc-decode has no language model; it ignores labels below the cut (below 1 / V)."""
     from fast_ctc_decode import beam_search
 
     alphabet = ["\0", *job["symbols"]]

@@ -1,9 +1,9 @@
-"""The memory of one stream that does not end: hours of speech, a table of what the process holds.
+"""Measure the memory of one stream through hours of speech, and print a table.
 
     python benchmarks/endless_stream.py data/en-dev/manifest.jsonl -m en --hours 10
 
 The recordings go through one stream again and again, with endpoints, in pieces of 100 ms and as
-fast as the machine can. Linux only: the resident set is read from /proc.
+fast as possible. Linux only: it reads the resident memory from /proc.
 """
 
 import argparse
@@ -23,7 +23,7 @@ LOOK_S = 1800.0
 
 
 def main() -> None:
-    """Feed, and look at the memory now and then."""
+    """Feed the stream, and print its memory at intervals."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("-m", "--model", required=True)

@@ -2,9 +2,9 @@
 
     python benchmarks/endpoints.py data/en-dev/manifest.jsonl --noise data/noise/manifest.jsonl
 
-Utterances are joined with gaps of two to four seconds between them, of near silence or of noise. A
-gap should hold an endpoint, and the words around it should be in two segments; within an utterance
-no endpoint should fall. The delay is from the end of the utterance to the endpoint's time.
+It joins utterances with gaps of two to four seconds between them, with near silence or with noise.
+A gap should have an endpoint, and the words around it should be in two segments. There should be no
+endpoint inside an utterance. The delay is the time from the end of the utterance to the endpoint.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from ds2.transcripts.events import Endpoint
 
 GAP_S = (2.0, 4.0)
 PIECE = SAMPLE_RATE_HZ // 10
-EDGE_S = 0.3  # of a clip at its ends, where speakers are mostly silent
+EDGE_S = 0.3  # at both ends of a clip, where speakers are mostly silent
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
 def joined(
     args: argparse.Namespace, *, with_noise: bool
 ) -> tuple[np.ndarray, list[tuple[float, float]]]:
-    """The audio, and from when to when the utterances are in it."""
+    """The audio, and the start and end of each utterance in it."""
     rng = random.Random(args.seed)
     noises = read_manifest(args.noise)
     utterances = rng.sample(read_manifest(args.manifest), args.utterances)
@@ -93,7 +93,7 @@ def endpoints(recognizer: Recognizer, audio: np.ndarray, voice: VoiceDetector | 
 
 
 def judged(ends_s: np.ndarray, spoken: list[tuple[float, float]]) -> tuple[str, str, str, str]:
-    """Gaps that hold an endpoint, utterances that are cut, and how late the endpoints are."""
+    """Gaps with an endpoint, utterances that are cut, and the delays of endpoints."""
     num_cut = sum(bool(((ends_s > start_s) & (ends_s < end_s)).any()) for start_s, end_s in spoken)
     next_starts_s = [start_s for start_s, _ in spoken[1:]] + [np.inf]
     delays_s = []

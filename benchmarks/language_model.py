@@ -1,15 +1,15 @@
-"""Estimating, storing and scoring n-gram models, side by side with KenLM in one run.
+"""Estimate, store and score n-gram models, side by side with KenLM in one run.
 
     python benchmarks/language_model.py --lmplz kenlm/build/bin/lmplz en.txt zh.txt
 
-The texts are normalised, one sentence a line, with spaces between what counts as words (so
-Mandarin with a space after every character). lmplz is in the source distribution of kenlm on
-PyPI: unpack it, install its libraries (boost, zlib, bzip2, lzma, Eigen) and build with
+The texts are normalised, with a sentence in each line and spaces between words (between characters
+in Mandarin). lmplz is in the source distribution of kenlm on PyPI. Unpack it, install its libraries
+(boost, zlib, bzip2, lzma, Eigen) and build with
 
     cmake .. -DCMAKE_BUILD_TYPE=Release && make lmplz build_binary query
 
-`build_binary` and `query` are taken from beside lmplz. CPU time is user + system time of the
-whole process, the start of Python included, so that a busy machine shows little.
+`build_binary` and `query` must be beside lmplz. CPU time is the user and system time of the
+whole process, with the start of Python, so that other work on the machine matters little.
 """
 
 import argparse
@@ -61,14 +61,14 @@ def cost(command: list[str], stdin: Path | None = None, stdout: Path | None = No
 
 
 def apart(function: Callable[..., Any], *arguments: object) -> Any:
-    """Call in a process of its own: the peak memory of later commands counts this one's."""
+    """Call it in its own process, because later commands would count its peak memory, too."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         return executor.submit(function, *arguments).result()
 
 
 def difference(ours: Path, theirs: Path) -> tuple[bool, float, float]:
-    """Whether two ARPA files have the same n-grams, and by how much their numbers differ."""
+    """Whether two ARPA files have the same n-grams, and the differences of their numbers."""
     (our_levels, our_words), (their_levels, their_words) = read_arpa(ours), read_arpa(theirs)
     ids = {word: index for index, word in enumerate(our_words)}
     names = np.array([ids.get(word, -1) for word in their_words], np.int32)
@@ -88,7 +88,7 @@ def difference(ours: Path, theirs: Path) -> tuple[bool, float, float]:
 
 
 def estimate_table(args: argparse.Namespace, directory: Path) -> Table:
-    """CPU time, peak memory and equality for every text, order and pruning."""
+    """Print CPU time, peak memory and equality for every text, order and pruning."""
     table = Table(title=f"estimating: medians of {args.repeats}; CPU s (x lmplz) / peak MB")
     headings = ("text", "order", "prune", "n-grams", "lmplz", "ds2", "ds2 and ARPA")
     for heading in (*headings, "same n-grams", "max |dlog10 p|", "max |dlog10 b|"):
@@ -103,7 +103,7 @@ def estimate_table(args: argparse.Namespace, directory: Path) -> Table:
 def estimate_row(
     args: argparse.Namespace, directory: Path, text: Path, order: int, prune: list[str]
 ) -> list[str]:
-    """Both programs take turns, so that both meet the same disturbance."""
+    """Run both programs alternately, so that other work affects both equally."""
     theirs, ours = directory / "kenlm.arpa", directory / "ds2.arpa"
     pruning = ["--prune", *prune] if prune else []
     lmplz = [str(args.lmplz), "-o", str(order), "-S", "2G", "-T", str(directory), *pruning]
@@ -127,7 +127,7 @@ def estimate_row(
 
 
 def file_table(args: argparse.Namespace, directory: Path) -> Table:
-    """Sizes, opening and scoring of the unpruned models."""
+    """Print sizes, and times to open and score, of the unpruned models."""
     table = Table(
         title="files: MB; time to open and score a word; CPU ns per word of the text itself "
         "(query: trie, reading included; ds2: words are ids already); perplexity of it"
@@ -176,7 +176,7 @@ def file_row(args: argparse.Namespace, directory: Path, text: Path, order: int) 
 
 
 def nanoseconds(model: NgramModel, lines: list[str]) -> float:
-    """CPU time of one word in compiled code, the words being numbers already."""
+    """CPU time for a word in compiled code; the words are ids already."""
     end = model.word_id("</s>")
     ids = [index for line in lines for index in (*map(model.word_id, line.split()), end)]
     numbers = np.array(ids, np.int32)
@@ -189,7 +189,7 @@ def nanoseconds(model: NgramModel, lines: list[str]) -> float:
 
 
 def opening_ms(path: Path) -> float:
-    """Time until the first word is scored, compiled code being loaded."""
+    """Time until the first word is scored; compiled code is loaded before."""
     times = []
     for _ in range(5):
         start = time.perf_counter()

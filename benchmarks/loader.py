@@ -1,13 +1,13 @@
-"""How fast training data is loaded: from tar shards beside single files, and webdataset.
+"""Measure how fast training data loads: from tar shards, single files and webdataset.
 
 `python benchmarks/loader.py MANIFEST` writes the manifest's utterances as single FLAC files and
-as shards, with the same bytes in both, and then measures, in hours of audio per second of wall
+as shards, with the same bytes in both. Then it measures, in hours of audio per second of wall
 clock:
 
-- reading: the bytes of every recording, nothing decoded. Cold: the system's cache of these files
-  is dropped before (Linux; the figure still holds whatever the disk below keeps). webdataset's
-  own reader reads the same shards.
-- minibatches: as in training, decoded and made features and padded, with 0, 1 and 2 processes.
+- reading: it reads the bytes of every recording without decoding. Cold: it drops the system's
+  cache of these files before (Linux; caches in the disk itself stay). webdataset's own reader
+  reads the same shards.
+- minibatches: it decodes, computes features and pads as in training, with 0, 1 and 2 processes.
 """
 
 import argparse
@@ -31,7 +31,7 @@ Times = dict[str, list[float]]
 
 
 def write_files(utterances: list[Utterance], directory: Path) -> Path:
-    """Single FLAC files with a manifest, in the manifest's order."""
+    """Write single FLAC files with a manifest, in the manifest's order."""
     directory.mkdir()
     written = []
     for number, utterance in enumerate(utterances):
@@ -53,14 +53,14 @@ def forget(directory: Path) -> None:
 
 
 def read_files(manifest: Path, seed: int) -> None:
-    """All recordings, in random order, as training does."""
+    """Read all recordings in random order, as training does."""
     utterances = read_manifest(manifest)
     for index in torch.randperm(len(utterances), generator=torch.Generator().manual_seed(seed)):
         utterances[index].audio_path.read_bytes()
 
 
 def read_all_shards(directory: Path) -> None:
-    """All recordings, shard by shard."""
+    """Read all recordings, shard by shard."""
     shards = read_shards([str(directory)])
     for number, url in enumerate(shards.urls):
         wanted = [(i, place) for i, place in enumerate(shards.places) if place[0] == number]
@@ -69,7 +69,7 @@ def read_all_shards(directory: Path) -> None:
 
 
 def read_with_webdataset(directory: Path) -> None:
-    """The same with webdataset's reader."""
+    """Read all recordings with webdataset's reader."""
     import webdataset
 
     urls = sorted(map(str, directory.glob("*.tar")))
@@ -78,7 +78,7 @@ def read_with_webdataset(directory: Path) -> None:
 
 
 def load_minibatches(source: Path, dev: Path, num_workers: int) -> tuple[int, float]:
-    """One epoch as in training: the number of minibatches, and their padding's share."""
+    """Load an epoch as in training; return the number of minibatches and the share of padding."""
     config = RunConfig(
         data=DataConfig(
             (str(source),), (dev,), num_workers=num_workers, max_duration_s=60.0, skip_bad=True
@@ -102,7 +102,7 @@ CLOCK = [0.0]
 
 @contextmanager
 def started() -> Iterator[None]:
-    """Time what is done inside."""
+    """Measure the time of the block inside."""
     begun_s = time.perf_counter()
     yield
     CLOCK[0] = time.perf_counter() - begun_s
@@ -120,7 +120,9 @@ def main() -> None:
     parser.add_argument("--shard-mb", type=float, default=16.0)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, help="a directory for the files (a temporary one)")
+    parser.add_argument(
+        "--work", type=Path, help="directory for the files (default: a temporary one)"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=args.work) as name:

@@ -1,15 +1,15 @@
-"""Speed of the network, training and inference, beside deepspeech.pytorch's where it is given.
+"""Measure the speed of training and inference, beside deepspeech.pytorch if it is given.
 
     python benchmarks/network.py [--peer-source DIR] [--threads 1 2]
 
-DIR is an unpacked copy of github.com/SeanNaren/deepspeech.pytorch (last commit b88a631), whose
+DIR is an unpacked copy of github.com/SeanNaren/deepspeech.pytorch (last commit b88a631). Its
 model class needs `pip install pytorch-lightning omegaconf hydra-core levenshtein`. Both networks
 have its convolutions (41x11 stride 2x2, 21x11 stride 2x1, 32 channels), three GRU layers of 512
 and 29 labels, and learn with the same AdamW. They are not the same network: theirs normalises the
-input of each recurrent layer, padding included, and has input weights for either direction.
+input of each recurrent layer with its padding, and has separate input weights for each direction.
 
-A step is forward, CTC, backward, clipping and the optimiser. Contenders take turns within each
-round, so that whatever else the machine does falls on all of them.
+A step is forward, CTC, backward, clipping and the optimiser. The networks take turns within each
+round, so that other work on the machine affects all of them.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from ds2.training.network.config import PRESETS, NetworkConfig
 from ds2.training.network.loss import ctc_loss
 from ds2.training.network.network import Network
+from figures import Figure, keep
 
 NUM_LABELS = 29
 LABELS_PER_S = 14
@@ -40,7 +41,7 @@ LABELS_PER_S = 14
 
 @dataclass(frozen=True)
 class Batch:
-    """Random features and labels, as much of each as speech has."""
+    """Random features and labels, with as many labels per frame as speech has."""
 
     features: Tensor  # (B, T, F)
     frame_lengths: Tensor  # (B,)
@@ -49,12 +50,12 @@ class Batch:
 
     @property
     def duration_s(self) -> float:
-        """Seconds of audio, less the padding."""
+        """Seconds of audio without padding."""
         return int(self.frame_lengths.sum()) / 100
 
 
 def random_batch(batch_size: int, duration_s: float, shortest: float) -> Batch:
-    """Utterances from shortest * duration_s to duration_s long."""
+    """A batch of utterances from shortest * duration_s to duration_s."""
     longest = int(100 * duration_s)
     lengths = torch.linspace(longest, shortest * longest, batch_size).long()
     label_lengths = lengths * LABELS_PER_S // 100
@@ -64,7 +65,7 @@ def random_batch(batch_size: int, duration_s: float, shortest: float) -> Batch:
 
 @dataclass(frozen=True)
 class Contender:
-    """A network and how it is asked for a loss and for its outputs."""
+    """A network, with functions for its loss and its outputs."""
 
     name: str
     network: nn.Module
@@ -72,7 +73,7 @@ class Contender:
     infer: Callable[[Batch], Any]
 
     def training_step(self) -> Callable[[Batch], None]:
-        """A step of training, with an optimiser of its own."""
+        """A training step, with its own optimiser."""
         optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
 
         def step(batch: Batch) -> None:
@@ -85,7 +86,7 @@ class Contender:
         return step
 
     def inference(self) -> Callable[[Batch], None]:
-        """A pass in evaluation."""
+        """A forward pass in evaluation mode."""
 
         def run(batch: Batch) -> None:
             self.network.eval()
@@ -96,7 +97,7 @@ class Contender:
 
 
 def ours(name: str, config: NetworkConfig, dtype: torch.dtype) -> Contender:
-    """Our network, its forward pass under autocast unless dtype is float32."""
+    """Our network; its forward pass uses autocast unless dtype is float32."""
     network = Network(config, NUM_LABELS)
     half = dtype != torch.float32
 
@@ -145,9 +146,9 @@ def theirs(name: str, bidirectional: bool, dtype: torch.dtype) -> Contender:
 
 
 def make_importable(source: Path, folder: Path) -> None:
-    """A copy of the peer's package that Python 3.11 accepts, put on the path.
+    """Put a copy of the peer's package on the path that Python 3.11 accepts.
 
-    Its dataclasses have instances as defaults, which Python refuses since 3.11.
+    Its dataclasses have instances as defaults, and Python 3.11 refuses these.
     """
     package = shutil.copytree(source / "deepspeech_pytorch", folder / "deepspeech_pytorch")
     for path in (package / "configs").glob("*.py"):
@@ -176,7 +177,7 @@ def measure(
 
 
 def contenders(bidirectional: bool, with_peer: bool) -> list[Contender]:
-    """Both networks at both precisions; the peer in float32 is what ratios compare with."""
+    """Both networks at both precisions; ratios compare with the peer in float32."""
     config = NetworkConfig(bidirectional=bidirectional, lookahead=0 if bidirectional else 19)
     found = []
     for dtype, label in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
@@ -186,8 +187,16 @@ def contenders(bidirectional: bool, with_peer: bool) -> list[Contender]:
     return found
 
 
+def keep_both(title: str, results: dict[str, tuple[float, float]]) -> None:
+    """Keep our CPU seconds in float32, and the peer's if it took part."""
+    ours_s, _ = results["ds2 float32"]
+    peer = "deepspeech.pytorch"
+    theirs_s, _ = results.get(f"{peer} float32", (None, None))
+    keep(Figure(title, "CPU s", ours_s, peer if theirs_s else "", theirs_s))
+
+
 def report(title: str, batch: Batch, results: dict[str, tuple[float, float]]) -> Table:
-    """A row per contender: times, seconds of audio per second, times faster than the first."""
+    """Print a row for each network: times, audio per second, and ratio to the first network."""
     table = Table("network", "CPU s", "wall s", "x real time", "x first", title=title)
     first_cpu_s, first_wall_s = next(iter(results.values()))
     for name, (cpu_s, wall_s) in results.items():
@@ -204,11 +213,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--duration-s", type=float, default=10.0, help="of the longest utterance")
-    parser.add_argument("--shortest", type=float, default=1.0, help="the shortest, relative to it")
-    parser.add_argument("--presets", nargs="*", default=["small"], help="of ours, on their own")
+    parser.add_argument(
+        "--duration-s", type=float, default=10.0, help="length of the longest utterance in seconds"
+    )
+    parser.add_argument(
+        "--shortest",
+        type=float,
+        default=1.0,
+        help="length of the shortest utterance, relative to the longest",
+    )
+    parser.add_argument(
+        "--presets", nargs="*", default=["small"], help="presets of ours to measure alone"
+    )
     args = parser.parse_args()
-    warnings.simplefilter("ignore")  # the peer's, about its libraries
+    warnings.simplefilter("ignore")  # warnings of the peer about its libraries
     torch.manual_seed(0)
     console = Console(width=100)
     batch = random_batch(args.batch_size, args.duration_s, args.shortest)
@@ -233,11 +251,13 @@ def main() -> None:
                 jobs = {entry.name: entry.training_step() for entry in group}
                 results = measure(jobs, batch, args.rounds)
                 console.print(report(f"training step, {where}", batch, results))
+                keep_both(f"training step, {where}", results)
                 jobs = {entry.name: entry.inference() for entry in group}
                 for inputs in (batch, single):
                     size = f"batch of {len(inputs.features)}"
                     results = measure(jobs, inputs, args.rounds)
                     console.print(report(f"inference, {size}, {where}", inputs, results))
+                    keep_both(f"inference, {size}, {where}", results)
 
 
 if __name__ == "__main__":

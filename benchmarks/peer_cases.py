@@ -1,13 +1,12 @@
-"""The cases of pyctcdecode's test suite through its decoder and ours: what agrees, what differs.
+"""Compare our decoder with pyctcdecode on the cases of pyctcdecode's test suite.
 
     git clone https://github.com/kensho-technologies/pyctcdecode
     python -m venv peer && peer/bin/pip install 'numpy<2' kenlm pygtrie hypothesis
     python benchmarks/peer_cases.py --source pyctcdecode --python peer/bin/python
 
-Their data (libri_logits.json, bugs_bunny_kenlm.arpa) is read from the checkout. Their decoder
-runs in its own Python, which needs an older numpy. Settings are converted as
-docs/how-to/coming-from-other-decoders.md says; scores are natural logarithms of the best
-hypothesis.
+The checkout has their data (libri_logits.json, bugs_bunny_kenlm.arpa). Their decoder runs in its
+own Python, because it needs an older numpy. docs/how-to/coming-from-other-decoders.md says how we
+convert settings. Scores are natural logarithms of the best hypothesis.
 """
 
 import argparse
@@ -67,7 +66,7 @@ print(json.dumps([hypotheses(case) for case in json.load(sys.stdin)]))
 
 @dataclass(frozen=True)
 class Case:
-    """What both decoders are given, under pyctcdecode's names."""
+    """The inputs for both decoders, with pyctcdecode's names."""
 
     name: str
     labels: list[str]
@@ -89,12 +88,12 @@ class Found:
     """A hypothesis of either decoder."""
 
     text: str
-    frames: list[tuple[int, int]]  # of each word
+    frames: list[tuple[int, int]]  # for each word
     score: float
 
 
 def converted(case: Case) -> BeamSettings:
-    """Their settings as ours."""
+    """Our settings for a case."""
     price = case.alpha * case.unk_score_offset * math.log(10)
     return BeamSettings(
         beam_width=case.beam_width,
@@ -113,7 +112,7 @@ def ours(cases: Sequence[Case]) -> list[list[Found]]:
     for case in cases:
         alphabet = Alphabet("characters", "en", tuple(case.labels))
         lm = NgramModel.load(case.arpa, unit="word") if case.arpa else None
-        words = dict.fromkeys(" ".join(case.hotwords).split())  # they split phrases into words
+        words = dict.fromkeys(" ".join(case.hotwords).split())  # as pyctcdecode splits them
         phrases = [HotPhrase(word, case.hotword_weight) for word in words]
         search = BeamSearch(alphabet, converted(case), lm, phrases)
         decoder = search.decoder(num_hypotheses=SIDE_BY_SIDE)
@@ -151,7 +150,7 @@ def theirs(cases: Sequence[Case], python: Path, source: Path) -> list[list[Found
 
 
 def normalised(logits: npt.ArrayLike) -> list[list[float]]:
-    """(T, V) log-probabilities of logits."""
+    """The log-probabilities (T, V) of logits."""
     values = np.asarray(logits, np.float64)
     sums = np.logaddexp.reduce(values, axis=1, keepdims=True)
     rows: list[list[float]] = (values - sums).tolist()
@@ -159,7 +158,7 @@ def normalised(logits: npt.ArrayLike) -> list[list[float]]:
 
 
 def spoken(*frames: str | Mapping[str, float]) -> list[list[float]]:
-    """log_probs of the cartoon alphabet: a letter a frame ("-" is the blank), or a mixture."""
+    """log_probs of the cartoon alphabet: each frame is a letter ("-" is the blank) or a mixture."""
     probs = np.full((len(frames), len(CARTOON) + 1), 1e-15)
     for row, frame in zip(probs, frames, strict=True):
         for letter, prob in ({frame: 1.0} if isinstance(frame, str) else frame).items():
@@ -168,7 +167,7 @@ def spoken(*frames: str | Mapping[str, float]) -> list[list[float]]:
 
 
 def mixed(first: str, second: str, share: float) -> list[Mapping[str, float]]:
-    """Frames that are one word with a probability, else the other."""
+    """Frames of one word with a probability, and of another word otherwise."""
     pairs = zip(first, second, strict=True)
     return [{a: 1.0} if a == b else {a: share, b: 1 - share} for a, b in pairs]
 
@@ -178,7 +177,7 @@ def arpa_of(source: Path) -> str:
 
 
 def cases_of(source: Path) -> list[Case]:
-    """What pyctcdecode's suite decodes, and random frames besides."""
+    """The cases of pyctcdecode's suite, and random frames."""
     data = source / "pyctcdecode" / "tests" / "sample_data"
     arpa = arpa_of(source)
     libri = normalised(json.loads((data / "libri_logits.json").read_text()))
@@ -218,7 +217,7 @@ def cases_of(source: Path) -> list[Case]:
 
 
 def random_cases(arpa: str | None) -> list[Case]:
-    """Frames of noise, decoded so widely that nothing is pruned."""
+    """Frames of noise, with a beam so wide that nothing is pruned."""
     random = np.random.default_rng(0)
     noise = [normalised(2 * random.normal(size=(4, 8))) for _ in range(NUM_RANDOM)]
     return [
@@ -261,14 +260,14 @@ def compared(peer: Sequence[Found], own: Sequence[Found]) -> list[str]:
 
 
 def times_compared(peer: Found, own: Found) -> str:
-    """How many words have the same frames, and how far the farthest is off."""
+    """The number of words with the same frames, and the largest difference."""
     gaps = np.abs(np.array(own.frames) - np.array(peer.frames)).max(axis=1)
     equal = np.count_nonzero(gaps == 0)
     return "=" if equal == len(gaps) else f"{equal} of {len(gaps)}, {gaps.max()} off"
 
 
 def random_summary(python: Path, source: Path, arpa: str | None) -> str:
-    """How often both find the same in noise."""
+    """Print how often both decoders find the same in noise."""
     cases = random_cases(arpa)
     pairs = [*zip(theirs(cases, python, source), ours(cases), strict=True)]
     same = [peer[0].text == own[0].text for peer, own in pairs]

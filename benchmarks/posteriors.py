@@ -1,7 +1,7 @@
-"""Log-probabilities to decode: of a model on recordings, and made up from texts.
+"""Log-probabilities to decode: from a model on recordings, and artificial ones from texts.
 
-What is made up looks like a CTC model's output: labels of one or two frames between frames of
-blank, a share of them confused with another label, and a floor of noise over all labels.
+The artificial posteriors look like a CTC model's output: labels of one or two frames between blank
+frames, a share of labels confused with others, and noise over all labels.
 """
 
 from collections import Counter
@@ -19,8 +19,8 @@ from ds2.text.alphabet import LATIN, Alphabet, english_characters
 from ds2.text.normalise import normalise
 
 FLOOR = 1e-6  # of every label in every frame
-NOISE = 0.03  # the most that all labels together have beside, in a frame
-CONFUSED = {"en": 0.12, "zh": 0.25}  # labels whose likeliest is another
+NOISE = 0.03  # the largest probability of all other labels together, in a frame
+CONFUSED = {"en": 0.12, "zh": 0.25}  # share of labels for which another label is likelier
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def of_model(model: str, manifest: Path, most: int) -> Posteriors:
 
 
 def made_up(name: str, alphabet: Alphabet, texts: Sequence[str], seed: int = 0) -> Posteriors:
-    """Output that a model of the alphabet could give for texts, 20 ms a frame."""
+    """Artificial output of a model with this alphabet for texts, with frames of 20 ms."""
     random = np.random.default_rng(seed)
-    others = random.permutation(np.arange(1, len(alphabet)))  # what each label is confused with
+    others = random.permutation(np.arange(1, len(alphabet)))  # each label's confusion
     space = alphabet.encode(" ")[0]
     log_probs = [
         _spoken(alphabet.encode(text), len(alphabet), others, space, alphabet.language, random)
@@ -87,7 +87,7 @@ def _spoken(
 
 @dataclass(frozen=True)
 class Split:
-    """A text, part of it held out."""
+    """A text, with some sentences held out."""
 
     training: list[str]
     held_out: list[str]
@@ -97,7 +97,7 @@ class Split:
 def split_of(
     path: Path, language: str, num_held_out: int, forbidden: set[str], seed: int = 0
 ) -> Split:
-    """A text file's sentences, without the forbidden ones, those held out not among the rest."""
+    """A text file's sentences without forbidden ones; held-out sentences are not in the rest."""
     lines = [normalise(line, language) for line in path.read_text(encoding="utf-8").splitlines()]
     if language == "zh":
         lines = ["".join(line.split()) for line in lines]
@@ -115,7 +115,7 @@ def _is_plain(line: str, language: str) -> bool:
 
 
 def common_characters(texts: Sequence[str], held_out: Sequence[str], count: int) -> Alphabet:
-    """A Mandarin alphabet of so many characters, with all that are held out."""
+    """A Mandarin alphabet with this number of characters, and all characters of held-out texts."""
     needed = sorted({*"".join(held_out)})
     counts = Counter("".join(texts))
     frequent = [character for character, _ in counts.most_common() if not character.isascii()]
@@ -124,5 +124,5 @@ def common_characters(texts: Sequence[str], held_out: Sequence[str], count: int)
 
 
 def english() -> Alphabet:
-    """The 28 characters."""
+    """The 28 English characters."""
     return english_characters()

@@ -1,10 +1,10 @@
-"""Imported models beside the originals: features, log-probabilities, chunks.
+"""Compare imported models with the original models: features, log-probabilities, chunks.
 
     PY tests/aids/originals.py paddlespeech SOURCE OUT/paddlespeech RECORDING.wav ...
     PYTHONPATH=tests python benchmarks/published_models.py OUT
 
-tests/aids/originals.py says what PY and SOURCE are. The first command runs a toolkit's own classes
-with random weights and keeps what they give; this one imports the same checkpoints and compares.
+tests/aids/originals.py explains PY and SOURCE. The first command runs a toolkit's own classes with
+random weights and keeps the results. The second command imports the same checkpoints and compares.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from ds2.model.front_end import compute_features
 from ds2.recognition.recognizer import Recognizer
 
 CHUNKS = (4, 20, 36)
-"""Frames of a step."""
+"""Frames in a step."""
 
 
 def import_arguments(toolkit: str, folder: Path) -> list[str]:
@@ -38,7 +38,7 @@ def import_arguments(toolkit: str, folder: Path) -> list[str]:
 
 
 def with_our_labels(toolkit: str, log_probs: Any) -> Any:
-    """What spells nothing gives its probability to the blank."""
+    """Add the probability of labels that spell nothing to the blank."""
     if toolkit == "deepspeech.pytorch":
         return log_probs
     silent = [TOKENS.index(token) for token in ("<blank>", "<unk>", "<eos>")]
@@ -80,7 +80,7 @@ def compare(toolkit: str, folder: Path, bundle: Bundle) -> list[float]:
         waveform = expected[f"waveform_{i}"]
         features = compute_features(waveform, bundle.features)
         theirs = expected[f"features_{i}"]
-        if toolkit in ("masr", "ppasr"):  # they normalise within the network
+        if toolkit in ("masr", "ppasr"):  # these normalise inside the network
             means, deviations = map(np.array, (bundle.features.means, bundle.features.deviations))
             theirs = (theirs - means) / deviations
         log_probs = recognizer.log_probs(waveform)

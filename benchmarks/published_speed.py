@@ -1,10 +1,11 @@
-"""A network of PaddleSpeech's published size in PaddlePaddle and as our bundle, side by side.
+"""Compare the speed of a network of PaddleSpeech's published size in PaddlePaddle and in ds2.
 
     PYTHONPATH=src:tests PY benchmarks/published_speed.py SOURCE
 
-PY has paddlepaddle beside ds2's runtime and its `import` extra; SOURCE is PaddleSpeech's unpacked
-repository. Random weights, 5 forward LSTM layers of 1024, 10 seconds of features, one thread; CPU
-seconds, the runs of both taking turns. The last row streams: steps of 200 ms, features included.
+PY has paddlepaddle, ds2's runtime and its `import` extra. SOURCE is PaddleSpeech's unpacked
+repository. The network has random weights and 5 forward LSTM layers of 1024. The figures are CPU
+seconds for 10 seconds of features with one thread, and the runs alternate. The last row streams in
+steps of 200 ms, with the features.
 """
 
 import os

@@ -1,19 +1,20 @@
-"""How many live streams a server carries on one core, and how long they wait for their results.
+"""Measure how many live streams a server carries on one core, and how long they wait for results.
 
     python benchmarks/serve_load.py data/en-dev/manifest.jsonl -m models/en
     python benchmarks/serve_load.py MANIFEST -m models/en --peer vosk=MODEL_DIR \
         --vosk-server asr_server.py --peers-python PY
 
-Every stream sends real speech, from a random place on, at the pace of real time. The servers have
-one core, the load generator another; all servers run in one go, turn about, and only the one whose
-turn it is has anything to do. Ours runs with Batch Dispatch and with steps of one stream, greedy
-and with the model's language model; a peer with its own model.
+Every stream sends real speech, from a random place on, at the speed of real time. The servers have
+one core, and the load generator has another. All servers run in one session and take turns: only
+one server has work at a time. Ours runs with Batch Dispatch and with steps of one stream, greedy
+and with the model's language model. A peer runs with its own model.
 
-A latency is what a piece of audio waits for the server: from the moment its last sample was to be
-sent to the arrival of the result that covers it. For ours a piece is a chunk of the model, for
-vosk-server, which replies to each message, a message. What the model itself must hear first (the
-chunk, its lookahead) is the same under any load; it is told apart. "its core" and "others" are
-shares of the servers' core that the server and everything else on the machine took. Linux only.
+A latency is the time that a piece of audio waits for the server: from the moment when its last
+sample is due to be sent, to the arrival of the result that covers it. For our server a piece is a
+chunk of the model. vosk-server replies to each message, so there a piece is a message. The audio
+that the model itself must hear first (the chunk, its lookahead) is the same under any load, so it
+is reported separately. "its core" and "others" are the shares of the servers' core that the server
+and everything else on the machine took. Linux only.
 """
 
 import argparse
@@ -39,22 +40,23 @@ from ds2.files import atomic_write
 from ds2.manifest import read_manifest
 from ds2.model.bundle import Bundle, find_bundle, load_bundle
 from ds2.serving.config import ServeSettings
+from figures import Figure, keep
 from serve_processes import ServerProcess, busy_s, ds2_serve, free_port, running
 from serve_streams import Load, Ours, Speech, Vosk, run_load
 
 GOOD_S = 0.2
-"""The 98th percentile that a stream can live with."""
+"""The highest 98th percentile that is good enough for a stream, in seconds."""
 DISTURBED = 0.1
-"""Others' share of the servers' core from which on a run says little."""
+"""If other work takes this share of the servers' core, a run says little."""
 HOPELESS_S = 1.0
-"""A server this slow is not asked to carry more streams."""
+"""A server with this latency gets no larger numbers of streams."""
 MOST_SPEECH_S = 1800.0
 DECODING = {"greedy": ["--greedy"], "lm": []}
 
 
 @dataclass
 class Contender:
-    """A server, and how it did."""
+    """A server, and its results."""
 
     name: str
     server: ServerProcess
@@ -63,12 +65,12 @@ class Contender:
 
     @property
     def num_good(self) -> int:
-        """The most streams it held below the limit, fewer being good as well."""
+        """The largest number of streams below the limit, if all smaller numbers are below, too."""
         return max((n for n in self.loads if self._is_good_up_to(n)), default=0)
 
     @property
     def num_bad(self) -> int | None:
-        """The fewest at which it did not; None if there are none."""
+        """The smallest number of streams above the limit; None if there is none."""
         return min((n for n, load in self.loads.items() if load.p98_s > GOOD_S), default=None)
 
     @property
@@ -79,7 +81,7 @@ class Contender:
         return all(load.p98_s <= GOOD_S for n, load in self.loads.items() if n <= num_streams)
 
     def next_guess(self, most: int) -> int | None:
-        """A number of streams that would tell more of where its limit lies; None: it is found."""
+        """The next number of streams to find the limit; None: the limit is found."""
         good, bad = self.num_good, self.num_bad
         if bad is None:
             return min(most, 2 * good) if good < most else None
@@ -135,7 +137,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _speech(manifest: Path) -> Speech:
-    """Half an hour of the recordings, in a random order."""
+    """Half an hour of the recordings in random order."""
     utterances = list(read_manifest(manifest))
     random.Random(0).shuffle(utterances)
     waveforms, audio_s = [], 0.0
@@ -150,7 +152,7 @@ def _speech(manifest: Path) -> Speech:
 
 @contextmanager
 def _contenders(args: argparse.Namespace, bundle: Bundle, core: int) -> Iterator[list[Contender]]:
-    """All servers, running."""
+    """Start all servers."""
     features = bundle.features
     ours = Ours((features.window - features.stride) / features.sample_rate_hz)
     kinds = [k for k in args.decoding if k == "greedy" or bundle.lm]
@@ -185,9 +187,9 @@ def _measure(
     core: int,
     args: argparse.Namespace,
 ) -> None:
-    """First the numbers of streams asked for, then those that narrow the limits down.
+    """Run the given numbers of streams, then numbers that narrow down the limits.
 
-    What something else on the servers' core disturbed is run once more; the better run counts.
+    If other work on the servers' core disturbed a run, it runs again, and the better run counts.
     """
     randomness = random.Random(args.seed)
 
@@ -224,7 +226,7 @@ def _measure(
         )
         return load
 
-    for contender in contenders:  # what a server does at its first streams is not measured
+    for contender in contenders:  # the first streams of a server are not measured
         once(contender, 4, 2.0)
     for num_streams in args.streams:
         for contender in contenders:
@@ -264,14 +266,30 @@ def _print(contenders: Sequence[Contender], bundle: Bundle, args: argparse.Names
     for contender in contenders:
         more = "" if contender.num_bad else " or more"
         limits.add_row(contender.name, f"{contender.num_good}{more}")
+    _keep(contenders)
     console = Console(width=100)
     console.print(table)
     console.print(limits)
     chunk = args.chunk_ms or f"{ServeSettings().chunk_ms:g}"
     console.print(
-        f"Not in these figures, as it is the same under any load: our model hears "
+        f"These figures do not have the time that is the same under any load: our model hears "
         f"{bundle.latency_s:g} s ahead, and gathers chunks ({chunk} ms)."
     )
+
+
+def _keep(contenders: Sequence[Contender]) -> None:
+    """Keep the numbers of streams and the latencies of our servers with batches and their peers."""
+    for ours in (each for each in contenders if "batches" in each.name):
+        kind = ours.name.partition(",")[0].removeprefix("ds2 ")
+        for peer in contenders:
+            if peer.name not in (f"ds2 {kind}, one by one", "vosk-server"):
+                continue
+            most = [float(each.num_good) for each in (ours, peer)]
+            keep(Figure(f"live streams in 200 ms, {kind}", "", most[0], peer.name, most[1], True))
+            for num_streams in sorted(ours.loads.keys() & peer.loads.keys()):
+                late = [each.loads[num_streams].milliseconds()[2] for each in (ours, peer)]
+                title = f"98th percentile, {num_streams} streams, {kind}"
+                keep(Figure(title, "ms", late[0], peer.name, late[1]))
 
 
 def _as_json(contender: Contender) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Servers in processes of their own, on a core of their own, for the benchmarks of serving."""
+"""Servers in their own processes and on their own core, for the benchmarks of serving."""
 
 import os
 import socket
@@ -16,25 +16,25 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A server that listens; Linux only, as /proc tells of it."""
+    """A running server; Linux only, because it reads /proc."""
 
     process: subprocess.Popen[bytes]
     port: int
     log: Path
 
     def cpu_s(self) -> float:
-        """Processor time that it has used."""
+        """Processor time of the server so far, in seconds."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
     def process_ids(self) -> list[int]:
-        """Its own, then those of its workers, if it has any."""
+        """Its own process id, then those of its workers, if it has any."""
         own = self.process.pid
         children = Path(f"/proc/{own}/task/{own}/children").read_text(encoding="ascii").split()
         return [own, *map(int, children)]
 
     def resident_mb(self) -> float:
-        """Memory that it and its workers hold."""
+        """Memory of the server and its workers, in MB."""
         held_kb = 0.0
         for process_id in self.process_ids():
             status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
@@ -50,9 +50,9 @@ def running(
     core: int | None = None,
     environment: dict[str, str] | None = None,
 ) -> Iterator[ServerProcess]:
-    """Run a server until the context ends; enters it once the port answers.
+    """Run a server until the context ends; the block begins when the port answers.
 
-    core: the only one that it may use; None: any.
+    core: the only core that it may use; None: any core.
     """
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -81,7 +81,7 @@ def ds2_serve(model: str, port: int, *options: str) -> list[str]:
 
 
 def busy_s(core: int) -> float:
-    """Processor time that a core has spent on anything, since the machine started."""
+    """Busy time of a core since the start of the machine, in seconds."""
     lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
     (fields,) = (line.split()[1:] for line in lines if line.split()[0] == f"cpu{core}")
     ticks = [int(each) for each in fields[:8]]  # user nice system idle iowait irq softirq steal
@@ -89,7 +89,7 @@ def busy_s(core: int) -> float:
 
 
 def free_port() -> int:
-    """One that nobody listens on, for the time being."""
+    """A port that is free at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 

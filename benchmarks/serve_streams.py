@@ -1,4 +1,4 @@
-"""Live streams to a server at the pace of real time, and what each waits for its results."""
+"""Live streams to a server at the speed of real time, and their waiting times for results."""
 
 import asyncio
 import json
@@ -17,26 +17,26 @@ BYTES_PER_S = 32_000  # 16 bits at 16 kHz
 SPREAD_S = 1.0
 """Streams begin anywhere in the first second of a run, as people do."""
 WARM_UP_S = 2.0
-"""What comes so soon after that is not counted."""
+"""Results in the first seconds after that are not counted."""
 GRACE_S = 1.0
-"""After the last counted message, for results that are still to come."""
+"""Seconds to wait after the last counted message for its results."""
 
 
 @dataclass
 class Account:
-    """What one stream sent and got back; times by time.monotonic()."""
+    """The messages and results of a stream; times by time.monotonic()."""
 
-    unit_s: float = 0.0  # audio that the server answers at a time: a chunk, or a message
-    overlap_s: float = 0.0  # audio after a unit's end that it also needs
+    unit_s: float = 0.0  # audio that one result covers: a chunk, or a message
+    overlap_s: float = 0.0  # audio after the end of a unit that the server also needs
     due_s: list[float] = field(default_factory=list)  # when each message was to be sent
-    late_s: list[float] = field(default_factory=list)  # how much later we did
-    answers: list[tuple[float, float]] = field(default_factory=list)  # when; audio covered
+    late_s: list[float] = field(default_factory=list)  # the delay with which we sent it
+    answers: list[tuple[float, float]] = field(default_factory=list)  # time; audio covered
     error: str = ""
 
     def latencies_s(self, message_s: float, begin_s: float, end_s: float) -> NDArray[np.float64]:
-        """Of every unit due in this time: from when its last audio was to be sent to its result.
+        """Latencies of units due in this time: from the due time of their last audio to the result.
 
-        One that has no result by the end of the grace waited at least until then.
+        A unit without a result at the end of the grace time waited at least until then.
         """
         num_units = int((len(self.due_s) * message_s - self.overlap_s) / self.unit_s + 1e-6)
         ends_s = self.unit_s * np.arange(1, num_units + 1)
@@ -51,12 +51,12 @@ class Account:
 
 @dataclass(frozen=True)
 class Speech:
-    """16-bit samples, which streams play from any place on, round and round."""
+    """16-bit samples, which streams play in a loop from any place."""
 
     samples: bytes
 
     def message(self, offset: int, index: int, message_s: float) -> bytes:
-        """The stream's message of this index, if it began at this sample."""
+        """The message with this index of a stream that began at this sample."""
         size = round(BYTES_PER_S * message_s)
         start = (2 * offset + index * size) % (len(self.samples) - size)
         return self.samples[start : start + size]
@@ -67,7 +67,7 @@ class Speech:
 
 
 class Ours:
-    """`ds2 serve`'s own protocol: `heard_s` tells how far the model is after each step."""
+    """`ds2 serve`'s own protocol: `heard_s` gives the progress after each step."""
 
     path = "/v1/stream"
 
@@ -92,7 +92,7 @@ class Ours:
 
 
 class Vosk:
-    """vosk-server's: every message has one reply, sent when the message has been worked on."""
+    """vosk-server's protocol: every message gets one reply after it has been processed."""
 
     path = "/"
 
@@ -108,18 +108,18 @@ class Vosk:
 
 @dataclass(frozen=True)
 class Load:
-    """One run of a server."""
+    """The result of a run of a server."""
 
     num_streams: int
     latencies_s: NDArray[np.float64]
-    late_s: NDArray[np.float64]  # of the generator: how late it sent
-    core_share: float  # of its core, that the server used
-    others_share: float  # of the same, that everything else used
+    late_s: NDArray[np.float64]  # how late the load generator sent
+    core_share: float  # share of its core that the server used
+    others_share: float  # share of its core that everything else used
     errors: tuple[str, ...]
 
     @property
     def p98_s(self) -> float:
-        """Infinite where a stream broke: it got nothing."""
+        """The latencies; infinite for a broken stream."""
         if self.errors or not len(self.latencies_s):
             return float("inf")
         return float(np.quantile(self.latencies_s, 0.98))
@@ -143,9 +143,9 @@ async def run_load(
     cpu_s: Callable[[], tuple[float, float]],
     randomness: random.Random,
 ) -> Load:
-    """Run so many streams for so long, the first moments not counted.
+    """Run some streams for some time; the first moments do not count.
 
-    cpu_s: processor time that the server has used, and its core in all.
+    cpu_s: gives the processor time of the server, and the busy time of its core.
     """
     begin_s = time.monotonic() + SPREAD_S
     count_s = begin_s + SPREAD_S + WARM_UP_S
@@ -195,7 +195,7 @@ async def _stream(
     end_s: float,
     message_s: float,
 ) -> None:
-    """Send on time, whatever comes back, until the end; then go."""
+    """Send on time until the end, whatever comes back; then close."""
     try:
         websocket = await connect(url, compression=None, ping_interval=None, open_timeout=30)
     except (OSError, WebSocketException, TimeoutError) as error:
@@ -211,7 +211,7 @@ async def _stream(
                 break
             account.due_s.append(due_s)
             account.late_s.append(time.monotonic() - due_s)
-            # Who cannot send waits: his audio is late all the same, as it counts from `due_s`.
+            # If we cannot send, the audio is late in any case, because latency counts from `due_s`.
             async with asyncio.timeout(max(0.01, end_s + GRACE_S - time.monotonic())):
                 await websocket.send(speech.message(offset, index, message_s))
             index += 1
@@ -221,7 +221,7 @@ async def _stream(
             account.error = "the server closed the stream"
         reading.cancel()
     except TimeoutError:
-        pass  # held up to the end: what was due has no result
+        pass  # blocked until the end: the due messages have no result
     except (OSError, WebSocketException) as error:
         account.error = f"{type(error).__name__}: {error}"
     finally:

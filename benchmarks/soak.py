@@ -1,19 +1,21 @@
-"""Many visitors at a server for long, well-behaved and not: does it stay as it was?
+"""Test a server with many visitors for a long time: some behave well, some do not.
 
     python benchmarks/soak.py data/en-dev/manifest.jsonl -m models/en --minutes 30
 
-A real `ds2 serve` process; visitors come and go over all protocols but sherpa's, a number of them
-at any time. Some leave early, cut the connection, stall, read nothing, send garbage, want too much.
-With several workers, signals that are not meant for them come to them, too. In the end:
+It starts a real `ds2 serve` process. Visitors come and go over all protocols except sherpa's,
+several at a time. Some leave early, cut the connection, stall, read nothing, send garbage or ask
+too much. With several workers, the workers also get signals that are not for them. At the end it
+checks:
 
-- every visitor that behaved got the text that its recording has alone, through no server;
-- no answer but 503 meant that the server is at fault, and no visitor waited in vain;
-- the log holds no traceback and no error;
+- every visitor that behaved got the same text as its recording gives without a server;
+- 503 was the only answer that blames the server, and no visitor waited in vain;
+- the log has no traceback and no error;
 - the memory grew by less than 5% since the first minutes, and no stream or socket is left open;
 - SIGTERM to every process at once ends the server with status 0, and a stream that is open then
   still gets all of its words.
 
-Exit status 1, and a list, if anything was wrong. Linux only: /proc tells of memory and sockets.
+If anything was wrong, it prints a list and exits with status 1. Linux only: it reads memory and
+sockets from /proc.
 """
 
 import argparse
@@ -44,18 +46,18 @@ from serve_processes import ServerProcess, ds2_serve, free_port, running
 from soak_visitors import BAD, GOOD, PHRASES, Busy, Recording, Visit
 
 VISIT_S = 180.0
-"""Who is not served by then has waited in vain."""
+"""A visitor that has no answer after this time has waited in vain."""
 SETTLE_S = 300.0
-"""Memory is compared with what it was after so long, or after a third of a shorter run."""
+"""Seconds to the first memory figure; in a shorter run, a third of the run."""
 LOOK_S = 2.0
 MOST_GROWTH = 0.05
 WORTH_JUDGING_S = 120.0
-"""In shorter runs the memory is told, not judged: caches still fill."""
+"""Shorter runs only report memory and do not judge it, because caches still fill."""
 
 
 @dataclass
 class Findings:
-    """What was seen."""
+    """The findings of a run."""
 
     visits: Counter[str] = field(default_factory=Counter)
     num_busy: int = 0
@@ -64,17 +66,21 @@ class Findings:
 
 
 def main() -> int:
-    """Run, tell, and judge."""
+    """Run, report and judge."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("manifest", type=Path)
     parser.add_argument("-m", "--model", required=True)
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--visitors", type=int, default=12, help="at any time (12)")
-    parser.add_argument("--recordings", type=int, default=60, help="of the manifest (60)")
-    parser.add_argument("--idle-s", type=float, default=10.0, help="the server's time-out (10)")
-    parser.add_argument("--workers", type=int, default=1, help="of the server (1)")
+    parser.add_argument("--visitors", type=int, default=12, help="visitors at a time (12)")
+    parser.add_argument(
+        "--recordings", type=int, default=60, help="recordings from the manifest (60)"
+    )
+    parser.add_argument(
+        "--idle-s", type=float, default=10.0, help="the server's idle time-out in seconds (10)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of the server (1)")
     parser.add_argument("--greedy", action="store_true", help="no search")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -98,7 +104,7 @@ def main() -> int:
 
 
 def _recordings(args: argparse.Namespace) -> list[Recording]:
-    """Some of the manifest's, with what they are transcribed as alone."""
+    """Some recordings of the manifest, with their transcripts without a server."""
     recognizer = Recognizer.load(args.model, greedy=args.greedy)
     utterances = list(read_manifest(args.manifest))
     random.Random(args.seed).shuffle(utterances)
@@ -146,7 +152,7 @@ async def _soak(
 
 
 async def _signal_workers(server: ServerProcess, findings: Findings, seed: int) -> None:
-    """Signals that come to workers, but not to their parent: they mean nothing."""
+    """Send signals to workers, but not to their parent; the workers must ignore them."""
     randomness = random.Random(seed)
     while True:
         await asyncio.sleep(randomness.uniform(5, 20))
@@ -157,7 +163,7 @@ async def _signal_workers(server: ServerProcess, findings: Findings, seed: int) 
 
 
 async def _end(server: ServerProcess, recording: Recording, findings: Findings) -> None:
-    """SIGTERM to all processes, as a service manager sends it, while somebody speaks."""
+    """Send SIGTERM to all processes, as a service manager does, while somebody speaks."""
     half = len(recording.samples) // 4 * 2
     async with connect(f"ws://127.0.0.1:{server.port}/v1/stream") as client:
         await client.send('{"type": "start", "endpoints": false, "partials": false}')
@@ -171,7 +177,7 @@ async def _end(server: ServerProcess, recording: Recording, findings: Findings) 
         messages = [json.loads(message) async for message in client]
     texts = [message["text"] for message in messages if message["type"] == "final"]
     if texts != [recording.text]:
-        findings.wrong.append(f"who spoke at the end was told {texts}, not {recording.text!r}")
+        findings.wrong.append(f"the visitor at the end got {texts}, not {recording.text!r}")
 
 
 async def _visitor(
@@ -182,7 +188,7 @@ async def _visitor(
     end_s: float,
     idle_s: float,
 ) -> None:
-    """One visit after the other, good and bad alike."""
+    """Make visits one after the other, good and bad ones."""
     randomness = random.Random(seed)
     while time.monotonic() < end_s:
         behave = randomness.choice(randomness.choice([GOOD, GOOD, BAD]))
@@ -194,14 +200,14 @@ async def _visitor(
         except Busy:
             findings.num_busy += 1
             await asyncio.sleep(randomness.uniform(0, 0.5))
-        except Exception as error:  # whatever it is, it belongs on the list
+        except Exception as error:  # any error belongs on the list
             findings.wrong.append(f"{behave.__name__}: {type(error).__name__}: {error}")
             print(f"WRONG: {findings.wrong[-1]}", file=sys.stderr, flush=True)
             await asyncio.sleep(0.2)
 
 
 async def _watch(server: ServerProcess, findings: Findings, begin_s: float) -> None:
-    """Memory now and then; a line each minute."""
+    """Record memory at intervals; print a line each minute."""
     next_line_s = 60.0
     while True:
         await asyncio.sleep(LOOK_S)
@@ -218,7 +224,7 @@ async def _watch(server: ServerProcess, findings: Findings, begin_s: float) -> N
 
 
 async def _look_for_leftovers(server: ServerProcess, findings: Findings) -> None:
-    """Streams and sockets that nobody holds any more."""
+    """Report streams and sockets that are open without a visitor."""
     num_streams, sockets = -1, []
     for _ in range(40):
         async with httpx.AsyncClient() as client:
@@ -233,7 +239,7 @@ async def _look_for_leftovers(server: ServerProcess, findings: Findings) -> None
 
 
 def _connections(server: ServerProcess) -> list[str]:
-    """The server's established connections, by /proc."""
+    """The server's established connections, from /proc."""
     inodes = set()
     places = (Path(f"/proc/{process_id}/fd") for process_id in server.process_ids())
     for entry in (entry for place in places for entry in place.iterdir()):
@@ -245,17 +251,19 @@ def _connections(server: ServerProcess) -> list[str]:
             inodes.add(target[8:-1])
     lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
     rows = [line.split() for line in lines]
-    return [row[2] for row in rows if row[9] in inodes and row[3] != "0A"]  # 0A: listens
+    return [row[2] for row in rows if row[9] in inodes and row[3] != "0A"]  # 0A: a listening socket
 
 
 def _faults_in(log: str) -> list[str]:
-    """Lines of the log that tell of an error."""
+    """Report lines of the log with an error."""
     faults = []
     for line in log.splitlines():
         try:
             record = json.loads(line)
         except ValueError:
-            faults.append(f"log: {line[:300]}")  # a traceback that was not logged, or a warning
+            faults.append(
+                f"log: {line[:300]}"
+            )  # a traceback outside the log's format, or a warning
             continue
         if record["level"] not in ("info", "debug") or "exception" in record:
             faults.append(f"log: {line[:2000]}")
@@ -272,7 +280,7 @@ def _judge_memory(findings: Findings, seconds: float) -> None:
 
 
 def _memory_at(findings: Findings, seconds: float) -> tuple[float, float]:
-    """MB once things have settled, and at the end; medians of a minute, or of a tenth of it."""
+    """MB after the start, and at the end; medians of a minute, or of a tenth of a short run."""
     settled_s, width_s = min(SETTLE_S, seconds / 3), min(60.0, seconds / 10)
     memory = findings.memory
     early = [mb for at_s, mb in memory if settled_s <= at_s <= settled_s + width_s]

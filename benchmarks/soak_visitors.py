@@ -1,4 +1,4 @@
-"""Visitors of a server: those that behave, whose text is known beforehand, and others."""
+"""Visitors of a server: good ones, whose text is known beforehand, and bad ones."""
 
 import asyncio
 import base64
@@ -20,9 +20,9 @@ PHRASES: tuple[tuple[str, float], ...] = (
     *(("good morning", 5.0), ("zorblax", 3.0), ("the quibblewick company", 4.0)),
     *((f"number {first} {second}", 2.0) for first in "abcdefgh" for second in "abcdefgh"),
 )
-"""Known words and unknown ones."""
+"""Hot phrases with known and unknown words."""
 BYTES_PER_S = 32_000  # 16 bits at 16 kHz
-SERVER_FAULT = 1011  # the close code that means: the server is broken
+SERVER_FAULT = 1011  # the close code for a fault of the server
 BUSY = 503
 PLACES = ("/v1/stream", "/vosk", "/sherpa", "/v1/listen", "/v1/realtime")
 RAW = "encoding=linear16&sample_rate=16000"
@@ -31,34 +31,34 @@ TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 @dataclass(frozen=True)
 class Recording:
-    """What visitors say, and what they must be told then."""
+    """A recording that visitors send, and the text that they must get."""
 
     samples: bytes  # 16 bits at 16 kHz
-    text: str  # of the whole
-    text_by_segments: str  # with endpoints
-    text_with_phrases: str  # with `PHRASES`
+    text: str  # text of the whole recording
+    text_by_segments: str  # text with endpoints
+    text_with_phrases: str  # text with `PHRASES`
 
 
 class Wrong(Exception):
-    """The server did what it must not do."""
+    """The server did something wrong."""
 
 
 class Busy(Exception):
-    """All streams are taken, as the server may say at any time."""
+    """All streams are taken; the server may say that at any time."""
 
 
 class TurnedOut(Exception):
-    """The server would have no more of a visitor who does not behave; as it should."""
+    """The server turned a bad visitor out, as it should."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One visitor's time at a server."""
+    """The visit of a visitor to a server."""
 
     port: int
     recording: Recording
     randomness: random.Random
-    idle_s: float  # the server's time-out
+    idle_s: float  # the server's idle time-out
 
     def pieces(self, most_s: float = 1.0, num_channels: int = 1) -> Iterator[bytes]:
         """The recording, the same on every channel, in pieces of any size."""
@@ -70,14 +70,14 @@ class Visit:
             start += size
 
     async def think(self, most_s: float = 0.3) -> None:
-        """Wait for a moment, or for none."""
+        """Wait for a moment, or do not wait."""
         await asyncio.sleep(self.randomness.choice((0.0, self.randomness.uniform(0, most_s))))
 
     @asynccontextmanager
     async def connected(
         self, path: str, *, behaves: bool = True
     ) -> AsyncIterator[ClientConnection]:
-        """A WebSocket. Raises Busy; Wrong for a server's fault; TurnedOut unless one behaves."""
+        """A WebSocket. Raises Busy; Wrong for a fault of the server; TurnedOut for bad visitors."""
         try:
             url = f"ws://127.0.0.1:{self.port}{path}"
             async with connect(url, compression=None, max_size=None) as websocket:
@@ -97,7 +97,7 @@ class Visit:
             raise Wrong(f"{path}: closed with {code} {reason}") from None
 
     def expect(self, text: str, wanted: str, where: str) -> None:
-        """Raise Wrong unless the text is the one that this recording has alone."""
+        """Raise Wrong unless the text is the text of this recording."""
         if text != wanted:
             raise Wrong(f'{where}: "{text}", not "{wanted}"')
 
@@ -128,7 +128,7 @@ async def speak_with_phrases(visit: Visit) -> None:
 
 
 async def speak_on_two_channels(visit: Visit) -> None:
-    """Our own protocol, with a speaker on each channel, who both say the same."""
+    """Our own protocol with two channels, which have the same speech."""
     start = {"type": "start", "endpoints": False, "channels": 2}
     for number in (1, 2):
         text = await _hear(visit, start, number)
@@ -136,7 +136,7 @@ async def speak_on_two_channels(visit: Visit) -> None:
 
 
 async def _hear(visit: Visit, start: dict[str, Any], channel: int | None = None) -> str:
-    """The text of all segments, by our own protocol; of several channels, that of one."""
+    """The text of all segments in our own protocol; with several channels, the text of one."""
     texts: list[str] = []
     async with visit.connected("/v1/stream") as websocket:
         await websocket.send(json.dumps(start))
@@ -152,7 +152,7 @@ async def _hear(visit: Visit, start: dict[str, Any], channel: int | None = None)
 
 
 async def _say(visit: Visit, websocket: ClientConnection, end: str, num_channels: int = 1) -> None:
-    """All of the recording, then the message that ends it."""
+    """Send the whole recording, then the message that ends it."""
     for piece in visit.pieces(num_channels=num_channels):
         await websocket.send(piece)
         await visit.think()
@@ -222,13 +222,13 @@ async def upload(visit: Visit) -> None:
     if status != 200:
         raise _judged(status, f"upload: {body[:200]}")
     text = body.rstrip("\n") if form == "text" else json.loads(body)["text"]
-    if form == "verbose_json":  # in segments, which end where the speaker pauses
+    if form == "verbose_json":  # in segments, which end at pauses
         return
     visit.expect(text, visit.recording.text, f"upload, {form}")
 
 
 async def ask_too_much(visit: Visit) -> None:
-    """More phrases, longer ones or hotter ones than there may be."""
+    """Send too many phrases, too long phrases, or too large weights."""
     letters = "".join(visit.randomness.choices("abcdefghij", k=50_000))
     phrases: list[Any] = visit.randomness.choice(
         [
@@ -241,7 +241,7 @@ async def ask_too_much(visit: Visit) -> None:
         await websocket.send(json.dumps({"type": "start", "phrases": phrases}))
         message = json.loads(await websocket.recv())
         if message["type"] != "error":
-            raise Wrong(f"phrases without measure were answered with {message['type']}")
+            raise Wrong(f"the answer to phrases beyond the limits was {message['type']}")
         if message["status"] != 400:
             raise _judged(message["status"], f"too many phrases: {message['message']}")
 
@@ -254,20 +254,20 @@ async def leave_early(visit: Visit) -> None:
 
 
 async def cut(visit: Visit) -> None:
-    """The connection breaks in the middle, be it of a message."""
+    """Break the connection in the middle, perhaps inside a message."""
     path = visit.randomness.choice(PLACES)
     with suppress(TurnedOut):
         async with visit.connected(path, behaves=False) as websocket:
             await _half(visit, websocket)
             if visit.randomness.random() < 0.5:
-                with suppress(RuntimeError):  # the server was quicker
+                with suppress(RuntimeError):  # the server closed first
                     websocket.transport.write(b"\x82\xfe\x40\x00half of a message")
                 await visit.think()
             websocket.transport.abort()
 
 
 async def stall(visit: Visit) -> None:
-    """Say something, then nothing: the server hangs up."""
+    """Send some audio, then nothing: the server must close."""
     async with asyncio.timeout(3 * visit.idle_s + 20):
         try:
             async with visit.connected("/v1/stream", behaves=False) as websocket:
@@ -278,11 +278,11 @@ async def stall(visit: Visit) -> None:
             if error.args != (1008,):
                 raise Wrong(f"a stalled stream was closed with {error.args[0]}") from None
         else:
-            raise Wrong("a stalled stream ended as if all were well")
+            raise Wrong("a stalled stream ended without an error")
 
 
 async def read_nothing(visit: Visit) -> None:
-    """Say all, and leave what is told unread."""
+    """Send everything, and read nothing."""
     with suppress(TurnedOut):
         async with visit.connected("/v1/stream", behaves=False) as websocket:
             await websocket.send('{"type": "start", "partials": "every_step"}')
@@ -296,7 +296,7 @@ async def read_nothing(visit: Visit) -> None:
 
 
 async def send_garbage(visit: Visit) -> None:
-    """Anything, to any protocol; the server may refuse, but not break."""
+    """Send garbage to any protocol; the server may refuse, but not break."""
     path = visit.randomness.choice(PLACES)
     if path == "/v1/listen" and visit.randomness.random() < 0.5:
         path = f"{path}?{RAW}"
@@ -307,11 +307,11 @@ async def send_garbage(visit: Visit) -> None:
                 await visit.think(0.1)
             await websocket.close()
             if websocket.close_code == SERVER_FAULT:
-                raise Wrong(f"{path}: garbage was answered with {SERVER_FAULT}")
+                raise Wrong(f"{path}: the answer to garbage was {SERVER_FAULT}")
 
 
 async def upload_garbage(visit: Visit) -> None:
-    """A file that is none, or half of one."""
+    """Upload garbage, or half of a file."""
     whole = _wav(visit.recording.samples)
     randomness = visit.randomness
     data = randomness.choice([whole[: randomness.randrange(len(whole))], randomness.randbytes(999)])
@@ -321,7 +321,7 @@ async def upload_garbage(visit: Visit) -> None:
 
 
 async def cut_upload(visit: Visit) -> None:
-    """A request that ends before its body does."""
+    """Send a request that ends before the end of its body."""
     _, writer = await asyncio.open_connection("127.0.0.1", visit.port)
     head = (
         "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n"
@@ -356,7 +356,7 @@ BAD: tuple[Callable[[Visit], Awaitable[None]], ...] = (
 
 
 async def _half(visit: Visit, websocket: ClientConnection) -> None:
-    """Begin our protocol, and say some of the recording. (To other protocols this is garbage.)"""
+    """Begin our protocol, and send some of the recording. (For other protocols this is garbage.)"""
     await websocket.send('{"type": "start"}')
     for piece in visit.pieces(0.5):
         if visit.randomness.random() < 0.2:
@@ -367,7 +367,7 @@ async def _half(visit: Visit, websocket: ClientConnection) -> None:
 
 @asynccontextmanager
 async def _alongside(sending: Any) -> AsyncIterator[None]:
-    """Send while the block receives."""
+    """Send audio while the block receives."""
     task = asyncio.create_task(sending)
     try:
         yield

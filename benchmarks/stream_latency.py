@@ -1,12 +1,12 @@
-"""How long one live stream waits for its text on one core, greedy and with the language model.
+"""Measure how long one live stream waits for its text on one core, with and without language model.
 
     python benchmarks/stream_latency.py -m models/en data/en-dev/manifest.jsonl
     python benchmarks/stream_latency.py -m models/zh data/zh-dev/manifest.jsonl
 
-Recordings go through `Recognizer.stream` in pieces as they would come from a microphone, one
-thread, but without the pauses between them. A piece's time is that from its last sample to its
-events; the end's, from the last sample of all to the last text. CPU time, so that other work on
-the machine counts little. "seen after" adds what no computer can take away: the audio that an
+Recordings go through `Recognizer.stream` in pieces, as from a microphone but without waiting, with
+one thread. The time of a piece is the time from its last sample to its events. The time of the end
+is the time from the very last sample to the last text. All are CPU times, so that other work on the
+machine matters little. "seen after" adds the times that no computer can remove: the audio that an
 output needs after its moment, and the wait until the piece is full.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 from ds2 import Recognizer
 from ds2.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 from ds2.manifest import read_manifest
+from figures import Figure, keep
 
 
 def main() -> None:
@@ -47,6 +48,9 @@ def main() -> None:
                 pieces += waits
                 ends.append(end)
             ahead_ms = 1000 * (recognizer.bundle.latency_s or 0.0)
+            title = f"latency of a piece of {piece_ms} ms, {name}"
+            keep(Figure(title, "CPU ms", statistics.median(pieces)))
+            keep(Figure(f"RTF, {piece_ms} ms, {name}", "", sum(pieces + ends) / 1000 / audio_s))
             seen_ms = ahead_ms + piece_ms + statistics.median(pieces)
             print(
                 f"| {name} | {piece_ms} | {statistics.median(pieces):.1f} | "

@@ -1,8 +1,8 @@
-"""The exported step through onnxruntime beside the same network in torch, 200 ms a chunk.
+"""Compare the exported step in onnxruntime with the same network in torch, with chunks of 200 ms.
 
-Both carry the same state over the same audio in one run, turn about; medians over the chunks.
-The torch side does what a straightforward port would: it keeps the convolutions' context by
-recomputing it, and the recurrent states by passing them on.
+Both process the same audio with the same state in one run, alternately. The figures are medians
+over the chunks. The torch side is a straightforward port: it computes the context of the
+convolutions again, and passes the recurrent states on.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from ds2.training.network.config import PRESETS, NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
 from ds2.training.network.onnx_graph import build_graph, output_delay
+from figures import Figure, keep
 
 CHUNK_S = 0.2
 NUM_CHUNKS = 60
@@ -92,7 +93,7 @@ def onnx_model(network: Network, precision: Precision, directory: Path) -> Acous
 
 
 def measure(config: NetworkConfig, batch_size: int) -> tuple[float, float, int]:
-    """Median milliseconds of a chunk: torch, onnxruntime; and the frames of a chunk."""
+    """Median milliseconds for a chunk in torch and in onnxruntime; and the frames in a chunk."""
     torch.manual_seed(0)
     network = Network(config, 29).eval()
     stride = config.time_stride
@@ -129,6 +130,8 @@ def main() -> None:
         for batch_size in args.batch_sizes:
             config = replace(PRESETS[name], fully_connected=())
             torch_ms, onnx_ms, num_frames = measure(config, batch_size)
+            title = f"step of {name}, {batch_size} streams"
+            keep(Figure(title, "ms", onnx_ms, "torch", torch_ms))
             table.add_row(
                 name,
                 str(batch_size),

@@ -1,11 +1,11 @@
-"""Is what a stream tells, however its audio is cut, what the whole recording gives?
+"""Check that a stream gives the same result as the whole recording, however its audio is cut.
 
     python benchmarks/streaming_equals_whole.py data/en-dev/manifest.jsonl -m models/en
 
-Every recording is transcribed whole, and as a stream in pieces of 20 ms and in random pieces of up
-to a second (an empty one now and then). Text, words and their times must be equal, and confidences
-to 1e-3; with --server, the same through a server process and its batches. Which differ, is listed.
-Exit status 1 if any does.
+It transcribes every recording whole, and as a stream in pieces of 20 ms and in random pieces of up
+to a second (sometimes an empty piece). Text, words and times must be equal, and confidences must be
+equal to 1e-3. With --server it does the same through a server process and its batches. If any
+recording differs, it prints a list and exits with status 1.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from serve_processes import ds2_serve, free_port, running
 STYLES = ("20 ms", "random")
 CONFIDENCE_TOLERANCE = 1e-3
 AT_ONCE = 8
-"""Streams at the server, which share its batches."""
+"""Number of streams at the server at a time; they share its batches."""
 
 
 @dataclass
 class Tally:
-    """How a way of streaming compares."""
+    """The comparison of a way of streaming."""
 
     num_recordings: int = 0
     num_words: int = 0
@@ -44,7 +44,7 @@ class Tally:
     differences: list[str] = field(default_factory=list)
 
     def add(self, name: str, whole: Transcript, streamed: Transcript) -> None:
-        """Count a recording; `name` is for the list."""
+        """Count a recording; `name` is its name in the list."""
         self.num_recordings += 1
         self.num_words += len(whole.words)
         if difference := _difference(whole, streamed):
@@ -62,15 +62,19 @@ def main() -> int:
     )
     parser.add_argument("manifest", type=Path)
     parser.add_argument("-m", "--model", required=True)
-    parser.add_argument("--first", type=int, help="only so many recordings")
-    parser.add_argument("--server", action="store_true", help="through a server, too")
+    parser.add_argument(
+        "--first",
+        type=int,
+        help="number of recordings from the start of the manifest (default: all)",
+    )
+    parser.add_argument("--server", action="store_true", help="also stream through a server")
     parser.add_argument("--seed", type=int, default=0)
     add_decoding(parser)
     args = parser.parse_args()
     if args.server and any(
         getattr(args, name, None) for name in ("lm", "no_lm", "hot_phrase", "hot_phrases")
     ):
-        parser.error("--server: goes with --greedy, or the bundle's own settings")
+        parser.error("--server: give it with --greedy, or use the bundle's own settings")
     recognizer = load_recognizer(args)
     utterances = list(read_manifest(args.manifest))[: args.first]
     tallies = {style: Tally() for style in STYLES}
@@ -89,7 +93,7 @@ def main() -> int:
 
 
 def _heard(path: Path | str) -> Waveform:
-    """A recording as 16-bit samples have it."""
+    """A recording, rounded to 16-bit samples."""
     rounded = np.clip(np.rint(read_audio(path) * 32768), -32768, 32767)
     return np.asarray(rounded / 32768, np.float32)
 
@@ -112,7 +116,7 @@ def _streamed(recognizer: Recognizer, pieces: Iterator[Waveform]) -> Transcript:
 
 
 def _by_server(args: argparse.Namespace, wholes: dict[str, Transcript], style: str) -> Tally:
-    """All recordings, some at once, through `ds2 serve`."""
+    """Stream all recordings through `ds2 serve`, several at once."""
     tally = Tally()
     with ExitStack() as stack:
         log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
@@ -147,7 +151,7 @@ async def _send(stream: RemoteStream, pieces: Iterator[Waveform]) -> None:
 
 
 def _difference(whole: Transcript, streamed: Transcript) -> str:
-    """What differs, in words; empty if nothing does."""
+    """The differences in words; empty if there are none."""
     if whole.text != streamed.text:
         return f'"{whole.text}", streamed "{streamed.text}"'
     if whole.duration_s != streamed.duration_s:
@@ -161,7 +165,7 @@ def _difference(whole: Transcript, streamed: Transcript) -> str:
 
 
 def _tell(tallies: dict[str, Tally]) -> int:
-    """Print a table, and the differences; returns their number."""
+    """Print a table and the differences; return their number."""
     print("\n| pieces | recordings | words | differ | confidences differ by up to |")
     print("|---|---|---|---|---|")
     for style, tally in tallies.items():

@@ -1,14 +1,14 @@
-"""How fast `ds2 train` is, beside another version of itself: hours of audio per hour.
+"""Compare the speed of `ds2 train` with another version of itself, in hours of audio per hour.
 
     python benchmarks/training.py --source before=../before/src --source now=src \
         --threads 1 --bf16 MANIFEST ...
 
-Every version trains by its own `ds2 train` on the manifests, with the same settings. They take
-turns: one runs for some seconds while the others are stopped, so that whatever else the machine
-does meets all of them alike. What counts is the audio heard since the first steps (which fill
-caches and compile), by the clock and by the processors' time of the run and its loading processes.
+Every version trains with its own `ds2 train` on the manifests, with the same settings. They take
+turns: one runs for some seconds while the others are stopped, so that other work on the machine
+affects all of them equally. It counts the audio heard after the first steps, because these fill
+caches and compile. It reports wall time, and processor time of the run with its loading processes.
 
-Linux alone: it stops processes and reads their times from /proc.
+Linux only: it stops processes and reads their times from /proc.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Run:
-    """One version's run, in a process group of its own."""
+    """The run of a version, in its own process group."""
 
     name: str
     directory: Path
@@ -47,19 +47,19 @@ class Run:
             sys.exit(f"{self.name}: the run ended: see {self.directory}.log")
 
     def audio_s(self) -> float:
-        """Of the steps done so far."""
+        """Seconds of audio in the steps so far."""
         path = self.directory / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         steps = [json.loads(line) for line in lines if line.startswith('{"kind": "train"')]
         return float(steps[-1]["audio_h"]) * 3600 if steps else 0.0
 
     def processor_s(self) -> float:
-        """Of all processes of its group that are alive: they live as long as the run."""
+        """The processor time of all processes of its group; they live as long as the run."""
         ticks = 0
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 fields = stat.read_text().rpartition(") ")[2].split()
-            except OSError:  # it ended meanwhile
+            except OSError:  # the process ended meanwhile
                 continue
             if int(fields[2]) == self.process.pid:
                 ticks += int(fields[11]) + int(fields[12])
@@ -67,7 +67,7 @@ class Run:
 
 
 def start(name: str, source: str, work: Path, args: argparse.Namespace) -> Run:
-    """Begin a run; it is stopped at once."""
+    """Start a run and stop it at once."""
     dev = work / "dev.jsonl"
     write_manifest(dev, read_manifest(args.manifests[0])[:1])
     settings = {
@@ -122,10 +122,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--batch-seconds", type=float, default=64.0)
-    parser.add_argument("--warm-up-s", type=float, default=200.0, help="audio not counted")
-    parser.add_argument("--slice-s", type=float, default=15.0, help="of one turn")
-    parser.add_argument("--slices", type=int, default=6, help="turns of each version")
-    parser.add_argument("--cache", type=Path, help="where decoded audio stays (a temporary place)")
+    parser.add_argument(
+        "--warm-up-s", type=float, default=200.0, help="seconds of audio that do not count"
+    )
+    parser.add_argument("--slice-s", type=float, default=15.0, help="seconds in a turn")
+    parser.add_argument("--slices", type=int, default=6, help="turns for each version")
+    parser.add_argument(
+        "--cache", type=Path, help="folder of decoded audio (default: a temporary one)"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         runs: list[Run] = []
@@ -144,7 +148,7 @@ def main() -> None:
                 run.process.wait()
     precision = "bfloat16" if args.bf16 else "float32"
     print(f"{args.preset}, {precision}, {args.threads} thread(s), {args.workers} loading\n")
-    print("| version | h/h by the clock | h per processor hour | ratio of the latter |")
+    print("| version | h/h by the clock | h per processor hour | ratio per processor hour |")
     print("|---|---|---|---|")
     base = None
     for run, old, new in zip(runs, before, after, strict=True):

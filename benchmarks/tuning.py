@@ -1,9 +1,9 @@
-"""Ways to search for alpha and beta, side by side: how many decodings, and what they find.
+"""Compare ways to search for alpha and beta: their number of decodings and their results.
 
     python benchmarks/tuning.py dev.jsonl -m models/en --lm lm.bin
 
-Beside the search of `ds2 lm tune`: a grid, and CMA-ES where `pip install cmaes` has been run.
-Both are given what the first has to find: whether unknown words are allowed.
+It compares the search of `ds2 lm tune` with a grid, and with CMA-ES if `cmaes` is installed. The
+other two get one fact that `ds2 lm tune` must find: whether unknown words are allowed.
 """
 
 import argparse

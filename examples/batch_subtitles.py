@@ -2,7 +2,7 @@
 
     python examples/batch_subtitles.py FOLDER OUTPUT [MODEL]
 
-A recording that cannot be read is named; the others are done all the same.
+The program names a recording that it cannot read, and goes on with the others.
 """
 
 import os
@@ -17,7 +17,7 @@ SHAPE = LineShape(max_line_width=42, max_line_count=2)
 
 
 def main() -> int:
-    """Transcribe side by side, write as results come; 1 if a recording failed."""
+    """Transcribe in parallel and write each result when it is ready; return 1 if one failed."""
     folder, output = Path(sys.argv[1]), Path(sys.argv[2])
     model = sys.argv[3] if len(sys.argv) > 3 else "en"
     recordings = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)

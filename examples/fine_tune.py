@@ -1,10 +1,10 @@
-"""Fine-tune a model for your own speakers, and say what it gained.
+"""Fine-tune a model for your own speakers, and print the gain.
 
     pip install '.[train]'
     python examples/fine_tune.py MANIFEST OUTPUT [--model en] [--hours 2]
 
-MANIFEST lists your recordings and what is said in them (`ds2 corpus import` makes one). The new
-model is OUTPUT/model. Sentences that judge it are kept out of training.
+MANIFEST lists your recordings and their texts (`ds2 corpus import` makes one). The new model is
+OUTPUT/model. Training leaves out the sentences that judge the model.
 """
 
 import argparse
@@ -36,12 +36,12 @@ decay_hours = {decay_hours}
 
 
 def ds2(*arguments: str | Path) -> None:
-    """Run one command of ds2; stop here if it fails."""
+    """Run one command of ds2; stop the program if it fails."""
     subprocess.run([sys.executable, "-m", "ds2", *map(str, arguments)], check=True)
 
 
 def character_error_rate(manifest: Path, model: str | Path, report: Path) -> float:
-    """In percent, of the network alone."""
+    """The character error rate of the network alone, in percent."""
     ds2("--quiet", "evaluate", manifest, "-m", model, "--greedy", "--json", report)
     return 100 * json.loads(report.read_text())["cer"]["rate"]
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def find(model: str) -> Path:
-    """The directory of a model by its name, as `ds2 models` tells it."""
+    """The directory of a model, found by its name with `ds2 models`."""
     from ds2.model.bundle import find_bundle
 
     return Path(find_bundle(model)).resolve()

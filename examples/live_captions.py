@@ -1,10 +1,10 @@
-"""Live captions over a WebSocket: send a recording as if it were spoken now, print the text.
+"""Live captions over a WebSocket: send a recording at the pace of speech, print the text.
 
     ds2 serve -m en                                   # in another terminal
     python examples/live_captions.py RECORDING [ADDRESS]
 
-The program needs `websockets` and `soundfile`, and no part of ds2: it shows the messages of the
-protocol (docs/reference/websocket.md), so that it can be written again in any language.
+The program needs `websockets` and `soundfile`, and no part of ds2. It shows the messages of the
+protocol (docs/reference/websocket.md), so that you can write it again in any language.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ PIECE_S = 0.1  # audio in a message
 
 
 async def send(websocket: ClientConnection, path: str) -> None:
-    """The samples of a recording, at the pace of real time, then the end."""
+    """Send the samples of a recording at the pace of real time, then the end."""
     with soundfile.SoundFile(path) as recording:
         for block in recording.blocks(round(PIECE_S * recording.samplerate), dtype="int16"):
             samples = block if block.ndim == 1 else block[:, 0].copy()

@@ -1,4 +1,4 @@
-"""Write down what is said into the microphone. Ctrl-C ends it.
+"""Print what you say into the microphone. Ctrl-C ends the program.
 
 pip install '.[listen]'
 python examples/microphone.py [MODEL]
@@ -15,7 +15,7 @@ BLOCK = 1_600  # samples: a tenth of a second
 
 
 def show(events: list[Event]) -> None:
-    """A line for each segment; the one under way changes in place."""
+    """Print a line for each segment; the current line changes in place."""
     for event in events:
         if isinstance(event, Partial):
             print("\r" + event.text, end="\033[K", flush=True)

@@ -1,8 +1,8 @@
-"""Find words in hours of audio, with the times at which they were said.
+"""Find words in hours of audio, with their times.
 
     python examples/search_audio.py FOLDER "WORDS" [--index FOLDER] [-m MODEL]
 
-Each recording is recognised once; the next search reads the transcripts of the index.
+The first search recognises each recording once. Later searches read the transcripts of the index.
 """
 
 import argparse
@@ -16,14 +16,14 @@ CONTEXT = 3  # words shown on either side
 
 
 def places(words: list[dict], wanted: list[str]) -> list[int]:
-    """Where the wanted words stand in a row, by the index of the first."""
+    """The places where the wanted words follow each other, each as the index of the first word."""
     said = [word["word"].lower() for word in words]
     last = len(said) - len(wanted)
     return [at for at in range(last + 1) if said[at : at + len(wanted)] == wanted]
 
 
 def main() -> int:
-    """Recognise what the index lacks, and search it; 1 if nothing was found."""
+    """Recognise the recordings that the index lacks, and search; return 1 if nothing was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("words")

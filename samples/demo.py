@@ -1,4 +1,4 @@
-"""Transcribe the sample clips with the shipped models and show text beside truth."""
+"""Transcribe the sample clips with the shipped models, and show each text beside the true text."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
-    """Print a table: clip, seconds of audio, what was said, what was recognised."""
+    """Print a table: clip, seconds of audio, true text, recognised text."""
     console = Console()
     table = Table(title="ds2 on the sample clips (synthesised speech)")
     for heading in ("clip", "audio", "said", "recognised"):

@@ -23,16 +23,16 @@ from misaki import zh
 from ds2.audio import SAMPLE_RATE_HZ, Waveform
 from ds2.files import atomic_write
 
-BIT_RATE = 24_000  # clear speech in some 3 KB a second
+BIT_RATE = 24_000  # clear speech with about 3 KB a second
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One sentence and who says it."""
+    """A sentence and its voice."""
 
     name: str
     language: str
-    voice: str  # of Kokoro: American or British English or Mandarin, female or male, a name
+    voice: str  # Kokoro's names: American or British English or Mandarin, female or male, a name
     text: str
 
     @property
@@ -71,7 +71,7 @@ def write_lines(path: Path, lines: list[str]) -> None:
 
 
 def load(model: Path, voices_dir: Path) -> Kokoro:
-    """The synthesiser, with the voices of the clips in the one file that it reads."""
+    """The synthesiser, with the voices of the clips in the single file that it reads."""
     voices = {
         clip.voice: np.fromfile(voices_dir / f"{clip.voice}.bin", np.float32).reshape(510, 1, 256)
         for clip in CLIPS
@@ -105,7 +105,7 @@ def manifest_line(clip: Clip, filename: str, duration_s: float) -> str:
 
 
 def write_opus(path: Path, waveform: Waveform) -> None:
-    """Write (N,) float32 at 16 kHz as Ogg Opus, without the random serial number FFmpeg gives."""
+    """Write (N,) float32 at 16 kHz as Ogg Opus, without FFmpeg's random serial number."""
     samples = np.rint(waveform * 32767).astype(np.int16)
     frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
     frame.sample_rate = SAMPLE_RATE_HZ

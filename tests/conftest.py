@@ -1,4 +1,4 @@
-"""Tests without torch say what they need; tests on several cores have the same names on each."""
+"""Without a library, tests say what they need; on several cores, tests have the same names."""
 
 import importlib.util
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No test is timed: on a busy machine an example may take any time.
+# No test has a time limit: on a busy machine an example may take any time.
 settings.register_profile("ds2", deadline=None)
 settings.load_profile("ds2")
 
@@ -16,7 +16,7 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
 class RuntimeModule(pytest.Module):
-    """A file of tests that is skipped if a library that it imports is missing."""
+    """A file of tests; if a library that it imports is missing, it is skipped."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         try:
@@ -31,10 +31,10 @@ class RuntimeModule(pytest.Module):
 def pytest_pycollect_makemodule(
     module_path: Path, parent: pytest.Collector
 ) -> RuntimeModule | None:
-    """Elsewhere a library that is missing is an error: `make test` leaves no test out."""
+    """Skip files of tests only without torch; in `make test` a missing library is an error."""
     return None if HAS_TORCH else RuntimeModule.from_parent(parent, path=module_path)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """A function is called by its name: its address would differ from core to core."""
+    """The name of a function, because its address differs from core to core."""
     return getattr(val, "__name__", None) if callable(val) else None

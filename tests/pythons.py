@@ -1,4 +1,4 @@
-"""The demo and the quick tests of the runtime, on every Python there is: `make pythons`.
+"""Run the demo and the quick tests of the runtime on every installed Python: `make pythons`.
 
 For each interpreter from 3.11 on, in PATH or under ~/.pyenv/versions, a fresh environment with the
 newest versions of what ds2 needs, and one with the lowest that pyproject.toml allows. None holds
@@ -23,13 +23,13 @@ OLDEST = (3, 11)
 VERSIONS = ("newest", "lowest")
 # Below its wheels a compiled library would be built from source; this one is plain Python.
 WHEELS = ("--only-binary", ":all:", "--no-binary", "docopt", "--no-binary", "deepspeech2")
-SHOWN_LINES = 60  # of the log of an environment that failed
+SHOWN_LINES = 60  # lines of the log to show for a failed environment
 QUICK = ("-m", "not slow", "-p", "no:cacheprovider", "--ignore", "tests/training")
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One interpreter with the newest or the lowest versions."""
+    """An interpreter with the newest or the lowest versions of the libraries."""
 
     name: str  # "3.12.1 lowest"
     interpreter: Path
@@ -41,18 +41,18 @@ class Environment:
 
     @property
     def log(self) -> Path:
-        """What installing, the demo and the tests have printed."""
+        """The log of the installation, the demo and the tests."""
         return PLACE / f"{self.directory.name}.log"
 
     @property
     def python(self) -> Path:
-        """Its own interpreter."""
+        """The interpreter of the environment."""
         windows = self.directory / "Scripts" / "python.exe"
         return windows if windows.exists() else self.directory / "bin" / "python"
 
 
 def interpreters() -> dict[tuple[int, ...], Path]:
-    """The newest interpreter of each version from 3.11 on: (3, 12, 1) -> its path."""
+    """The path of the newest interpreter of each version from 3.11 on, by (3, 12, 1)."""
     names = [f"python3.{minor}" for minor in range(OLDEST[1], 30)]
     found = [Path(path) for name in names if (path := shutil.which(name))]
     found += sorted((Path.home() / ".pyenv" / "versions").glob("3.*/bin/python"))
@@ -67,7 +67,7 @@ def interpreters() -> dict[tuple[int, ...], Path]:
 
 
 def uv() -> str:
-    """The installer that can choose the lowest versions, in an environment of its own."""
+    """The installer that can choose the lowest versions, in its own environment."""
     tool = PLACE / "uv" / "bin" / "uv"
     if not tool.exists():
         subprocess.run([sys.executable, "-m", "venv", PLACE / "uv"], check=True)
@@ -77,7 +77,7 @@ def uv() -> str:
 
 
 def make(environment: Environment) -> None:
-    """Make the environment anew."""
+    """Make the environment again from nothing."""
     shutil.rmtree(environment.directory, ignore_errors=True)
     environment.log.unlink(missing_ok=True)
     installer = uv()
@@ -89,7 +89,7 @@ def make(environment: Environment) -> None:
 
 
 def run(command: list[str | Path], environment: Environment, **variables: str) -> None:
-    """Run a command; what it prints goes to the environment's log."""
+    """Run a command, with its output in the environment's log."""
     compiled = environment.directory / "compiled"  # by Python and by numba
     given = {"PYTHONPYCACHEPREFIX": str(compiled), "NUMBA_CACHE_DIR": str(compiled / "numba")}
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -105,7 +105,7 @@ def run(command: list[str | Path], environment: Environment, **variables: str) -
 
 
 def run_demo(environment: Environment) -> None:
-    """The demo, in an empty home: RuntimeError if it leaves something there."""
+    """Run the demo with an empty home. Raises RuntimeError if it leaves something there."""
     with tempfile.TemporaryDirectory() as home:
         run([environment.python, "samples/demo.py"], environment, HOME=home, TMPDIR=home)
         left = [str(path) for path in Path(home).rglob("*")]
@@ -114,12 +114,12 @@ def run_demo(environment: Environment) -> None:
 
 
 def run_tests(environment: Environment) -> None:
-    """The quick tests; those that need what is not there are skipped, and say so."""
+    """Run the quick tests; tests that need a missing library are skipped and say so."""
     run([environment.python, "-m", "pytest", *QUICK], environment)
 
 
 def outcome(environment: Environment, stages: list[str]) -> str:
-    """Make the environment, run the demo and the tests; returns the line that tells of it."""
+    """Make the environment, run the demo and the tests; return a line with the result."""
     for stage, do in (("install", make), ("demo", run_demo), ("tests", run_tests)):
         if stage not in stages:
             continue

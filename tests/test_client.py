@@ -45,7 +45,7 @@ def noise(num_samples: int, seed: int = 0) -> Waveform:
 
 
 async def said(at: str, waveform: Waveform, **options: object) -> list[Event]:
-    """The events of a waveform, sent while they are read."""
+    """The events of a waveform, which is sent while events are read."""
     async with connect(at, **options) as stream:  # type: ignore[arg-type]
         assert (stream.model, stream.language) == ("tiny", "en")
 

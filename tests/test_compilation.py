@@ -1,4 +1,4 @@
-"""Compiled code: kept until its source changes, in memory where nothing can be kept."""
+"""Compiled code stays until its source changes; without a writable folder it is in memory."""
 
 import os
 import shutil
@@ -157,7 +157,7 @@ print("pipeline_class" in compilation._OUTSIDE, decoder.best(3))
 
 @pytest.mark.slow
 def test_a_numba_without_the_parts_that_have_no_public_name_gives_the_same(tmp_path: Path) -> None:
-    """Whatever a future version renames, ds2 goes numba's own way."""
+    """If a future numba renames a part, ds2 compiles in numba's own way."""
     usual = ran(DECODED, NUMBA_CACHE_DIR=str(tmp_path / "usual"))
     renamed = "import numba.core.codegen; del numba.core.codegen.JITCodeLibrary\n"
     other = ran(renamed + DECODED, NUMBA_CACHE_DIR=str(tmp_path / "other"))
@@ -181,7 +181,7 @@ def test_compiling_leaves_the_search_for_circles_as_it_was() -> None:
 
 @pytest.mark.slow
 def test_where_nothing_can_be_written_it_compiles_in_memory_and_says_what_to_set() -> None:
-    """As root any directory can be written to, so numba is given none to try."""
+    """root can write to any directory, so numba gets no directory to try."""
     code = (
         "from numba.core.caching import CacheImpl\n"
         "CacheImpl._locator_classes = []\n"
@@ -197,7 +197,7 @@ def test_where_nothing_can_be_written_it_compiles_in_memory_and_says_what_to_set
 
 
 def test_an_index_that_names_a_class_that_is_gone_is_made_anew(tmp_path: Path) -> None:
-    """As after an update of ds2 over files that an older one left."""
+    """The state after an update of ds2, with files of an older version."""
     program = (
         "import sys\n"
         "import numpy as np\n"
@@ -219,4 +219,4 @@ def test_an_index_that_names_a_class_that_is_gone_is_made_anew(tmp_path: Path) -
     index.write_bytes(kept[: kept.index(b".") + 1] + b"cds2.compilation\n_Gone\n.")
     second = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert first.stdout == second.stdout == "2.0\n"
-    assert len(index.read_bytes()) > 60  # made anew
+    assert len(index.read_bytes()) > 60  # made again

@@ -1,4 +1,4 @@
-"""The paths under which people import ds2: they stay, whatever moves behind them."""
+"""The import paths of ds2 stay, even if the code behind them moves."""
 
 import importlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, with the rights that new files have."""
+"""Files are written completely or not at all, with the rights of new files."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ def rights_of(path: Path) -> int:
 
 @pytest.mark.skipif(os.name == "nt", reason="rights are those of POSIX")
 def test_what_other_threads_make_meanwhile_has_its_own_rights(tmp_path: Path) -> None:
-    """Another thread may run after any call that the writer makes; here it does after each."""
+    """Another thread may run after any call of the writer; here it runs after each."""
     found = set()
 
     def make_file(_frame: object, event: str, _called: object) -> None:

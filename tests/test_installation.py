@@ -1,4 +1,4 @@
-"""What a user is told to type for a missing part: it fits the way this ds2 was installed."""
+"""The command for a missing part fits the way in which ds2 was installed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Text files as programs on Windows write them: with a byte order mark, or in UTF-16."""
+"""Text files from programs on Windows: with a byte order mark, or in UTF-16."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ from ds2.serving.access.keys import read_keys
 from ds2.text.alphabet import Alphabet, english_characters
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
-TEXT = "na\u00efve \u4f60\u597d \U0001f600\n" * 700  # longer than what is read at once
+TEXT = "na\u00efve \u4f60\u597d \U0001f600\n" * 700  # longer than one read
 ARPA = """
 \\data\\
 ngram 1=4

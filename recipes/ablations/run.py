@@ -1,10 +1,10 @@
-"""What each choice is worth: one network, trained again and again with one thing changed.
+"""Measure the effect of each choice: train one network several times, with one change each time.
 
-    python recipes/ablations/run.py                      # all; stopped, it goes on where it was
-    python recipes/ablations/run.py base no-sortagrad    # these
-    python recipes/ablations/run.py --table              # only the table of what is there
+    python recipes/ablations/run.py                      # all runs; continues runs that stopped
+    python recipes/ablations/run.py base no-sortagrad    # these runs
+    python recipes/ablations/run.py --table              # only the table of the complete runs
 
-VARIANTS says what is changed. Runs lie in runs/ablations/NAME. Error rates are those of the
+VARIANTS lists the changes. Runs are in runs/ablations/NAME. Error rates are those of the
 development set after the last epoch, greedy, without a language model.
 """
 
@@ -25,7 +25,7 @@ NUM_LABELS = 29  # English characters and the blank
 
 @dataclass(frozen=True)
 class Variant:
-    """One run: what it changes, in words and in settings, and the run to compare it with."""
+    """A run: its change, in words and as settings, and the run to compare it with (`beside`)."""
 
     name: str
     change: str
@@ -99,7 +99,7 @@ VARIANTS = (
         "one convolution",
         ("network.convolutions=[{channels=32, kernel=[41, 11], stride=[8, 3]}]",),
     ),
-    # The same hours heard: two epochs of half as much again, one of three times as much.
+    # The hours heard stay the same: two epochs of 1.5 times the data, or one of three times.
     Variant(
         "synthetic-third",
         "a third of the speech synthetic",
@@ -128,11 +128,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = [variant.name for variant in VARIANTS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--table", action="store_true", help="print the table, train nothing")
     args = parser.parse_args()
     for name in args.names:
         if name not in known:
-            parser.error(f"{name} is none of {', '.join(known)}")
+            parser.error(f"there is no run {name}: choose from {', '.join(known)}")
     chosen = [variant for variant in VARIANTS if not args.names or variant.name in args.names]
     for variant in [] if args.table else chosen:
         if outcome(variant) is None:
@@ -141,7 +141,7 @@ def main() -> None:
 
 
 def train(variant: Variant) -> None:
-    """Run `ds2 train`, or go on with it; leaves with its exit status if that is not 0."""
+    """Start a run of `ds2 train` or continue it; exit with its status if that is not 0."""
     print(f"{variant.name}: {variant.change}", flush=True)
     command = [sys.executable, "-m", "ds2", "train"]
     if (RUNS / variant.name / "config.toml").exists():
@@ -155,7 +155,7 @@ def train(variant: Variant) -> None:
 
 
 def outcome(variant: Variant) -> Outcome | None:
-    """The figures of a run, if it is complete."""
+    """The figures of a run, or None if it is not complete."""
     path = RUNS / variant.name / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     records = [json.loads(line) for line in lines]
@@ -168,7 +168,7 @@ def outcome(variant: Variant) -> Outcome | None:
 
 
 def print_table(chosen: Sequence[Variant]) -> None:
-    """Markdown: what was changed, the parameters, and how the figures differ."""
+    """Print a Markdown table: the change of each run, its parameters, and its figures."""
     known = {variant.name: variant for variant in VARIANTS}
     row("change", "parameters", "CER %", "difference", "WER %", "dev loss")
     row(*["---"] * 6)

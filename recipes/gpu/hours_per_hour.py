@@ -1,10 +1,10 @@
-"""Hours of audio per hour on this device: trains for some minutes, and says how fast.
+"""Measure the hours of audio per hour on this device: train for some minutes.
 
     python recipes/gpu/hours_per_hour.py --minutes 3 --preset small \
         --augment-on device --augment-on cpu data/*/manifest.jsonl
 
-Each way of augmentation gets the minutes, on the same minibatches, with all that `ds2 train` does
-in a step. The first steps, which fill caches and choose kernels, are not counted.
+Each kind of augmentation gets these minutes, on the same minibatches. A step does all that a step
+of `ds2 train` does. The first steps are not counted, because they fill caches and choose kernels.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from ds2.training.run.step import Stepper
 
 
 def settings(args: argparse.Namespace, work: Path, augment_on: str) -> RunConfig:
-    """Of a run on the manifests."""
+    """The settings of a run on the manifests."""
     dev = work / "dev.jsonl"
     write_manifest(dev, read_manifest(args.manifests[0])[:1])
     path = work / "run.toml"
@@ -44,7 +44,7 @@ def settings(args: argparse.Namespace, work: Path, augment_on: str) -> RunConfig
 
 
 def measure(config: RunConfig, minutes: float, warm_up_steps: int, work: Path) -> float:
-    """Hours of audio per hour, the first steps not counted."""
+    """Train for some minutes; return the hours of audio per hour without the first steps."""
     with started_workers(config.training.device) as (workers, device):
         data = load_data(config, work, None, device=device)
         model = build_model(config, len(data.alphabet), None, device)
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("manifests", type=Path, nargs="+")
     parser.add_argument("--noise", type=Path)
     parser.add_argument("--preset", default="small")
-    parser.add_argument("--minutes", type=float, default=3.0, help="for each way")
+    parser.add_argument("--minutes", type=float, default=3.0, help="for each kind (default: 3)")
     parser.add_argument("--warm-up-steps", type=int, default=20)
     parser.add_argument("--augment-on", action="append", choices=["cpu", "device"])
     parser.add_argument("--batch-seconds", type=float, default=600.0)

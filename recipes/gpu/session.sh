@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# One sitting on a borrowed GPU: the speeds, then a run for some minutes, and its weights in parts.
+# A session on a borrowed GPU: measure the speeds, train for some minutes, save the weights in parts.
 #
 #   recipes/gpu/session.sh RUN OUT MINUTES CONFIG [KEY=VALUE ...]
 #
-# RUN: the run's directory; one that is there goes on. OUT: takes all that is to be brought home, no
-# file above PART_BYTES, 15 MB. MINUTES: of training, start included. At home, `cd OUT && sha256sum -c SHA256SUMS`,
-# then `mkdir -p RUN/checkpoints && cp config.toml metrics.jsonl RUN && cat last.part-* >
-# RUN/checkpoints/last.safetensors`; the run goes on there, or is exported.
-# SPEED_MINUTES=0 leaves the speeds out; SPEED_OPTIONS are those of hours_per_hour.py.
+# RUN: the run's directory; an existing run continues.
+# OUT: the directory for all files to take home; no file is larger than PART_BYTES (15 MB).
+# MINUTES: minutes of training, with its start.
+# At home, check and join the parts:
+#   cd OUT && sha256sum -c SHA256SUMS
+#   mkdir -p RUN/checkpoints && cp config.toml metrics.jsonl RUN
+#   cat last.part-* > RUN/checkpoints/last.safetensors
+# Then continue the run there, or export it.
+# SPEED_MINUTES=0 skips the speeds; SPEED_OPTIONS has options for hours_per_hour.py.
 set -eu
 run=$1 out=$2 minutes=$3 config=$4
 shift 4

@@ -1,15 +1,15 @@
-"""Which optimiser learns most: by hours of audio heard, and by CPU time.
+"""Measure which optimiser learns most: by hours of audio heard, and by CPU time.
 
-    python recipes/optimisers/run.py                        # all; stopped, it goes on where it was
-    python recipes/optimisers/run.py muon-5 adamw-1e-3      # these, in this order
-    python recipes/optimisers/run.py --hours 20 --points 5  # judged after 4, 8, ... hours heard
-    python recipes/optimisers/run.py --table                # only the tables of what is there
+    python recipes/optimisers/run.py                        # all; continues runs that stopped
+    python recipes/optimisers/run.py muon-5 adamw-1e-3      # these runs, in this order
+    python recipes/optimisers/run.py --hours 20 --points 5  # evaluates after 4, 8, ... hours heard
+    python recipes/optimisers/run.py --table                # only the tables of the runs so far
     python recipes/optimisers/run.py --config my.toml --runs runs/mine --hours 0.05
 
-VARIANTS says what is changed. Each hears the same hours at a constant rate, on one thread. Error
-rates are those of the development set, greedy: of the weights as they are, and of their average.
-CPU time is that of the training process and of those that load for it, with its evaluation of the
-averaged weights; a run that was stopped counts what it did twice.
+VARIANTS lists the changes. Each run hears the same hours at a constant rate, on one thread. Error
+rates are greedy, on the development set: with the weights as they are, and with their average.
+CPU time is that of the training process and its loading processes, with the evaluation of the
+averaged weights. If a run was stopped, the work that it repeated counts twice.
 """
 
 import argparse
@@ -35,12 +35,12 @@ from ds2.training.run.evaluate import Evaluator
 HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent.parent / "runs" / "optimisers"
 PIECES = "pieces.jsonl"
-"""Of a run: a line for each piece of it: the hours heard at its end, what it took and reached."""
+"""The file of a run with a line for each piece: hours heard at its end, CPU time, error rate."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One run: what it changes, in words and in settings."""
+    """A run: its change, in words and as settings."""
 
     name: str
     change: str
@@ -83,9 +83,9 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Point:
-    """A run's error rates after so many hours heard and so much CPU time.
+    """A run's error rates after `hours` heard and `cpu_h` hours of CPU time.
 
-    cer: of the weights as they were; averaged_cer: of their average.
+    cer: with the weights as they were; averaged_cer: with their average.
     """
 
     hours: float
@@ -104,16 +104,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = [variant.name for variant in VARIANTS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    parser.add_argument("--hours", type=float, default=20.0, help="that each run hears (20)")
-    parser.add_argument("--points", type=int, default=5, help="evaluations on the way (5)")
+    parser.add_argument("--hours", type=float, default=20.0, help="hours heard by each run (20)")
+    parser.add_argument("--points", type=int, default=5, help="evaluations in each run (5)")
     parser.add_argument("--config", type=Path, default=HERE / "base.toml")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="where they are (runs/optimisers)")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="their folder (runs/optimisers)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
-    parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--table", action="store_true", help="print the tables, train nothing")
     args = parser.parse_args()
     for name in args.names:
         if name not in known:
-            parser.error(f"{name} is none of {', '.join(known)}")
+            parser.error(f"there is no run {name}: choose from {', '.join(known)}")
     by_name = {variant.name: variant for variant in VARIANTS}
     chosen = [by_name[name] for name in args.names or known]
     ends = [args.hours * (number + 1) / args.points for number in range(args.points)]
@@ -125,9 +125,9 @@ def main() -> None:
 def train(
     variant: Variant, run_dir: Path, config: Path, settings: Sequence[str], ends: Sequence[float]
 ) -> None:
-    """Train piece by piece, each with an evaluation at its end; what is there stays.
+    """Train piece by piece, and evaluate at the end of each; complete pieces stay.
 
-    Leaves with the exit status of `ds2 train` if that is not 0.
+    Exits with the status of `ds2 train` if that is not 0.
     """
     done = max((point.hours for point in points(run_dir)), default=0.0)
     for end in [end for end in ends if end > done]:
@@ -154,7 +154,7 @@ def train(
 
 
 def _wait_for(command: Sequence[str]) -> int:
-    """Run it; signals that ask for an end are for it to obey. Returns its exit status."""
+    """Run a command, pass signals that ask for an end on to it, and return its exit status."""
     with subprocess.Popen(command) as process:
         before = {
             signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),  # Ctrl-C reaches it, too
@@ -167,13 +167,13 @@ def _wait_for(command: Sequence[str]) -> int:
 
 
 def _cpu_s() -> float:
-    """CPU seconds of all commands that have been run so far and of their own processes."""
+    """CPU seconds of all commands so far, and of the processes that they started."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _cer_without_average(run_dir: Path) -> float:
-    """The error rate of a run's newest weights as they are, on its development set."""
+    """The error rate on the development set of a run's newest weights, not averaged."""
     checkpoint = read_checkpoint(run_dir / "checkpoints" / LAST)
     config = checkpoint.config
     config = replace(config, data=replace(config.data, num_workers=0))
@@ -188,7 +188,7 @@ def _cer_without_average(run_dir: Path) -> float:
 
 
 def points(run_dir: Path) -> list[Point]:
-    """What is known of a run: the evaluation at the end of each complete piece."""
+    """The points of a run: the evaluation at the end of each complete piece."""
     evaluations = [r for r in _lines(run_dir / "metrics.jsonl") if r["kind"] == "dev"]
     found, cpu_s = [], 0.0
     for piece in _lines(run_dir / PIECES):
@@ -205,14 +205,14 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def print_tables(found: dict[Variant, list[Point]], ends: Sequence[float]) -> None:
-    """Markdown: error rates after equal hours heard, and after equal CPU time."""
+    """Print Markdown tables: error rates after equal hours heard, and after equal CPU time."""
     found = {variant: known for variant, known in found.items() if known}
     if not found:
-        print("nothing is measured yet")
+        print("no run has been evaluated yet")
         return
     print(
-        "CER % on the development set after so many hours heard, / that of the averaged weights, "
-        "and CPU hours for all of them:\n"
+        "CER % on the development set after the same hours heard, with the weights as they are / "
+        "with averaged weights, and CPU hours of the whole run:\n"
     )
     row("setting", *(f"{end:g} h" for end in ends), "CPU h")
     row(*["---"] * (len(ends) + 2))
@@ -222,7 +222,7 @@ def print_tables(found: dict[Variant, list[Point]], ends: Sequence[float]) -> No
         row(variant.change, *cells, f"{known[-1].cpu_h:.2f}")
     longest = max(known[-1].cpu_h for known in found.values())
     times = [longest * (number + 1) / len(ends) for number in range(len(ends))]
-    print("\nThe same after so much CPU time, between two evaluations in proportion:\n")
+    print("\nThe same after equal CPU time, interpolated between two evaluations:\n")
     row("setting", *(f"{time:.2f} CPU h" for time in times))
     row(*["---"] * (len(times) + 1))
     for variant, known in found.items():
@@ -231,7 +231,7 @@ def print_tables(found: dict[Variant, list[Point]], ends: Sequence[float]) -> No
 
 
 def at_time(known: Sequence[Point], cpu_h: float) -> Point | None:
-    """Where a run was at a time, on the line between the evaluations around it; None outside."""
+    """The point of a run at a CPU time, interpolated linearly; None outside its evaluations."""
     for before, after in itertools.pairwise(known):
         if before.cpu_h <= cpu_h <= after.cpu_h:
             share = (cpu_h - before.cpu_h) / max(1e-9, after.cpu_h - before.cpu_h)

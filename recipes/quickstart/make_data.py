@@ -1,6 +1,6 @@
 """Make a tiny corpus of made-up words in which each letter is a tone.
 
-python make_data.py [DIRECTORY]: by default `data/` beside this file.
+python make_data.py [DIRECTORY]: the corpus is in `data/` beside this file by default.
 """
 
 import json
@@ -18,7 +18,7 @@ WORDS = ("bad", "cab", "dab", "ace", "deca", "abed", "decade")
 
 
 def sing(text: str, rng: np.random.Generator) -> np.ndarray:
-    """The text, (N,) float32: a tone for a letter, silence for a space."""
+    """The waveform of a text, (N,) float32: a tone for each letter, silence for each space."""
     time_s = np.arange(round(LETTER_S * RATE_HZ)) / RATE_HZ
     pieces = [np.zeros(len(time_s))]
     for letter in text:
@@ -29,7 +29,7 @@ def sing(text: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_part(directory: Path, name: str, texts: Sequence[str], rng: np.random.Generator) -> Path:
-    """Recordings of the texts in a directory of that name, and a manifest beside it."""
+    """Write recordings of the texts into a directory `name`, and a manifest beside it."""
     lines = []
     for index, text in enumerate(texts):
         waveform = sing(text, rng)
@@ -48,12 +48,12 @@ def write_part(directory: Path, name: str, texts: Sequence[str], rng: np.random.
 
 
 def random_texts(num_texts: int, rng: np.random.Generator) -> list[str]:
-    """Texts of one to four words."""
+    """Random texts of one to four words."""
     return [" ".join(rng.choice(WORDS, rng.integers(1, 5))) for _ in range(num_texts)]
 
 
 def main() -> None:
-    """Write a part to train on and one to evaluate on."""
+    """Write a part for training and a part for evaluation."""
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "data"
     rng = np.random.default_rng(0)
     for name, num_texts in (("train", 64), ("dev", 16)):

@@ -1,1 +1,1 @@
-"""What tests share: models, sounds, servers, oracles."""
+"""Helpers that tests share: models, sounds, servers, oracles."""

@@ -1,4 +1,4 @@
-"""Checkpoints of other toolkits with random weights, as users have them, and bundles of them."""
+"""Make checkpoints of other toolkits with random weights, and bundles from them."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ NUM_BINS = 23
 
 
 def write_checkpoint(toolkit: str, name: str, folder: Path) -> list[str]:
-    """A checkpoint as the toolkit writes it; returns the arguments of `ds2 import`."""
+    """Write a checkpoint as the toolkit does; return the arguments for `ds2 import`."""
     settings = VARIANTS[toolkit][name]
     shapes = json.loads((ORIGINALS / toolkit / name / "shapes.json").read_text())
     weights: dict[str, Any] = dict(random_weights(shapes))
@@ -27,7 +27,7 @@ def write_checkpoint(toolkit: str, name: str, folder: Path) -> list[str]:
     else:
         tensors = {key: torch.from_numpy(value) for key, value in weights.items()}
         content: dict[str, Any] = tensors
-        if toolkit == "deepspeech.pytorch":  # as its version 2
+        if toolkit == "deepspeech.pytorch":  # as in its version 2
             audio = {"sample_rate": 16_000, "window_size": 0.02, "window": "hamming"}
             content = {"state_dict": tensors, "labels": CAPITALS, "audio_conf": audio}
         torch.save(content, path)
@@ -40,7 +40,7 @@ def write_checkpoint(toolkit: str, name: str, folder: Path) -> list[str]:
 
 
 def imported(toolkit: str, name: str, folder: Path, *options: str) -> Bundle:
-    """The bundle that `ds2 import` makes of such a checkpoint."""
+    """The bundle that `ds2 import` makes from such a checkpoint."""
     arguments = write_checkpoint(toolkit, name, folder / "original")
     assert main(["import", *arguments, "-o", str(folder / "bundle"), *options]) == 0
     return load_bundle(folder / "bundle")

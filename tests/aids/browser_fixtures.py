@@ -1,4 +1,4 @@
-"""Fixtures: a Chromium with a microphone, a server, and its page. A plugin: see browsing.py."""
+"""Fixtures: a Chromium with a microphone, a server, and its page. browsing.py has the helpers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from aids.models import write_random_bundle
 from ds2.audio import SAMPLE_RATE_HZ, Waveform, read_audio, write_wav
 from ds2.recognition.recognizer import Recognizer
 
-QUIET = [  # a test talks to nobody but its own server
+QUIET = [  # a test connects only to its own server
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
@@ -23,7 +23,7 @@ QUIET = [  # a test talks to nobody but its own server
 
 @pytest.fixture(scope="module")
 def launch() -> Iterator[Launch]:
-    """What starts browsers with more arguments; skips the test where there is no Chromium."""
+    """A function that starts browsers with more arguments; without a Chromium it skips the test."""
     browsers = []
     with sync_playwright() as driver:
 
@@ -44,7 +44,7 @@ def launch() -> Iterator[Launch]:
 
 @pytest.fixture(scope="module")
 def spoken() -> Waveform:
-    """What the microphone hears: a sentence, and quiet around it."""
+    """The sound at the microphone: a sentence, and quiet around it."""
     quiet = np.zeros(SAMPLE_RATE_HZ // 2, np.float32)
     return np.concatenate([quiet, read_audio(ROOT / "samples" / "en-1.ogg"), quiet])
 
@@ -55,7 +55,7 @@ def browser(
     spoken: Waveform,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Browser:
-    """A browser that lets pages hear the sentence, once."""
+    """A browser whose microphone plays the sentence once."""
     path = tmp_path_factory.mktemp("microphone") / "spoken.wav"
     write_wav(path, spoken)
     return launch(
@@ -76,7 +76,7 @@ def english() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def at(english: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of English, and of a Mandarin that says anything."""
+    """The address of a server with English, and with a random Mandarin model."""
     mandarin = Recognizer(write_random_bundle(tmp_path_factory.mktemp("zh"), language="zh"))
     with listening({"en": english, "zh": mandarin}) as host:
         yield f"http://{host}/"
@@ -84,7 +84,7 @@ def at(english: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def open_page(browser: Browser, at: str) -> Iterator[OpenPage]:
-    """What opens the page; afterwards it must have asked nobody else and complained of nothing."""
+    """A function that opens the page; the page may ask no other host and log no error."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

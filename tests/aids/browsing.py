@@ -1,4 +1,4 @@
-"""A real Chromium for tests of the web page, what is done to pages and what they do.
+"""A real Chromium for tests of the web page: actions on pages, and their effects.
 
 The fixtures are in browser_fixtures.py: `pytest_plugins = ["aids.browser_fixtures"]` gives them.
 
@@ -29,17 +29,17 @@ OpenPage: TypeAlias = Callable[..., Page]
 
 
 def chromium() -> str | None:
-    """The path of a Chromium that is there; None leaves it to Playwright."""
+    """The path of an installed Chromium; None: Playwright finds one."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
 class Sent:
-    """What a page sends through its WebSockets."""
+    """The messages that a page sends through its WebSockets."""
 
     def __init__(self, page: Page) -> None:
         self.texts: list[dict[str, Any]] = []
-        self.num_bytes = 0  # of sound
+        self.num_bytes = 0  # bytes of sound
         self._audio: list[bytes] = []
         page.on("websocket", lambda socket: socket.on("framesent", self._take))
 
@@ -52,7 +52,7 @@ class Sent:
 
     @property
     def rate_hz(self) -> int | None:
-        """Of the sound; None before the first stream."""
+        """Sample rate of the sound; None before the first stream."""
         return self.texts[0]["sample_rate_hz"] if self.texts else None
 
     def waveform(self) -> Waveform:
@@ -61,9 +61,9 @@ class Sent:
 
 
 def likeness(heard: Waveform, said: Waveform) -> float:
-    """How well quarters of a second of a sound match the places of another that they match best.
+    """How well each quarter of a second of a sound matches its best place in another sound.
 
-    The median of their correlations, in [-1, 1]: a busy machine may drop some sound in between.
+    The median of the correlations, in [-1, 1], because a busy machine may drop some sound.
     """
     size, loud = SAMPLE_RATE_HZ // 4, 1e-3
     spectrum = np.fft.rfft(said, len(said) + size)
@@ -84,19 +84,19 @@ def words_of(page: Page) -> list[str]:
 
 
 def route(page: Page, through: Callable[[Any], None]) -> None:
-    """Have the page's WebSockets pass by what can cut them."""
+    """Route the page's WebSockets through a function that can cut them."""
     page.route_web_socket("**/v1/stream", through)
     page.reload()
     expect(page.get_by_label("Language")).to_be_enabled()
 
 
 def under_way(page: Page) -> Locator:
-    """The text that may yet change."""
+    """The text that may still change."""
     return page.get_by_label("Text in progress").locator(".text")
 
 
 def saved(page: Page, extension: str) -> str:
-    """What the page saves."""
+    """The text of the file that the page saves."""
     with page.expect_download() as download:
         page.get_by_role("button", name=f"Save as {extension}").click()
     assert download.value.suggested_filename == f"transcript.{extension}"
@@ -104,7 +104,7 @@ def saved(page: Page, extension: str) -> str:
 
 
 def listen_for(page: Page, sent: "Sent", duration_s: float) -> None:
-    """Press Listen, and Stop once so much sound has been sent."""
+    """Press Listen, and press Stop after the page has sent this much sound."""
     page.get_by_role("button", name="Listen").click()
     while sent.num_bytes < 2 * duration_s * (sent.rate_hz or SAMPLE_RATE_HZ):
         page.wait_for_timeout(50)
@@ -118,6 +118,6 @@ def stop(page: Page) -> None:
 
 
 def open_file(page: Page, path: Path) -> None:
-    """Have the page read a file to its end."""
+    """Let the page read a file to its end."""
     page.set_input_files("input[type=file]", path)
     expect(page.get_by_role("status")).to_have_text(f"{path.name} is done.", timeout=LONG_MS)

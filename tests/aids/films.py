@@ -1,4 +1,4 @@
-"""Films whose sound begins late, pauses or has wrong stamps, and WAV files with wrong lengths."""
+"""Make films with late sound, pauses or wrong time stamps, and WAV files with wrong lengths."""
 
 import io
 import struct
@@ -20,14 +20,14 @@ CODECS = {
     "flv": "aac",
     "asf": "wmav2",
 }
-"""By container: what films in it are made with here."""
+"""Settings for the films in each container."""
 
 Shift = Callable[[float], float | None]
-"""From a packet's time in seconds to what is added to it; None leaves the packet out."""
+"""From a packet's time in seconds to the time to add; None leaves the packet out."""
 
 
 def bursts(rate_hz: int = RATE_HZ) -> np.ndarray:
-    """(N,) float32: 3 s of sound; it begins at once and is loud everywhere."""
+    """3 s of sound, (N,) float32, which begins at once and is loud everywhere."""
     t = np.arange(round(SOUND_S * rate_hz)) / rate_hz
     return (0.4 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
 
@@ -125,7 +125,7 @@ def wav(
     after: bytes = b"",
     long: bytes = b"",
 ) -> bytes:
-    """A 16 kHz 16-bit WAV file; told, riff: the lengths that it claims, in bytes.
+    """A 16 kHz 16-bit WAV file; told, riff: the lengths in its header, in bytes.
 
     after: chunks that follow the samples. long: the body of RF64's chunk of lengths.
     """

@@ -1,4 +1,4 @@
-"""What to throw at a server: JSON, audio, frames and requests that are almost right."""
+"""Input for fuzzing a server: JSON, audio, frames and requests that are almost right."""
 
 import base64
 import io
@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 BOUND_S = 10.0
-"""Every answer and every close comes sooner."""
+"""Longer than any answer or close takes, in seconds."""
 SILENCE_S = 0.1
-"""A server that says nothing for so long may wait for the rest of a request."""
-MOST_BYTES = 50_000  # the server's limits, of a message and of a body
+"""A server that is silent for this time may wait for the rest of a request."""
+MOST_BYTES = 50_000  # the server's limits for a message and for a body
 ASKED_FOR = int(os.environ.get("DS2_FUZZ_EXAMPLES", "0"))
 
 
 def few(num_examples: int) -> settings:
-    """So many examples, always the same; or DS2_FUZZ_EXAMPLES, then others every time."""
+    """This number of fixed examples; or DS2_FUZZ_EXAMPLES examples, new ones every time."""
     return settings(
         max_examples=ASKED_FOR or num_examples,
         derandomize=not ASKED_FOR,
@@ -35,7 +35,7 @@ def few(num_examples: int) -> settings:
     )
 
 
-# JSON, as text: what no encoder would write is wanted, too
+# JSON as text, because we also need texts that no encoder writes
 
 SCALARS = st.one_of(
     st.sampled_from(
@@ -79,7 +79,7 @@ ANY_JSON = st.recursive(SCALARS, _containers, max_leaves=5) | DEEP
 
 @st.composite
 def mutated(draw: DrawFn, template: Any) -> str:
-    """JSON like the template, with some of its values and keys replaced or left out."""
+    """JSON like the template, with some values and keys replaced or left out."""
     odds = st.integers(0, 11)
     if draw(odds) == 11:
         return draw(ANY_JSON)
@@ -99,7 +99,7 @@ def mutated(draw: DrawFn, template: Any) -> str:
 
 @st.composite
 def texts(draw: DrawFn, templates: Sequence[Any]) -> str:
-    """A message like one of the templates; now and then its half, or anything at all."""
+    """A message like one of the templates; sometimes half of it, or random data."""
     kind = draw(st.integers(0, 9))
     if kind == 8:
         return draw(st.text(max_size=100))
@@ -158,7 +158,7 @@ AUDIO = st.one_of(
 
 
 def base64_of(data: bytes) -> str:
-    """As JSON carries it."""
+    """The bytes as JSON carries them."""
     return base64.b64encode(data).decode()
 
 
@@ -188,7 +188,7 @@ def frames(draw: DrawFn) -> bytes:
 
 
 def close_codes(answer: bytes) -> list[int]:
-    """The codes of the close frames in what a server sent after its handshake."""
+    """The codes of the close frames that a server sent after its handshake."""
     data, codes = answer.partition(b"\r\n\r\n")[2], []
     while len(data) >= 2:
         length, start = data[1] & 127, 2
@@ -301,7 +301,7 @@ def multiparts(draw: DrawFn) -> bytes:
 
 @st.composite
 def spoilt(draw: DrawFn, data: bytes) -> bytes:
-    """The bytes with one piece taken out and others put in."""
+    """The bytes with one piece removed and others inserted."""
     start = draw(st.integers(0, len(data)))
     end = draw(st.integers(start, min(len(data), start + 20)))
     odd = st.sampled_from(
@@ -420,7 +420,7 @@ ODD_HEADERS = (
 
 @st.composite
 def requests(draw: DrawFn, secrets: SearchStrategy[str]) -> bytes:
-    """A request of HTTP that may break any rule. secrets: bodies of JSON."""
+    """An HTTP request that may break any rule. secrets: bodies of JSON."""
     method = draw(st.sampled_from(METHODS))
     path = draw(st.sampled_from(POSTED if method == "POST" else PATHS + POSTED))
     body = draw(st.one_of(multiparts(), multiparts(), AUDIO, secrets.map(str.encode)))
@@ -444,7 +444,7 @@ def requests(draw: DrawFn, secrets: SearchStrategy[str]) -> bytes:
 
 
 def exchange(at: str, data: bytes) -> bytes:
-    """All that the server answers to bytes; TimeoutError if it does not come to an end."""
+    """The server's whole answer to bytes; TimeoutError if it does not end."""
     host, port = at.split(":")
     answer = b""
     with socket.create_connection((host, int(port)), timeout=BOUND_S) as connection:
@@ -456,7 +456,7 @@ def exchange(at: str, data: bytes) -> bytes:
         except TimeoutError:
             answer += _rest(connection)
         except ConnectionError:
-            pass  # it may hang up on what it does not understand
+            pass  # it may close if it does not understand
     return answer
 
 
@@ -465,7 +465,7 @@ def _piece(connection: socket.socket) -> bytes:
 
 
 def _rest(connection: socket.socket) -> bytes:
-    """What comes once the server knows that no more comes from here."""
+    """The answer after the server knows that we send no more."""
     answer = b""
     connection.settimeout(BOUND_S)
     try:
@@ -479,5 +479,5 @@ def _rest(connection: socket.socket) -> bytes:
 
 
 def statuses(answer: bytes) -> list[int]:
-    """Of the responses in an answer."""
+    """The status codes of the responses in an answer."""
     return [int(code) for code in re.findall(rb"HTTP/1\.[01] ([0-9]{3})", answer)]

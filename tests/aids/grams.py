@@ -1,4 +1,4 @@
-"""Small texts and models, for the tests of language models."""
+"""Small texts and models for the tests of language models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ FALLBACK = (0.5, 1.0, 1.5)
 
 
 def build(path: Path, text: str, config: EstimateConfig, **options: Any) -> NgramModel:
-    """A model of the text, built and loaded in the directory `path`."""
+    """Build a model of the text in the directory `path`, and load it."""
     source, output = path / "text.txt", path / "lm.bin"
     source.write_text(text, encoding="utf-8")
     build_model([source], output, config, **{"unit": "word", "exact": True, **options})

@@ -1,4 +1,4 @@
-"""A real server for tests, in a thread, on a port that is free."""
+"""A real server for tests, in a thread, on a free port."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from ds2.serving.server import bind_socket, run_service
 def listening(
     recognizers: dict[str, Recognizer], settings: ServeSettings | None = None
 ) -> Iterator[str]:
-    """Serve models for as long as the context lasts; gives the host and port."""
+    """Serve models during the context; gives the host and port."""
     with serving(recognizers, settings) as (at, _):
         yield at
 
@@ -24,7 +24,7 @@ def listening(
 def serving(
     recognizers: dict[str, Recognizer], settings: ServeSettings | None = None
 ) -> Iterator[tuple[str, Service]]:
-    """The same, and its service, for a look inside."""
+    """The same, with its service, so that a test can look inside."""
     service = Service(recognizers, settings or ServeSettings(drain_s=0.0))
     listener = bind_socket("127.0.0.1", 0)
     host, port = listener.getsockname()

@@ -98,7 +98,7 @@ def build(directory: Path, text: str, model: str) -> None:
 
 
 def _write_manifests(directory: Path) -> None:
-    """What importing and splitting the recordings gives, and packs of the fine-tuning page."""
+    """The results of importing and splitting the recordings, and packs of the fine-tuning page."""
     manifest = directory / "more.jsonl"
     texts = ["--texts", str(directory / "transcripts.csv")]
     recordings = str(directory / "recordings")
@@ -112,7 +112,7 @@ def _write_manifests(directory: Path) -> None:
 
 
 def _move_manifest(source: Path, target: Path) -> None:
-    """A copy whose paths are absolute."""
+    """A copy with absolute paths."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for line in source.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Small random networks as checkpoints and bundles, for tests of what comes after training.
+"""Small random networks as checkpoints and bundles, for tests of the steps after training.
 
 The bundles of TINY and TINY_BIDIRECTIONAL lie beside this file, ready, so that tests of the runtime
 need no torch: `python -m aids.models` writes them anew, and a test of the export compares them.
@@ -41,11 +41,11 @@ READY = {
     for name, config in (("forward", TINY), ("bidirectional", TINY_BIDIRECTIONAL))
     for language in ("en", "zh")
 }
-"""Bundles that need not be exported."""
+"""Ready bundles, which need no export."""
 
 
 def random_network(config: NetworkConfig, num_labels: int, seed: int = 0) -> "Network":
-    """A network whose running averages and output are not those it began with."""
+    """A network whose running averages and output differ from their first values."""
     torch = pytest.importorskip("torch")
     from ds2.training.network.network import Network
 
@@ -55,7 +55,7 @@ def random_network(config: NetworkConfig, num_labels: int, seed: int = 0) -> "Ne
     with torch.no_grad():
         for _ in range(3):
             network(features, torch.tensor([120, 80, 33]))
-        network.output.weight *= 4  # livelier than a fresh output layer: labels change often
+        network.output.weight *= 4  # larger than at the start: labels change often
     return network.eval()
 
 
@@ -81,7 +81,7 @@ def write_random_checkpoint(
 def write_random_bundle(
     directory: Path, config: NetworkConfig = TINY, *, language: str = "en"
 ) -> Bundle:
-    """A bundle of a random network, in a directory of its own in `directory`."""
+    """A bundle of a random network, in its own directory in `directory`."""
     ready = READY.get((language, config))
     if ready is None:
         return export_random_bundle(directory, config, language=language)
@@ -96,7 +96,7 @@ def export_random_bundle(
     language: str = "en",
     precision: "Precision" = "float32",
 ) -> Bundle:
-    """The same, exported now. Needs torch."""
+    """The same, exported now; it needs torch."""
     pytest.importorskip("torch")
     from ds2.training.export import export
 

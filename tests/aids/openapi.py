@@ -1,4 +1,4 @@
-"""The server's HTTP interface as OpenAPI 3.0 tells it: what requests are made up from."""
+"""The server's HTTP interface in OpenAPI 3.0, from which tests make requests."""
 
 from typing import Any
 

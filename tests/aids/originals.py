@@ -1,4 +1,4 @@
-"""Runs the Deep Speech 2 classes of other toolkits from their own source; makes our fixtures.
+"""Run the Deep Speech 2 classes of other toolkits from their own source, and make our fixtures.
 
     PY tests/aids/originals.py TOOLKIT SOURCE OUT [RECORDING ...]
 
@@ -70,7 +70,7 @@ def random_weights(
         elif len(shape) > 1:
             fan = min(shape) if len(shape) == 2 else math.prod(shape[1:])
             values *= (1 if "weight_hh" in name else 2) / math.sqrt(fan)
-        elif name.endswith("weight"):  # of a normalisation
+        elif name.endswith("weight"):  # weights of a normalisation
             values = 1 + 0.5 * values
         weights[name] = values.astype(np.float32)
     return weights
@@ -95,7 +95,7 @@ def read_wav(path: Path) -> Any:
 
 
 class Paddle:
-    """PaddleSpeech's and PPASR's classes, without what only training needs."""
+    """PaddleSpeech's and PPASR's classes, without the parts that only training needs."""
 
     def __init__(self, toolkit: str, source: Path) -> None:
         paddle = importlib.import_module("paddle")
@@ -104,7 +104,7 @@ class Paddle:
         _accept_positions(paddle)
         package = {"paddlespeech": "paddlespeech.s2t", "ppasr": "ppasr"}[toolkit]
         _skip_inits(source, package)
-        # PPASR has paddleaudio from PaddleSpeech: a link to its audio/ stands in the source.
+        # PPASR uses PaddleSpeech's paddleaudio, so its source has a link to that audio/ folder.
         _skip_inits(source / "audio", "paddleaudio", ("paddleaudio.compliance",))
         if toolkit == "paddlespeech":
             _stub(f"{package}.utils.log", Log=_Log)
@@ -189,7 +189,7 @@ class Masr:
 
 
 class DeepSpeechPytorch:
-    """deepspeech.pytorch's class, its configuration made fit for today's Python."""
+    """deepspeech.pytorch's class, with its configuration adapted to today's Python."""
 
     def __init__(self, source: Path) -> None:
         self.torch = importlib.import_module("torch")
@@ -237,7 +237,7 @@ class DeepSpeechPytorch:
             return probabilities[0].log().numpy()
 
     def save(self, model: Any, path: Path) -> None:
-        """As Lightning's trainer puts it into a checkpoint."""
+        """The checkpoint as Lightning's trainer writes it."""
         content = {
             "epoch": 1,
             "global_step": 2,
@@ -279,7 +279,7 @@ def _filled(torch: Any, model: Any) -> Any:
 
 
 def _levelled(waveform: Any) -> Any:
-    """As MASR and PPASR do: -20 dB, then 16-bit integers."""
+    """Scale as MASR and PPASR do: -20 dB, then 16-bit integers."""
     mean_square = np.mean(waveform**2)
     gain_db = -20 - 10 * np.log10(mean_square)
     samples = waveform * 10.0 ** (gain_db / 20) * 32_768
@@ -287,7 +287,7 @@ def _levelled(waveform: Any) -> Any:
 
 
 def _torchaudio_fbank() -> Any:
-    """The one pure Python file of torchaudio, as its libraries need not load on a CPU."""
+    """The only pure Python file of torchaudio, so that its libraries need not load on a CPU."""
     spec = importlib.util.find_spec("torchaudio")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -336,7 +336,7 @@ def _skip_inits(source: Path, package: str, packages: Iterable[str] = ()) -> Non
 
 
 def _accept_positions(paddle: Any) -> None:
-    """Layers once took by position what PaddlePaddle 3 takes by name only."""
+    """Let layers take arguments by position that PaddlePaddle 3 takes only by name."""
     conv, linear = paddle.nn.Conv2D, paddle.nn.Linear
     conv_names = ("stride", "padding", "dilation", "groups", "padding_mode", "weight_attr")
     conv_names = (*conv_names, "bias_attr", "data_format")
@@ -356,7 +356,7 @@ def _accept_positions(paddle: Any) -> None:
 def write_belongings(
     toolkit: str, settings: Mapping[str, Any], folder: Path, num_bins: int
 ) -> Path:
-    """What stands beside a checkpoint, as users have it; returns the checkpoint's place."""
+    """Write the files beside a checkpoint, as users have them; return the checkpoint's path."""
     if toolkit == "deepspeech.pytorch":
         return folder / "model.ckpt"
     if toolkit == "paddlespeech":
@@ -398,7 +398,7 @@ def write_belongings(
 
 
 def normalise(toolkit: str, features: Any) -> Any:
-    """With the statistics of `write_belongings`; MASR and PPASR do it within the network."""
+    """Normalise with the statistics of `write_belongings`; MASR and PPASR do it in the network."""
     return (features - 12.0) / 3.0 if toolkit == "paddlespeech" else features
 
 

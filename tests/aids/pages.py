@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what stands in them."""
+"""The pages of the documentation, and their content."""
 
 import re
 import shlex
@@ -43,14 +43,14 @@ def commands_in(page: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Call:
-    """How a command calls ds2."""
+    """The call of ds2 in a command."""
 
     arguments: list[str]
-    input_path: str | None  # what "<" names
+    input_path: str | None  # the file after "<"
 
     @classmethod
     def of(cls, command: str) -> "Call | None":
-        """The call in a command, behind a pipe or torchrun, too; None if there is none."""
+        """The call in a command, also after a pipe or torchrun; None if there is none."""
         words = shlex.split(command, comments=True)
         if "--no-python" in words:
             words = words[words.index("--no-python") + 1 :]

@@ -4,7 +4,7 @@ import io
 
 
 class Pipe:
-    """A file that can only be read forwards, and counts what was read."""
+    """A file that can only be read forwards, and that counts the bytes read."""
 
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)

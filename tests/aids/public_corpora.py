@@ -1,4 +1,4 @@
-"""Tiny copies of public corpora, each in the layout in which its makers hand it out."""
+"""Tiny copies of public corpora, each in the layout of its makers."""
 
 import io
 import shutil
@@ -17,7 +17,7 @@ MANDARIN = ("广州 市 房地产", "绿 是 阳春", "他 仅 凭 腰部", "一
 
 
 def sing(seed: int, rate_hz: int = RATE_HZ) -> np.ndarray:
-    """A second and more of tones, others for each seed."""
+    """Tones of a second or more; they differ for each seed."""
     rng = np.random.default_rng(seed)
     waveform: np.ndarray = RECIPE["sing"]("abed decade", rng)
     return waveform if rate_hz == RATE_HZ else waveform.repeat(rate_hz // RATE_HZ)
@@ -38,7 +38,7 @@ def write_text(path: Path, *lines: str) -> Path:
 
 
 def librispeech(directory: Path, splits: Sequence[str] = ("train-clean-100", "dev-clean")) -> Path:
-    """LibriSpeech/SPLIT/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac and a .trans.txt a chapter."""
+    """LibriSpeech/SPLIT/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac, one .trans.txt per chapter."""
     root = directory / "LibriSpeech"
     write_text(root / "SPEAKERS.TXT", "; ID |SEX| SUBSET |MINUTES| NAME")
     for index, split in enumerate(splits):
@@ -67,7 +67,7 @@ def aishell(directory: Path) -> Path:
 
 
 def thchs_30(directory: Path) -> Path:
-    """data_thchs30/data holds everything; train, dev and test hold links into it."""
+    """data_thchs30/data has everything; train, dev and test have links into it."""
     root = directory / "data_thchs30"
     for index, (split, speaker) in enumerate((("train", "A2"), ("dev", "A34"), ("test", "D4"))):
         for number in range(2):
@@ -169,7 +169,7 @@ def vctk(directory: Path) -> Path:
 
 
 def packed(directory: Path, archive: Path) -> bytes:
-    """The directory as the archive, in place of it; returns the bytes."""
+    """Replace the directory by an archive of it; return the archive's bytes."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(directory, directory.name)
@@ -178,7 +178,7 @@ def packed(directory: Path, archive: Path) -> bytes:
 
 
 def packed_aishell(directory: Path, archive: Path) -> bytes:
-    """AISHELL-1 as it comes: each speaker's recordings are an archive inside the archive."""
+    """AISHELL-1 as published: each speaker's recordings are an archive inside the archive."""
     root = aishell(directory)
     for speaker in sorted(root.glob("wav/*/*")):
         buffer = io.BytesIO()

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class DieOnce:
-    """Gives each utterance's line back; the first that comes to line 10 kills its process."""
+    """Return each utterance's line; the first call for line 10 kills its process."""
 
     marker: str
     model: str = str(ROOT / "models" / "en")

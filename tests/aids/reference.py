@@ -1,4 +1,4 @@
-"""Slow and obvious versions of what the network computes, to compare with."""
+"""Slow and obvious versions of the network's computations, for comparisons."""
 
 import itertools
 import math
@@ -124,7 +124,7 @@ def _direction(
 
 
 def ctc_alignments(num_frames: int, labels: Sequence[int], num_labels: int) -> list[tuple]:
-    """Every labelling of the frames that says the labels once repeats, then blanks, are removed."""
+    """Every labelling of the frames that gives the labels without repeats and then blanks."""
     return [
         frames
         for frames in itertools.product(range(num_labels), repeat=num_frames)
@@ -133,7 +133,7 @@ def ctc_alignments(num_frames: int, labels: Sequence[int], num_labels: int) -> l
 
 
 def ctc_loss(log_probs: np.ndarray, labels: Sequence[int]) -> float:
-    """-ln p(labels) by adding up all alignments; infinite where there is none."""
+    """-ln p(labels) as the sum over all alignments; infinite without an alignment."""
     total = sum(
         math.exp(sum(log_probs[t, label] for t, label in enumerate(frames)))
         for frames in ctc_alignments(len(log_probs), labels, log_probs.shape[1])

@@ -1,4 +1,4 @@
-"""Training runs in processes of their own: started, killed, compared."""
+"""Training runs in their own processes: start, kill, compare."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def lines(run_dir: Path) -> list[str]:
 
 
 def kill_after(process: "subprocess.Popen[bytes]", run_dir: Path, num_lines: int, how: int) -> None:
-    """Kill the run when its journal has so many lines, and a random moment more."""
+    """Kill the run a random moment after its journal has this number of lines."""
     while process.poll() is None and len(lines(run_dir)) < num_lines:
         time.sleep(0.005)
     time.sleep(random.uniform(0, 0.1))
@@ -60,7 +60,7 @@ def kill_after(process: "subprocess.Popen[bytes]", run_dir: Path, num_lines: int
 
 
 def comparable(run_dir: Path) -> list[dict[str, Any]]:
-    """The journal, less what depends on the clock."""
+    """The journal without the parts that depend on the clock."""
     records = [json.loads(line) for line in lines(run_dir)]
     return [{k: v for k, v in r.items() if k not in ("time", "speed")} for r in records]
 
@@ -79,7 +79,7 @@ def assert_same_runs(one: Path, other: Path) -> None:
 
 
 def train_with_processes(num_processes: int, run_dir: Path, settings: list[str]) -> None:
-    """What `torchrun` does: start processes that know their rank."""
+    """Start processes that know their rank, as `torchrun` does."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The quickstart's made-up speech and settings, for the tests of training."""
+"""The quickstart's artificial speech and settings, for the tests of training."""
 
 import runpy
 from pathlib import Path
@@ -14,7 +14,7 @@ RECIPE = runpy.run_path(str(QUICKSTART.with_name("make_data.py")))
 
 
 def write_tones(directory: Path, name: str, texts: list[str], seed: int = 0) -> Path:
-    """Recordings of texts over the letters a to e, and their manifest, whose path it returns."""
+    """Write recordings of texts over the letters a to e; return the path of their manifest."""
     manifest: Path = RECIPE["write_part"](directory, name, texts, np.random.default_rng(seed))
     return manifest
 

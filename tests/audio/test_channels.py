@@ -1,4 +1,4 @@
-"""Recordings of several channels: mixed, one alone, each apart; channels that cancel each other."""
+"""Recordings with several channels: mixed, one alone, each separately, or cancelling each other."""
 
 import io
 import logging
@@ -74,7 +74,7 @@ def test_channels_of_opposite_sign_leave_the_louder_one(
 def test_other_channels_are_mixed_in_silence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A silent channel, the same twice, a voice on each, one of six that is heard."""
+    """Recordings: a silent channel, two equal channels, a voice on each, a voice on one of six."""
     zero = np.zeros(3 * RATE, np.float32)
     turns = np.where(np.arange(3 * RATE) < RATE, 1, 0).astype(np.float32)
     for channels in (

@@ -1,4 +1,4 @@
-"""The sound of films lies at the films' times, whatever the container; tracks can be chosen."""
+"""The sound of films has the films' times in every container; users can choose tracks."""
 
 import logging
 from pathlib import Path
@@ -16,12 +16,12 @@ from ds2.audio import read_audio, sound_tracks
 from ds2.audio.timeline import LONGEST_GAP_S, MOST_SILENCE_S, PictureClock, Timeline
 from ds2.errors import InputError
 
-NEAR_S = 0.06  # codecs begin with some samples of their own
+NEAR_S = 0.06  # codecs add some samples at the beginning
 LOUD = 0.1
 
 
 def loud_parts(waveform: np.ndarray) -> list[tuple[float, float]]:
-    """Where there is sound, in seconds: starts and ends, pauses under 0.3 s passed over."""
+    """The starts and ends of sound, in seconds; pauses under 0.3 s do not count."""
     loud = np.flatnonzero(np.abs(waveform) > LOUD) / 16_000
     cuts = np.flatnonzero(np.diff(loud) > 0.3)
     starts, ends = [loud[0], *loud[cuts + 1]], [*loud[cuts], loud[-1]]
@@ -202,7 +202,7 @@ def test_pictures_far_apart_are_no_other_clock() -> None:
     assert timeline.put(63.0, 20) == (3_000, 0)
 
 
-# Whatever is done to a film
+# Laws for any film
 
 FILMS = {
     f"{container} {name}": film(container, shifts, picture_s=6)

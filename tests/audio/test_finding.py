@@ -1,4 +1,4 @@
-"""Recordings in directories: by name, by content, through links; and what is passed over."""
+"""Find recordings in directories by name, by content and through links, and leave others out."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ def test_names_that_only_look_like_sound_are_passed_over(tmp_path: Path) -> None
     (tmp_path / "utf16").write_bytes("text in UTF-16".encode("utf-16"))
     (tmp_path / "picture.x").write_bytes(b"RIFF\x10\0\0\0WEBPVP8 " + bytes(100))
     (tmp_path / "empty").touch()
-    (tmp_path / "speech.txt").write_bytes(CLIP.read_bytes())  # its name says something
+    (tmp_path / "speech.txt").write_bytes(CLIP.read_bytes())  # its name shows a format
     (tmp_path / ".hidden").write_bytes(CLIP.read_bytes())
     os.mkfifo(tmp_path / "pipe")
     found = search(tmp_path)

@@ -1,4 +1,4 @@
-"""Samples in memory, of any type and shape: heard alike, or refused with what to do."""
+"""Samples in memory of any type and shape give the same, or are refused with a remedy."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Recordings of every kind are read rightly; broken ones are refused in one line that says why."""
+"""ds2 reads recordings of every kind, and refuses broken ones with one line that says why."""
 
 import contextlib
 import io
@@ -34,7 +34,7 @@ DURATION_S = 2.0
 
 
 def sound(rate_hz: int, duration_s: float = DURATION_S) -> np.ndarray:
-    """The same (N,) float32 sound, 200 to 1500 Hz, whatever the rate it is asked for at."""
+    """The same sound, 200 to 1500 Hz, (N,) float32, at any sample rate."""
     t = np.arange(round(rate_hz * duration_s)) / rate_hz
     sweep = 0.4 * np.sin(2 * np.pi * (200 + 150 * t) * t) * (0.6 + 0.4 * np.sin(9 * t))
     return (sweep + 0.1 * np.sin(2 * np.pi * 1_500 * t)).astype(np.float32)
@@ -61,7 +61,7 @@ def add_picture(file: av.container.OutputContainer) -> None:
 
 
 def wav_bytes(samples: np.ndarray, *, claims: int | None = None, **header: int) -> bytes:
-    """A 16 kHz 16-bit WAV file, by hand; claims: the length its header tells, in bytes."""
+    """A 16 kHz 16-bit WAV file, by hand; claims: the length in its header, in bytes."""
     body = samples.astype("<i2").tobytes()
     length = len(body) if claims is None else claims
     rate, channels = header.get("rate", 16_000), header.get("channels", 1)
@@ -363,7 +363,7 @@ def test_memory_is_bounded_by_the_block_not_by_the_recording(tmp_path: Path) -> 
 def test_a_pipe_is_read_as_it_fills() -> None:
     pipe = Pipe(wav_bytes(ramp(60 * 16_000), claims=0xFFFFFFFF))
     next(audio_blocks(pipe, block_s=0.1))
-    assert pipe.num_read < 4 * 32_000  # some seconds, where the whole is a minute
+    assert pipe.num_read < 4 * 32_000  # some seconds; the whole is a minute
 
 
 def test_more_than_twelve_hours_are_not_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,7 +449,7 @@ def test_a_file_one_may_not_read_is_refused(tmp_path: Path) -> None:
     path.write_bytes(wav_bytes(ramp()))
     path.chmod(0)
     user = os.geteuid()
-    if user == 0:  # to whom all is allowed
+    if user == 0:  # root may do everything
         os.seteuid(65_534)
     try:
         assert problem_of(lambda: read_audio(path)) == (
@@ -633,7 +633,7 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(
 
 def test_a_title_that_is_not_utf8_does_not_matter(tmp_path: Path) -> None:
     mp3 = encode(tmp_path / "a.mp3", "libmp3lame", 44_100, "mp3").read_bytes()
-    title = b"TIT2\0\0\0\x06\0\0\x03caf\xe9\xff"  # said to be UTF-8
+    title = b"TIT2\0\0\0\x06\0\0\x03caf\xe9\xff"  # declared as UTF-8
     tagged = b"ID3\x03\0\0\0\0\0" + bytes([len(title)]) + title + mp3
     np.testing.assert_array_equal(read_audio(tagged), read_audio(mp3))
 

@@ -1,4 +1,4 @@
-"""The resampler: any cutting of its input gives the same output, and the output is right."""
+"""The resampler: any cuts of its input give the same output, and the output is right."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""WAV files with wrong lengths, and joined ones, are read to their end, or it is told."""
+"""ds2 reads WAV files with wrong lengths and joined ones to their end, or says what it left out."""
 
 import io
 import logging

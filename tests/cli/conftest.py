@@ -1,4 +1,4 @@
-"""What all tests of commands share."""
+"""Fixtures for all tests of commands."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from ds2.ctc.warming import warm_up
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_search() -> None:
-    """The first search after an installation says that it compiles; here it has been done."""
+    """Compile before the tests, because the first search says that it compiles."""
     warm_up()

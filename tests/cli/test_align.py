@@ -1,4 +1,4 @@
-"""`ds2 align`, as a user meets it: CTM, JSON, TextGrid, scores, and utterances that cannot be."""
+"""`ds2 align` for a user: CTM, JSON, TextGrid, scores, and utterances that it cannot align."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def sample(name: str = "en-1", **fields: object) -> dict[str, object]:
 
 
 def heard_s(path: Path) -> tuple[float, float]:
-    """When the first and the last sound of a clip without noise is there."""
+    """The times of the first and the last sound of a clip without noise."""
     loudness = np.abs(read_audio(path))
     loud = np.flatnonzero(loudness > 0.05 * loudness.max())
     return loud[0] / SAMPLE_RATE_HZ, loud[-1] / SAMPLE_RATE_HZ

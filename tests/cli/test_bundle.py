@@ -1,4 +1,4 @@
-"""`ds2 bundle`, and what `ds2 info` and `ds2 export` say of language models."""
+"""`ds2 bundle`, and the words of `ds2 info` and `ds2 export` about language models."""
 
 import os
 import shutil
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_said_in_one_line(
         error = capsys.readouterr().err
         assert error.startswith(f"ds2: {message}")
         assert error.count("\n") == 1
-    monkeypatch.setattr(os, "access", lambda *_: False)  # may not be written to; root always may
+    monkeypatch.setattr(os, "access", lambda *_: False)  # read-only; root can write anyway
     assert main(["bundle", "add-lm", model, lm]) == 2
     assert capsys.readouterr().err == (
         f"ds2: {model}: may not be written to: name a changed copy with -o\n"

@@ -1,4 +1,4 @@
-"""The command line, as a user meets it: output, files, exit codes, one line for what is wrong."""
+"""The command line for a user: output, files, exit codes, one line for each error."""
 
 import io
 import json

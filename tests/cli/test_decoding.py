@@ -1,4 +1,4 @@
-"""The options of the search, as `ds2 transcribe` and `ds2 evaluate` take them."""
+"""The search options of `ds2 transcribe` and `ds2 evaluate`."""
 
 import json
 import shutil

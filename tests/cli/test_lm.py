@@ -13,7 +13,7 @@ from ds2.ngram.model import NgramModel
 
 
 def ds2(*arguments: object) -> None:
-    """Run `ds2 lm ...`, without what `ds2.cli.main` adds."""
+    """Run `ds2 lm ...` directly, without the additions of `ds2.cli.main`."""
     parser = argparse.ArgumentParser(prog="ds2")
     lm.add_parser(parser.add_subparsers())
     args = parser.parse_args(["lm", *map(str, arguments)])

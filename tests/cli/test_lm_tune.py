@@ -1,4 +1,4 @@
-"""`ds2 lm tune` from the command line: what it shows, writes and refuses."""
+"""`ds2 lm tune` from the command line: its output, its files and its refusals."""
 
 import json
 import os
@@ -99,9 +99,9 @@ def test_whoever_interrupts_finds_the_bundle_as_it_was(
         signal.raise_signal(signal.SIGINT)
         return sqrt(value)
 
-    monkeypatch.setattr(widths.math, "sqrt", interrupt)  # when the beams have been tried
+    monkeypatch.setattr(widths.math, "sqrt", interrupt)  # after the trials of beams
     before = (Path(model) / FACTS).read_bytes()
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a runner may change
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner may change it
     try:
         assert tune(made, model, "--trials", "1") == 130
     finally:
@@ -124,7 +124,7 @@ def test_whoever_interrupts_finds_the_bundle_as_it_was(
             {"lm": "german"},
             "german/lm.bin: is of language zh, and en is needed: build it with --language en\n",
         ),
-        ({"dev": "empty.jsonl"}, "empty.jsonl: holds no utterances\n"),
+        ({"dev": "empty.jsonl"}, "empty.jsonl: has no utterances\n"),
         ({"dev": "mute.jsonl"}, "mute.jsonl:1: has no text to compare with\n"),
         ({"dev": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
     ],
@@ -156,7 +156,7 @@ def test_what_cannot_be_written_is_named_before_the_work(
     assert main(["lm", "tune", str(made / "dev.jsonl"), "-m", model]) == 2
     error = capsys.readouterr().err
     assert error == f"ds2: {model}: holds no language model: name one with --lm\n"
-    monkeypatch.setattr(os, "access", lambda *_: False)  # may not be written to; root always may
+    monkeypatch.setattr(os, "access", lambda *_: False)  # read-only; root can write anyway
     assert tune(made, model) == 2
     error = capsys.readouterr().err
     assert error == f"ds2: {model}: may not be written to: name a changed copy with -o\n"

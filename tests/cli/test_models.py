@@ -1,4 +1,4 @@
-"""`ds2 models`: what is listed, what is installed; models that come with ds2 stay as they are."""
+"""`ds2 models` lists and installs models; models that come with ds2 do not change."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parents[2] / "models"
 
 @pytest.fixture(autouse=True)
 def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's data go to a directory of the test, on every system."""
+    """Put the user's data into a directory of the test, on every system."""
     home = tmp_path / "data"
     monkeypatch.setenv("XDG_DATA_HOME", str(home))
     monkeypatch.setenv("HOME", str(home))
@@ -66,7 +66,7 @@ def test_a_model_is_installed_found_and_listed(
     assert path.is_relative_to(data_home)
     assert listed(capsys)["small-en"]["path"] == str(path)
     assert main(["models", "get", str(archive), "--name", "en"]) == 0
-    assert find_bundle("en").is_relative_to(data_home)  # it stands before the one of that name
+    assert find_bundle("en").is_relative_to(data_home)  # it comes before the shipped one
 
 
 def test_another_file_than_the_one_meant_is_refused(

@@ -1,4 +1,4 @@
-"""What is on the screen, whatever screen it is: encodings, closed streams, mistakes, Ctrl-C."""
+"""Output on any screen: encodings, closed streams, mistakes, Ctrl-C."""
 
 import json
 import os
@@ -35,7 +35,7 @@ COMMANDS = (
 
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
-    """A command in a process of its own, its output in pipes."""
+    """Run a command in its own process, with its output in pipes."""
     return subprocess.run(
         [sys.executable, "-m", "ds2", *arguments],
         capture_output=True,
@@ -168,7 +168,7 @@ def test_a_recording_is_no_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["align", CLIP, "-m", ZH]) == 2
     assert "align takes a manifest" in capsys.readouterr().err
     assert main(["check", CLIP]) == 2
-    assert "is a recording, where a manifest is wanted" in capsys.readouterr().err
+    assert "is a recording, but a manifest must be here" in capsys.readouterr().err
 
 
 def test_quiet_leaves_results_and_verbose_tells_more(
@@ -203,7 +203,7 @@ def test_nothing_is_folded_where_there_is_no_terminal(
 
 
 def on_a_terminal(*arguments: str) -> str:
-    """What a command shows on a terminal of 80 columns."""
+    """The output of a command on a terminal with 80 columns."""
     leader, follower = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "ds2", *arguments], stdout=follower, stderr=subprocess.PIPE
@@ -236,7 +236,7 @@ def test_ctrl_c_is_acknowledged() -> None:
         [sys.executable, "-m", "ds2", "transcribe", "-", "-m", ZH, "--greedy", "--verbose"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # A shell lets what it starts in the background ignore SIGINT, which is inherited.
+        # A shell lets background processes ignore SIGINT, and their children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stderr is not None

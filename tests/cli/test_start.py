@@ -1,4 +1,4 @@
-"""What a command loads before it knows what to do: little, so that mistakes are told at once."""
+"""A command loads little at its start, so that it can report mistakes at once."""
 
 import subprocess
 import sys

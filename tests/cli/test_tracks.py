@@ -1,4 +1,4 @@
-"""`ds2 info FILE` and `--track`: which sound tracks a film has, and which is heard."""
+"""`ds2 info FILE` lists the sound tracks of a film, and `--track` chooses one."""
 
 import json
 from pathlib import Path
@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from aids.films import film
+from aids.listening import listening
 from ds2.audio import read_audio
 from ds2.cli import main
+from ds2.recognition.recognizer import Recognizer
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "en-1.ogg"
 
 
 @pytest.fixture(scope="module")
 def two_tracks(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A film that says the sample at 3 s in its first track, at 6 s in its second."""
+    """A film with the sample's speech at 3 s in its first track, and at 6 s in its second."""
     path = tmp_path_factory.mktemp("films") / "two.mkv"
     shifts = [lambda _: 3.0, lambda _: 6.0]
     spoken = read_audio(SAMPLE)
@@ -65,6 +67,39 @@ def test_split_channels_have_the_times_of_a_film_whose_sound_begins_late(
         words = [word for segment in spoken for word in segment["words"]]
         assert start_s < words[0]["start"] < start_s + 1
         assert words[-1]["end"] <= start_s + len(first) / 16_000 + 0.1
+
+
+def write_calls(path: Path) -> float:
+    """A film with two sound tracks, one from 3 s on and one from 6 s on.
+
+    In both, one speaker says the sample on the first channel, then another one on the second.
+    Returns the sample's length in seconds.
+    """
+    spoken = read_audio(SAMPLE)
+    silence = np.zeros_like(spoken)
+    call = np.stack([np.append(spoken, silence), np.append(silence, spoken)], axis=1)
+    shifts = [lambda _: 3.0, lambda _: 6.0]
+    languages = ["ger", "eng"]
+    path.write_bytes(film("matroska", shifts, languages=languages, sound=call, rate_hz=16_000))
+    return len(spoken) / 16_000
+
+
+def test_a_track_is_heard_with_its_channels_apart_here_and_by_a_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "calls.mkv"
+    spoken_s = write_calls(path)
+    options = ["transcribe", str(path), "-f", "json", "--channels", "split", "--track", "eng"]
+    told = []
+    with listening({"en": Recognizer.load("en")}) as at:
+        for where in (["-m", "en"], ["--server", f"http://{at}"]):
+            assert main([*options, *where]) == 0
+            told.append(json.loads(capsys.readouterr().out))
+    assert told[0] == told[1]
+    for channel, begins_s in ((1, 6.0), (2, 6.0 + spoken_s)):
+        segments = [each for each in told[0]["segments"] if each["channel"] == channel]
+        assert {each["speaker"] for each in segments} == {f"Speaker {channel}"}
+        assert begins_s < segments[0]["words"][0]["start"] < begins_s + 1
 
 
 def test_align_takes_a_track(

@@ -1,4 +1,4 @@
-"""`ds2 transcribe` where output can go wrong: names that meet, places that are none, cores."""
+"""`ds2 transcribe` where output can go wrong: equal names, impossible paths, cores."""
 
 import itertools
 import json

@@ -4,7 +4,7 @@
     ds2 serve -m en &
     python tests/clients/run_vosk_clients.py vosk-server
 
-The scripts are run as they are, but for the server's address. Those in Python need `websockets`,
+The scripts run as they are, except for the server's address. Those in Python need `websockets`,
 `websocket-client` and `srt`, the one for node `ws` 7 (8 gives it bytes instead of text); what
 cannot run here is passed over.
 """
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def run(checkout: Path, server: str, script: str, address: str, recording: str) -> bool:
-    """Run one client, say how it went, and return whether it is well, or cannot run here."""
+    """Run a client, print the result, and return whether it works or cannot run here."""
     path = checkout / script
     program = shutil.which(PROGRAMS[path.suffix])
     needs_ffmpeg = "ffmpeg" in script and not shutil.which("ffmpeg")
@@ -56,7 +56,7 @@ def run(checkout: Path, server: str, script: str, address: str, recording: str) 
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / path.name
         copy.write_text(text.replace(address, server), encoding="utf-8")
-        shutil.copy(checkout / recording, Path(directory) / "test.wav")  # what some ask for
+        shutil.copy(checkout / recording, Path(directory) / "test.wav")  # for some scripts
         try:
             done = subprocess.run(
                 [program, str(copy), "test.wav"],

@@ -1,4 +1,4 @@
-"""`ds2 corpus align`: long recordings, and texts that are not quite theirs."""
+"""`ds2 corpus align`: long recordings with texts that do not quite fit."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def starts_of(talk: Path) -> list[tuple[str, float]]:
-    """When each word of the talk starts, by forced alignment of each sample by itself."""
+    """The start of each word of the talk, by forced alignment of each sample separately."""
     aligner = Aligner.load(MODEL)
     starts, now_s = [], 0.0
     for index in range(8):
@@ -49,7 +49,7 @@ def test_words_of_a_long_recording_are_found_though_the_text_is_not_right(
     talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = starts_of(talk)
-    # Without the second sentence, with one that was never said after the fifth.
+    # The second sentence is missing, and after the fifth there is one that nobody said.
     sentences = [TEXTS[index % 2] for index in range(8)]
     given = [*sentences[:1], *sentences[2:5], "seven quick foxes jumped away", *sentences[5:]]
     text = tmp_path / "talk.txt"
@@ -67,7 +67,7 @@ def test_words_of_a_long_recording_are_found_though_the_text_is_not_right(
     times = {(text, round(start_s)) for text, start_s in expected}
     near = [w for w in words if {(w.text, round(w.start_s + d)) for d in (-0.3, 0, 0.3)} & times]
     assert len(near) >= 0.9 * len(expected)
-    second = (1.0 + truth[9][1], truth[20][1])  # where the sentence is that the text lacks
+    second = (1.0 + truth[9][1], truth[20][1])  # the place of the sentence that the text lacks
     assert any(second[0] < item.start_s < item.end_s < second[1] + 1 for item in found.extra)
 
 

@@ -1,4 +1,4 @@
-"""`ds2 check`: whatever is wrong with a manifest is named, at its line, and nothing else is."""
+"""`ds2 check` names every problem of a manifest with its line, and nothing else."""
 
 import argparse
 import json
@@ -57,7 +57,7 @@ def found(report: Report) -> list[tuple[str, str]]:
 
 
 def only_problem(path: Path, *others: Path, **options: Any) -> tuple[str, str]:
-    """Kind and message of the one problem of the utterance after the clean ones."""
+    """Kind and message of the only problem of the utterance after the clean ones."""
     (problem,) = report_of(path, *others, **options).problems
     assert problem.where == f"{path}:{NUM_CLEAN + 1}"
     return problem.kind, problem.message
@@ -341,7 +341,7 @@ def test_a_model_tells_alphabet_and_time_stride(tmp_path: Path) -> None:
         (["--limit", "-1"], "--limit: -1: it must be at least 0"),
         (["--time-stride", "0"], "--time-stride: 0: it must be at least 1"),
         (["--alphabet", "/no.json"], "--alphabet /no.json: no such file"),
-        (["--alphabet", __file__], f"--alphabet {__file__}: is no JSON file"),
+        (["--alphabet", __file__], f"--alphabet {__file__}: is not a JSON file"),
         (["--alphabet", "bigrams", "--language", "zh"], "--language zh: the alphabet is of en"),
     ],
 )

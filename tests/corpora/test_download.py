@@ -1,4 +1,4 @@
-"""Archives of corpora: fetched from a server that breaks off, verified, unpacked whole."""
+"""Fetch archives of corpora from a server that breaks off; verify and unpack them completely."""
 
 import hashlib
 import http.server
@@ -31,12 +31,12 @@ def silent(_stage: str, _fraction: float | None) -> None:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves files from memory, and breaks off as it is told to."""
+    """Serves files from memory, and breaks off where a test wants it."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.breaks: list[int] = []  # after so many bytes of the next answers
+        self.breaks: list[int] = []  # the numbers of bytes after which the next answers break off
         self.knows_ranges = True
         self.ranges: list[str | None] = []  # as they were asked for
 

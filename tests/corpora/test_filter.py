@@ -82,7 +82,7 @@ def test_mandarin_is_damaged_by_characters() -> None:
 
 
 def features_for(num: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Good utterances cost little; for bad ones it is the other way round."""
+    """Good utterances cost little, and bad ones cost much."""
     rng = np.random.default_rng(seed)
     is_good = rng.random(num) < 0.5
     features = rng.standard_normal((num, len(FEATURES)))
@@ -99,7 +99,7 @@ def test_a_classifier_learns_which_feature_tells() -> None:
 
 def test_held_out_probabilities_know_nothing_of_the_utterance() -> None:
     features = np.random.default_rng(0).standard_normal((60, len(FEATURES)))
-    is_good = np.random.default_rng(1).random(60) < 0.5  # nothing to be learnt
+    is_good = np.random.default_rng(1).random(60) < 0.5  # there is nothing to learn
     owners = np.arange(60)
     fitted = train_classifier(features, is_good).probabilities(features)
     held_out = held_out_probabilities(features, is_good, owners)
@@ -169,7 +169,7 @@ def test_features_tell_a_right_text_from_a_wrong_one() -> None:
 
 
 def write_samples(path: Path, texts: list[str]) -> str:
-    """The two samples in turn, with these texts."""
+    """The two samples alternately, with these texts."""
     lines = [
         {"audio_filepath": str(ROOT / "samples" / f"en-{1 + index % 2}.ogg"), "text": text}
         for index, text in enumerate(texts)

@@ -1,4 +1,4 @@
-"""A folder of recordings and a table of texts, as people have them, to a manifest."""
+"""Make a manifest from a folder of recordings and a table of texts, as people have them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Public corpora to manifests: each in its real layout, broken copies, interrupted downloads."""
+"""Make manifests of public corpora: real layouts, broken copies, interrupted downloads."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def silent(_stage: str, _fraction: float | None) -> None:
 
 
 def prepared(name: str, directory: Path, *arguments: str) -> dict[str, list[Utterance]]:
-    """The manifests of an incomplete copy, which `ds2 check` finds nothing wrong with."""
+    """The manifests of an incomplete copy, in which `ds2 check` finds no problem."""
     assert run(name, directory, "--allow-incomplete", "--jobs", 1, *arguments) == 0
     manifests = sorted(directory.glob("*.jsonl"))
     for manifest in manifests:
@@ -255,7 +255,7 @@ def test_the_list_names_corpora_with_their_facts(capsys: pytest.CaptureFixture[s
     assert len(lines) > 80
 
 
-# Figures, runs that go on
+# Figures, continued runs
 
 
 def test_an_incomplete_split_gets_no_manifest(

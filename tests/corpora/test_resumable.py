@@ -1,4 +1,4 @@
-"""Work on a manifest: in order, resumed where it was, on threads and on a Ray cluster."""
+"""Work on a manifest in order, continued after a stop, on threads and on a Ray cluster."""
 
 import importlib.util
 import json
@@ -27,7 +27,7 @@ UTTERANCES = [
 
 @dataclass(frozen=True)
 class Count:
-    """Gives each utterance's line back; stops or fails where it is told to."""
+    """Returns each utterance's line; stops or fails where a test wants it."""
 
     model: str = "en"
     stop_at: int = -1
@@ -60,7 +60,7 @@ def test_an_interrupted_run_goes_on_after_the_last_whole_line(tmp_path: Path, cu
     part = tmp_path / "part"
     with pytest.raises(KeyboardInterrupt):
         do_all(Count(stop_at=12), UTTERANCES, part, Threads(2))
-    part.write_bytes(part.read_bytes()[: -cut or None])  # as if killed while it wrote
+    part.write_bytes(part.read_bytes()[: -cut or None])  # as after a kill during a write
     seen: list[tuple[int, int]] = []
 
     def track(results: Any, num_before: int, total: int) -> Any:
@@ -106,7 +106,7 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="
 @pytest.mark.slow
 @needs_ray
 def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
-    """In a process of its own: Ray leaves threads behind, and its workers must find the work."""
+    """It runs in its own process: Ray leaves threads, and its workers must find the function."""
     script = ROOT / "tests" / "aids" / "ray_workers.py"
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)],

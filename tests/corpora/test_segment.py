@@ -1,4 +1,4 @@
-"""Cutting aligned recordings: where, into what, and what is left out."""
+"""Cut aligned recordings: the places of cuts, the parts, and the parts left out."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Languages in a corpus: the alphabet of its texts, and what is said where they do not fit."""
+"""Languages in a corpus: the alphabet of its texts, and messages for texts that do not fit."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Splitting: no speaker in two splits, near the asked amounts, the same again with more data."""
+"""Splits: no speaker in two, close to the wanted amounts, unchanged when more data come."""
 
 import random
 from collections.abc import Sequence
@@ -177,7 +177,7 @@ def test_a_choice_is_of_different_weights_and_not_too_many(
     chosen = choose(weights, target, most)
     assert len(set(chosen)) == len(chosen) <= most
     assert all(0 <= index < len(weights) for index in chosen)
-    # Never farther off than nothing at all.
+    # Never farther off than an empty split.
     assert abs(target - sum(weights[index] for index in chosen)) <= max(target, 0)
 
 

@@ -1,4 +1,4 @@
-"""What a corpus holds: figures against mixtures and manifests made up for them."""
+"""Figures of a corpus, checked on artificial mixtures and manifests."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from ds2.corpora.statistics.stats import Spread
 from ds2.manifest import Utterance, write_manifest
 
 TOLERANCE_DB = 1.0
-"""Of the estimated signal-to-noise ratio, for steady noise and a quarter of pauses."""
+"""Error of the estimated signal-to-noise ratio, for steady noise and a quarter of pauses."""
 
 
 def made_up_speech(seed: int, duration_s: float = 6.0) -> Waveform:
@@ -45,7 +45,7 @@ def test_the_noise_of_a_mixture_is_estimated_to_a_decibel(snr_db: float, seed: i
     noise *= np.sqrt(np.mean(speech**2) / np.mean(noise**2) / 10 ** (snr_db / 10))
     mixture = (speech + noise).astype(np.float32)
     assert ratio_of(mixture) == pytest.approx(snr_db, abs=TOLERANCE_DB)
-    # Neither gain nor digital silence around it changes that.
+    # Gain and digital silence around it do not change that.
     padded = np.concatenate([np.zeros(32000, np.float32), 0.1 * mixture, np.zeros(320, np.float32)])
     assert ratio_of(padded) == pytest.approx(snr_db, abs=TOLERANCE_DB)
 

@@ -1,4 +1,4 @@
-"""Forced alignment: against all alignments there are, against the whole table, at its limits."""
+"""Forced alignment compared with all alignments and with the whole table, and at its limits."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ def random_log_probs(num_frames: int, num_labels: int, seed: int = 0) -> np.ndar
 
 
 def coarse_log_probs(num_frames: int, num_labels: int, seed: int = 0) -> np.ndarray:
-    """Scores of which many are equal: most alignments tie with others. Some are impossible."""
+    """Scores with many equal values, so that most alignments tie. Some are impossible."""
     values = np.array([-0.5, -0.5, -1.0, -2.0, -np.inf])
     random = np.random.default_rng(seed)
     scores = random.choice(values, (num_frames, num_labels), p=[0.3, 0.3, 0.2, 0.15, 0.05])
@@ -37,7 +37,7 @@ def collapsed(sequence: tuple[int, ...]) -> list[int]:
 
 
 def best_of_all(log_probs: np.ndarray, labels: list[int]) -> float:
-    """The log-probability of the likeliest alignment: every sequence of labels is looked at."""
+    """The log-probability of the likeliest alignment, found among all sequences of labels."""
     num_frames, num_labels = log_probs.shape
     return max(
         (
@@ -60,7 +60,7 @@ def frames_of(hypothesis: Hypothesis, num_frames: int) -> tuple[int, ...]:
 
 
 def states_by_whole_table(log_probs: np.ndarray, labels: list[int]) -> list[int]:
-    """The path by the textbook: the table of all frames and states, then back from the end."""
+    """The path by the textbook: a table of all frames and states, then back from the end."""
     num_states = 2 * len(labels) + 1
     columns = [0 if state % 2 == 0 else labels[state // 2] for state in range(num_states)]
 
@@ -218,7 +218,7 @@ def test_memory_does_not_grow_with_the_table() -> None:
     num_frames, num_labels = 20_000, 5_000  # a byte for each cell would be 200 MB
     labels = np.random.default_rng(0).integers(1, 20, num_labels).tolist()
     log_probs = random_log_probs(num_frames, 20)
-    align(log_probs[:100], labels[:5])  # compiles, which takes memory of its own
+    align(log_probs[:100], labels[:5])  # compiling takes memory, too
     tracemalloc.start()
     align(log_probs, labels)
     peak = tracemalloc.get_traced_memory()[1]

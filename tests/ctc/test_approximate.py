@@ -1,4 +1,4 @@
-"""Alignment of texts that are not quite what was said: against the sum of all its parts."""
+"""Alignment of texts that differ from the speech, compared with the sum of all its parts."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ def aligned(log_probs: np.ndarray, units: list[list[int]], tolerance: Tolerance)
 
 
 def spelt(text: str, log_prob: float = -0.01) -> np.ndarray:
-    """(T, 27) in which each character of the text is read for a frame; a dot is a blank."""
+    """log_probs (T, 27) that give one character of the text in each frame; a dot is a blank."""
     rest = math.log((1 - math.exp(log_prob)) / 26)
     scores = np.full((len(text), 27), rest, np.float32)
     for frame, character in enumerate(text):
@@ -41,7 +41,7 @@ def units_of(text: str) -> list[list[int]]:
 
 
 def best_score(log_probs: np.ndarray, units: list[list[int]], tolerance: Tolerance) -> float:
-    """The score of the best alignment, state by state and frame by frame, as the rules say."""
+    """The score of the best alignment by the rules, state by state and frame by frame."""
     labels = [label for unit in units for label in unit]
     ends = np.cumsum([0, *map(len, units)]).tolist()
     following = dict(itertools.pairwise(ends))
@@ -78,7 +78,7 @@ def best_score(log_probs: np.ndarray, units: list[list[int]], tolerance: Toleran
 def score_of(
     found: Approximation, log_probs: np.ndarray, units: list[list[int]], tolerance: Tolerance
 ) -> float:
-    """What an alignment costs, by what it says of itself."""
+    """The cost of an alignment, computed from its own result."""
     owner: list[tuple[int, int] | None] = [None] * len(log_probs)  # label, and its place
     missing = sum(len(u) for u, tokens in zip(units, found.tokens, strict=True) if not tokens)
     for unit, tokens in enumerate(found.tokens):

@@ -1,4 +1,4 @@
-"""The beam search against enumeration of all label sequences, and pieces against the whole."""
+"""Compare the beam search with all label sequences, and pieces with the whole."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ OPEN = {
     "word_bonus": 0.7,
     "unknown_word_score": -1.5,
 }
-"""Nothing pruned: the search must be exact."""
+"""Without pruning, the search must be exact."""
 
 
 def random_log_probs(num_frames: int, num_labels: int, seed: int, spread: float = 2) -> np.ndarray:
@@ -73,7 +73,7 @@ def enumerated(
     lm: NgramModel | None = None,
     phrases: Sequence[HotPhrase] = (),
 ) -> dict[tuple[str, ...], tuple[float, float, float, float]]:
-    """The score's parts of every text that so many frames can say."""
+    """The parts of the score for every text that this number of frames can give."""
     acoustics: dict[tuple[str, ...], float] = {}
     texts: dict[tuple[str, ...], str] = {}
     for length in range(len(log_probs) + 1):
@@ -181,7 +181,7 @@ def decoded_in_pieces(
     decoder = search.decoder(num_hypotheses=n)
     for start, stop in itertools.pairwise([0, *cuts, len(log_probs)]):
         decoder.feed(log_probs[start:stop])
-        decoder.best(2, is_final=bool(start % 2))  # asking changes nothing
+        decoder.best(2, is_final=bool(start % 2))  # a question changes nothing
     return decoder.best(n)
 
 
@@ -229,7 +229,7 @@ def test_what_was_said_clearly_and_a_while_ago_is_stable() -> None:
 def test_dropping_early_what_will_not_become_the_best_gains_more_than_it_loses(
     character_lm: NgramModel,
 ) -> None:
-    """Who asks for one hypothesis, not two, has more room in the beam."""
+    """With one hypothesis instead of two, the beam has more room."""
     gains = []
     for seed in range(60):
         log_probs = random_log_probs(70, len(MANDARIN), seed, 6)
@@ -269,7 +269,7 @@ def test_an_hour_of_frames_needs_no_more_memory_than_its_text() -> None:
 
 
 def test_times_are_those_of_a_forced_alignment(word_lm: NgramModel) -> None:
-    """But for the rare prefix that was out of the beam when its best alignment went through it."""
+    """Except for a rare prefix that was not in the beam when its best alignment passed."""
     offsets = []
     for seed in range(20):
         log_probs = random_log_probs(60, 4, seed, 4)
@@ -293,7 +293,7 @@ def test_confidence_is_the_share_of_the_beam_that_agrees() -> None:
 
 
 def test_confidence_stays_what_it_was_when_the_word_was_said() -> None:
-    """Long after, all of the beam has the word, but only because the rest was dropped."""
+    """Long after, the whole beam has the word, but only because it dropped the rest."""
     frames = np.full((200, 4), 1e-9)
     frames[:, 0] = 1.0
     frames[0] = [0, 0.6, 0.4, 0]

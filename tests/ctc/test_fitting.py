@@ -1,4 +1,4 @@
-"""Language models that would leave nothing to say."""
+"""Language models that would leave no text."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Greedy decoding against a slow collapse, and whole against pieces."""
+"""Compare greedy decoding with a slow version, and pieces with the whole."""
 
 import itertools
 

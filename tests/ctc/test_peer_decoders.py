@@ -1,8 +1,8 @@
-"""What users of other CTC decoders rely on, checked on ours.
+"""Check on our decoder the behaviour that users of other CTC decoders rely on.
 
 The behaviours are those that the suites of pyctcdecode, torchaudio, flashlight, ctcdecode, wenet
 and PaddleSpeech check; docs/how-to/coming-from-other-decoders.md says which hold and which do not.
-What a text is worth is computed here by enumeration and by the definition of back-off models.
+The tests compute scores of texts by enumeration and by the definition of back-off models.
 """
 
 import itertools
@@ -37,9 +37,9 @@ ZH = Alphabet("characters", "zh", (" ", "茶", "水"))
 WIDE = BeamSettings(
     beam_width=3000, beam_threshold=1e6, label_mass=1.0, lm_weight=0.8, word_bonus=0.3
 )
-"""So wide that nothing these tests decode is pruned."""
+"""A beam so wide that these tests prune nothing."""
 BARE = replace(WIDE, lm_weight=0.0, word_bonus=0.0, unknown_word_score=0.0)
-"""Acoustics and nothing else."""
+"""Settings with acoustics alone."""
 
 GRAMS: Mapping[Gram, tuple[float, float]] = {
     ("<unk>",): (-2.0, 0.0),
@@ -95,7 +95,7 @@ def heard(*pieces: str | Mapping[str, float], alphabet: Alphabet = TEA) -> NDArr
 
 
 def noise(num_frames: int, alphabet: Alphabet, seed: int, spread: float = 2.0) -> NDArray:
-    """Normalised log_probs of nothing in particular."""
+    """Random normalised log_probs."""
     logits = np.random.default_rng(seed).normal(0, spread, (num_frames, len(alphabet)))
     return (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
 
@@ -133,7 +133,7 @@ def log_likelihoods(log_probs: NDArray[np.float32], alphabet: Alphabet) -> dict[
 
 
 def lm_score(text: str, settings: BeamSettings, grams: Mapping = GRAMS) -> float:
-    """What the language model gives to a text, by the definition of back-off models."""
+    """The language model's score of a text, by the definition of back-off models."""
     order = max(map(len, grams))
     known = [word if (word,) in grams else "<unk>" for word in text.split()]
     sentence = ["<s>", *known, "</s>"]
@@ -147,7 +147,7 @@ def lm_score(text: str, settings: BeamSettings, grams: Mapping = GRAMS) -> float
 
 
 def num_prices(word: str) -> float:
-    """How often an unknown word pays the price: longer ones pay more."""
+    """The number of prices for an unknown word; longer words pay more."""
     return max(1.0, len(word) / UNKNOWN_LETTERS)
 
 
@@ -162,7 +162,7 @@ def cut(log_probs: NDArray[np.float32], cuts: Sequence[int]) -> Iterator[NDArray
 
 
 TEN_OR_TEA = heard("te", {"a": 0.51, "n": 0.49}, " tea")
-"""The first word is a little likelier to be tea; a language model and hot phrases can tell."""
+"""The first word is a little likelier to be tea; a language model or hot phrases can decide."""
 
 
 # Merging, order, pruning
@@ -242,7 +242,7 @@ def test_a_wider_beam_never_finds_a_worse_best() -> None:
 
 @pytest.mark.parametrize("width", [2, 3, 4, 5, 8])
 def test_ties_at_the_end_of_the_beam_cost_nothing_better(width: int) -> None:
-    log_probs = heard("ten-net a")  # all that is not said is equally unlikely
+    log_probs = heard("ten-net a")  # all other labels are equally unlikely
     search = BeamSearch(TEA, replace(BARE, beam_width=width))
     assert decoded(log_probs, search) == ["tennet a"]
 
@@ -266,7 +266,7 @@ def test_a_narrow_beam_is_that_of_the_textbook(seed: int) -> None:
 
 
 def textbook(log_probs: NDArray[np.float32], settings: BeamSettings) -> dict[str, float]:
-    """Texts and scores by prefix beam search as it is written down, with a bonus for words."""
+    """Texts and scores by the textbook's prefix beam search, with a bonus for words."""
 
     def bonus(prefix: tuple[int, ...]) -> float:
         return settings.word_bonus * len(TEA.decode(prefix).split())
@@ -302,7 +302,7 @@ def textbook(log_probs: NDArray[np.float32], settings: BeamSettings) -> dict[str
 
 
 def kept_labels(row: NDArray[np.float64], settings: BeamSettings) -> list[int]:
-    """The likeliest labels that, with the blank, have the mass."""
+    """The likeliest labels that have this probability together with the blank."""
     kept: list[int] = []
     mass = math.exp(row[BLANK])
     for label in (1 + np.argsort(-row[1:])).tolist()[: settings.max_labels]:
@@ -634,7 +634,7 @@ def test_random_frames_give_ordered_times_and_finite_scores(
         assert all(0 <= token.confidence <= 1 for token in hypothesis.tokens)
 
 
-# What is put in
+# Input
 
 
 @pytest.mark.parametrize("shape", [(6,), (3, 5), (3, 7), (1, 3, 6)])

@@ -1,4 +1,4 @@
-"""Hot phrases and vocabularies as tables: what they say of a text, what they cost, their limits."""
+"""Hot phrases and vocabularies as tables: their scores, their costs, their limits."""
 
 import itertools
 import tracemalloc
@@ -30,7 +30,7 @@ MB = 1 << 20
 
 
 def next_state(tables: PhraseTables, state: int, letter: str) -> int:
-    """The state that a letter leads to, by the longest end of the text that goes on with it."""
+    """The state after a letter: the longest end of the text that continues with it."""
     wanted = tables.classes.get(letter, 0)
     while wanted:
         for child in range(tables.first_child[state], tables.first_child[state + 1]):
@@ -43,7 +43,7 @@ def next_state(tables: PhraseTables, state: int, letter: str) -> int:
 
 
 def lent(text: str, weights: Mapping[str, float]) -> float:
-    """The largest share of any phrase that the text ends with the beginning of."""
+    """The largest share of any phrase whose beginning is the end of the text."""
     shares = [0.0]
     for phrase, weight in weights.items():
         shares += [

@@ -1,4 +1,4 @@
-"""Every command that the documentation shows is one that ds2 takes; those of the tasks run."""
+"""ds2 takes every command in the documentation, and the commands of the task pages run."""
 
 import ast
 import io
@@ -41,12 +41,12 @@ NOT_RUN = {
     r"ds2 train my.toml -o runs/my --set training.schedule": "begins the run of above anew",
     r"ds2 train runs/my --finish": "hears hours of audio: tests/training/test_resume.py",
 }
-"""Commands that no test of this file runs, each with the reason."""
+"""Commands that no test in this file runs, each with the reason."""
 SHORTER = {
     "train": ["--set", "training.epochs=1", "--set", "training.warmup_steps=1"],
     "tune": ["--trials", "2"],
 }
-"""What a test adds to a command, which would only teach it more of the same."""
+"""Options that a test adds to make a command shorter."""
 
 
 def reason_not_to_run(command: str) -> str | None:
@@ -91,7 +91,7 @@ def test_the_commands_of_a_task_run(
 
 
 def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run a command line here, or in a shell where it has pipes; returns its exit status."""
+    """Run a command line here, or in a shell if it has pipes; return its exit status."""
     words = shlex.split(command, comments=True)
     if "|" in words:
         shell = f'ds2() {{ "{sys.executable}" -m ds2 "$@"; }}; set -o pipefail; {command}'
@@ -133,7 +133,7 @@ WHOLE_PROGRAMS = (
     "docs/how-to/transcribe-a-folder.md",
     "docs/how-to/calls.md",
 )
-"""Pages whose Python is not a fragment."""
+"""Pages whose Python code is a whole program."""
 
 
 @pytest.mark.slow

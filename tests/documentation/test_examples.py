@@ -1,4 +1,4 @@
-"""The programs in examples/ and the notebook run, and do what they say."""
+"""The programs in examples/ and the notebook run and do what they promise."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from ds2.audio import read_audio
 EXAMPLES = ROOT / "examples"
 SAMPLES = ROOT / "samples"
 HEARD = "please come back"
-"""What the shipped model reads in samples/en-1.ogg."""
+"""The text of samples/en-1.ogg from the shipped model."""
 
 
 def run(
@@ -28,7 +28,7 @@ def run(
     *arguments: str | Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> int:
-    """Run an example in this process; returns its exit status."""
+    """Run an example in this process; return its exit status."""
     monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
     try:
         runpy.run_path(str(EXAMPLES / name), run_name="__main__")
@@ -38,7 +38,7 @@ def run(
 
 
 def microphone_that_plays(waveform: np.ndarray) -> types.ModuleType:
-    """A sounddevice whose microphone hears the waveform; then somebody presses Ctrl-C."""
+    """A sounddevice whose microphone plays the waveform; then somebody presses Ctrl-C."""
 
     class InputStream:
         def __init__(self, *, samplerate: int, channels: int, dtype: str) -> None:

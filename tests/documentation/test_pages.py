@@ -1,4 +1,4 @@
-"""The pages hold together: links, anchors, tables, messages, dates, the site."""
+"""The pages fit together: links, anchors, tables, messages, dates, the site."""
 
 import ast
 import importlib.util
@@ -20,7 +20,7 @@ FOREIGN = re.compile(
     r"""<(?:script|link|img|iframe|source|video|audio)\b[^>]*?(?:src|href|srcset)=["']?(?:https?:)?//"""
     r"""|url\(["']?(?:https?:)?//|@import\s+["'](?:https?:)?//"""
 )
-"""What a browser would fetch from another host; a link to click on is none."""
+"""Parts that a browser would fetch from another host, without links to click on."""
 FIGURE_PAGES = (
     "docs/explanation/results.md",
     "docs/explanation/data-and-time.md",
@@ -108,7 +108,7 @@ def test_every_command_has_a_section() -> None:
 
 
 def messages_of_the_source() -> list[str]:
-    """Every text in the code; what is filled in stands there as \\0."""
+    """Every text in the code; \\0 stands for values that are filled in."""
 
     def text_in(node: ast.expr) -> str | None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

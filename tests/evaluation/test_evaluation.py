@@ -1,4 +1,4 @@
-"""Judging a test set: figures by hand, groups, the page, the aligned lines."""
+"""Evaluate a test set: figures by hand, groups, the page, the aligned lines."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Error rates: the fewest errors there can be, and honest intervals."""
+"""Error rates: the smallest possible number of errors, and honest intervals."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ sentences = st.lists(st.sampled_from(["the", "cat", "hat", "a", "'s"]), max_size
 
 
 def fewest_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """By trying every way."""
+    """The distance, found by trying every way."""
 
     @cache
     def best(i: int, j: int) -> int:

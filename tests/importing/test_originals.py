@@ -1,4 +1,4 @@
-"""Imported networks and front ends beside what the toolkits' own classes gave for the same."""
+"""Compare imported networks and front ends with results of the toolkits' own classes."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ CASES = [(toolkit, name) for toolkit in VARIANTS for name in VARIANTS[toolkit]]
 
 
 def as_ours(toolkit: str, log_probs: np.ndarray) -> np.ndarray:
-    """Theirs with our labels: what spells nothing gives its probability to the blank."""
+    """The originals' results with our labels: labels that spell nothing count as blank."""
     if toolkit == "deepspeech.pytorch":
         return log_probs
     silent = [TOKENS.index(token) for token in ("<blank>", "<unk>", "<eos>")]
@@ -58,7 +58,7 @@ def test_an_imported_network_is_the_original(toolkit: str, name: str, tmp_path: 
     expected = np.load(ORIGINALS / toolkit / name / "expected.npz")
     theirs = as_ours(toolkit, expected["log_probs_0"])
     features = expected["features_0"]
-    if toolkit in ("masr", "ppasr"):  # they normalise within the network
+    if toolkit in ("masr", "ppasr"):  # these normalise inside the network
         means, deviations = map(np.array, (bundle.features.means, bundle.features.deviations))
         features = ((features - means) / deviations).astype(np.float32)
     for chunk in (None, 4, 20):

@@ -1,4 +1,4 @@
-"""What cannot be imported is refused in one line that says why; nothing is run or written."""
+"""ds2 refuses what it cannot import with one line that says why, and runs and writes nothing."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from ds2.importing.pickles import read_arrays
 
 
 class Crafted:
-    """Pickles as a call of any function."""
+    """An object that is pickled as a call of any function."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self._call = function, arguments
@@ -30,7 +30,7 @@ class Crafted:
 
 
 def refused(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> str:
-    """The line that `ds2 import` refuses with; no bundle is there afterwards."""
+    """The line with which `ds2 import` refuses; no bundle exists afterwards."""
     assert main(["import", *arguments, "-o", str(folder / "bundle")]) == 2
     assert not (folder / "bundle").exists()
     message = capsys.readouterr().err
@@ -150,13 +150,13 @@ def test_files_of_another_kind_are_refused(
     assert "model.ckpt: is no checkpoint: it holds a list" in message
     torch.save({"weights": torch.zeros(1)}, path)
     message = refused(capsys, tmp_path, "deepspeech.pytorch", str(path))
-    assert "model.ckpt: holds no state_dict" in message
+    assert "model.ckpt: has no state_dict" in message
     torch.save({"state_dict": {}, "labels": "AB"}, path)
     message = refused(capsys, tmp_path, "deepspeech.pytorch", str(path))
-    assert 'model.ckpt: labels: hold no "_"' in message
+    assert 'model.ckpt: labels: "_", the blank, is missing' in message
     torch.save({"state_dict": {}, "labels": "_AB", "audio_conf": {}}, path)
     message = refused(capsys, tmp_path, "deepspeech.pytorch", str(path))
-    assert "model.ckpt: holds no conv.seq_module.0.weight" in message
+    assert "model.ckpt: has no conv.seq_module.0.weight" in message
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -169,15 +169,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no archive": (shutil.rmtree, "no such directory: unpack the archive first"),
     "no checkpoint": (
         lambda d: next(d.rglob("*.pdparams")).unlink(),
-        "holds no .pdparams file",
+        "has no .pdparams file",
     ),
     "two checkpoints": (
         lambda d: shutil.copy(next(d.rglob("*.pdparams")), d / "other.pdparams"),
-        "holds several checkpoints: choose by --checkpoint",
+        "has several checkpoints: choose one with --checkpoint",
     ),
     "no configuration": (
         lambda d: (d / "conf/deepspeech2.yaml").unlink(),
-        "conf: must hold one deepspeech2*.yaml: choose by --config: none",
+        "conf: must have one deepspeech2*.yaml: choose one with --config: none",
     ),
     "no preprocessing": (
         lambda d: (d / "conf/preprocess.yaml").unlink(),
@@ -193,31 +193,31 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "broken YAML": (
         lambda d: (d / "conf/deepspeech2.yaml").write_text("a: [1"),
-        "conf/deepspeech2.yaml: is no YAML",
+        "conf/deepspeech2.yaml: is not YAML",
     ),
     "broken JSON": (
         lambda d: (d / "data/mean_std.json").write_text("{"),
-        "data/mean_std.json: is no JSON",
+        "data/mean_std.json: is not JSON",
     ),
     "other statistics": (
         lambda d: edit(d / "data/mean_std.json", '"mean_stat": [12000.0, ', '"mean_stat": ['),
-        "data/mean_std.json: mean_stat: must hold 23 numbers, not 22",
+        "data/mean_std.json: mean_stat: must have 23 numbers, not 22",
     ),
     "shorter vocabulary": (
         lambda d: edit(d / "data/lang_char/vocab.txt", "三\n", ""),
-        "vocab.txt: makes 7 labels, but",
+        "vocab.txt: has 7 labels, but",
     ),
     "blank line": (
         lambda d: edit(d / "data/lang_char/vocab.txt", "三\n", "\n"),
-        "vocab.txt: line 5: holds no token",
+        "vocab.txt: line 5: has no token",
     ),
     "words": (
         lambda d: edit(d / "data/lang_char/vocab.txt", "三\n", "三百\n"),
-        'vocab.txt: label 4, "三百": is 2 characters long',
+        'vocab.txt: label 4, "三百": has 2 characters',
     ),
     "twice": (
         lambda d: edit(d / "data/lang_char/vocab.txt", "三\n", "二\n"),
-        'vocab.txt: symbols: "二" stands there 2 times',
+        'vocab.txt: symbols: "二" appears 2 times',
     ),
     "pieces": (
         lambda d: edit(d / "conf/deepspeech2.yaml", "'char'", "spm"),
@@ -237,7 +237,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "wrong type": (
         lambda d: edit(d / "conf/preprocess.yaml", "n_mels: 23", "n_mels: many"),
-        "conf/preprocess.yaml: process[0]: n_mels: 'many' is no int",
+        "conf/preprocess.yaml: process[0]: n_mels: 'many' is not of type int",
     ),
     "other bins": (
         lambda d: (
@@ -246,7 +246,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
                 json.dumps({"mean_stat": [0] * 40, "var_stat": [1] * 40, "frame_num": 1})
             ),
         ),
-        "encoder.rnn.0.weight_ih_l0: is 32 x 160, not 32 x 288",
+        "encoder.rnn.0.weight_ih_l0: has shape 32 x 160, not 32 x 288",
     ),
 }
 
@@ -270,11 +270,11 @@ def test_weights_that_are_missing_or_no_numbers_are_named(
     weights["decoder.ctc_lo.bias"][0] = np.nan
     path.write_bytes(pickle.dumps(weights, 4))
     message = refused(capsys, tmp_path, *arguments)
-    assert "avg_1.pdparams: decoder.ctc_lo.bias: holds NaN or infinity" in message
+    assert "avg_1.pdparams: decoder.ctc_lo.bias: has NaN or infinity" in message
     del weights["encoder.layernorm_list.1.bias"]
     path.write_bytes(pickle.dumps(weights, 4))
     message = refused(capsys, tmp_path, *arguments)
-    assert "avg_1.pdparams: holds no encoder.layernorm_list.1.bias" in message
+    assert "avg_1.pdparams: has no encoder.layernorm_list.1.bias" in message
 
 
 def test_labels_are_read_as_they_are_meant() -> None:

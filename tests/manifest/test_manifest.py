@@ -1,4 +1,4 @@
-"""Manifests: every form gives the same utterances, and what is wrong is named with its line."""
+"""Manifests: every format gives the same utterances, and errors are named with their line."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ LINE = {"audio_filepath": "a.wav", "duration": 1.5, "text": "hello"}
 
 
 def written(path: Path, *lines: object) -> Path:
-    """The path, with a file of these lines, in JSON unless they are strings."""
+    """Write a file of these lines, in JSON unless they are strings; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_bytes("".join(f"{text}\n" for text in texts).encode())
@@ -27,7 +27,7 @@ def written(path: Path, *lines: object) -> Path:
 
 
 def problem_with(path: Path) -> str:
-    """What `read_manifest` says is wrong, with paths relative to the manifest's directory."""
+    """The error of `read_manifest`, with paths relative to the manifest's directory."""
     with pytest.raises(InputError) as error:
         read_manifest(path)
     return str(error.value).replace(f"{path.parent}/", "")
@@ -94,7 +94,7 @@ def test_a_gz_file_is_unpacked(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("{'a': 1}", "is not JSON: expecting property name enclosed in double quotes at column 2"),
-        ("[", "is not JSON: expecting value at column 2 (there must be one object a line)"),
+        ("[", "is not JSON: expecting value at column 2 (each line must be one object)"),
         ('{"text": "a"} x', "is not JSON: extra data at column 15"),
         ("3", 'is not a JSON object such as {"audio_filepath": "a.wav"}'),
         ({"text": "a", "dur": 1}, "audio_filepath is missing (there is text, dur)"),
@@ -106,13 +106,16 @@ def test_a_gz_file_is_unpacked(tmp_path: Path) -> None:
         ({**LINE, "duration": "1.5"}, 'duration: "1.5": it must be a number'),
         ({**LINE, "duration": True}, "duration: True: it must be a number"),
         ({**LINE, "duration": -1}, "duration: -1: it must be 0 or more, in seconds"),
-        ({**LINE, "duration": 0}, "duration: 0: it must be over 0, in seconds"),
+        ({**LINE, "duration": 0}, "duration: 0: it must be above 0, in seconds"),
         ({**LINE, "duration": float("nan")}, "duration: nan: it must be a number of seconds"),
         ({**LINE, "duration": float("inf")}, "duration: inf: it must be a number of seconds"),
         ({**LINE, "offset": -0.5}, "offset: -0.5: it must be 0 or more, in seconds"),
-        ('{"audio_filepath": "a\\ud800.wav"}', "holds half a character (an unpaired surrogate)"),
-        ('{"audio_filepath": ' + "9" * 5000 + "}", "holds JSON too large or too deep to read"),
-        ("[" * 100_000, "holds JSON too large or too deep to read"),
+        ('{"audio_filepath": "a\\ud800.wav"}', "has half a character (an unpaired surrogate)"),
+        (
+            '{"audio_filepath": ' + "9" * 5000 + "}",
+            "has JSON that is too large or too deep to read",
+        ),
+        ("[" * 100_000, "has JSON that is too large or too deep to read"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, line: object, message: str) -> None:
@@ -124,15 +127,15 @@ def test_bytes_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_bytes(b'{"audio_filepath": "a.wav"}\n{"audio_filepath": "caf\xe9.wav"}\n')
     message = (
-        "m.jsonl:2: byte 24 (0xe9) is not UTF-8: save the file as UTF-8 (tables of other kinds "
-        "become manifests by `ds2 corpus import DIR --texts m.jsonl`, in any encoding)"
+        "m.jsonl:2: byte 24 (0xe9) is not UTF-8: save the file as UTF-8 (`ds2 corpus import "
+        "DIR --texts m.jsonl` makes manifests from other kinds of tables, in any encoding)"
     )
     assert problem_with(path) == message
 
 
 def test_missing_and_empty_and_broken_files_are_named(tmp_path: Path) -> None:
     assert problem_with(tmp_path / "m.jsonl") == "m.jsonl: no such file"
-    assert problem_with(written(tmp_path / "m.jsonl", "", " ")) == "m.jsonl: holds no utterances"
+    assert problem_with(written(tmp_path / "m.jsonl", "", " ")) == "m.jsonl: has no utterances"
     broken = tmp_path / "m.jsonl.gz"
     broken.write_bytes(gzip.compress(json.dumps(LINE).encode() * 99)[:-9])
     message = "m.jsonl.gz: is no complete gzip file: copy or compress it again"
@@ -223,7 +226,7 @@ def test_csv_is_known_by_its_header_too(tmp_path: Path) -> None:
     assert read_manifest(path)[0].text == "hello"
 
 
-LEADS_ON = "tables of other kinds become manifests by `ds2 corpus import DIR --texts m.csv`"
+LEADS_ON = "`ds2 corpus import DIR --texts m.csv` makes manifests from other kinds of tables"
 
 
 @pytest.mark.parametrize(
@@ -234,10 +237,10 @@ LEADS_ON = "tables of other kinds become manifests by `ds2 corpus import DIR --t
             ["wav_filename,b"],
             f"m.csv:1: has no column transcript (there is wav_filename, b): {LEADS_ON}",
         ),
-        (["wav_filename,transcript"], "m.csv: holds no utterances"),
+        (["wav_filename,transcript"], "m.csv: has no utterances"),
         (
             ["wav_filename,transcript", "a.wav,well, well"],
-            "m.csv:2: has 3 fields, but the header 2: put texts with commas in quotes",
+            "m.csv:2: has 3 fields, but the header has 2: put texts with commas in quotes",
         ),
         (["wav_filename,transcript", "", ",hello"], "m.csv:3: wav_filename is empty"),
         (
@@ -302,21 +305,21 @@ def test_names_relative_to_where_the_recipe_ran_are_found(
     [
         (
             {"wav_scp": ["u sph2pipe -f wav u.sph |"]},
-            "wav.scp:1: is a command, and commands of a manifest are not run: "
-            "write its output to a file and list that",
+            "wav.scp:1: is a command, and ds2 does not run the commands of a manifest: "
+            "write its output to a file and list that file",
         ),
         (
             {"wav_scp": ["u raw.ark:123"]},
-            "wav.scp:1: is in a Kaldi archive: write it to a file and list that",
+            "wav.scp:1: is in a Kaldi archive: write it to a file and list that file",
         ),
         ({"wav_scp": ["u"]}, "wav.scp:1: names no file"),
-        ({"wav_scp": ["u a", "u b"]}, "wav.scp:2: u already stands in line 1"),
-        ({"wav_scp": []}, "train: holds no utterances"),
+        ({"wav_scp": ["u a", "u b"]}, "wav.scp:2: u is already in line 1"),
+        ({"wav_scp": []}, "train: has no utterances"),
         (
             {"text": ["u a"]},
             "train: is a directory without manifest.jsonl, wav.scp (Kaldi) or the pair "
             "recordings.jsonl.gz and supervisions.jsonl.gz (lhotse): name the manifest itself, or "
-            "make one of recordings and texts with `ds2 corpus import train`",
+            "make one from recordings and texts with `ds2 corpus import train`",
         ),
         (
             {"wav_scp": ["u a"], "text": ["u a", "v b"]},
@@ -336,7 +339,7 @@ def test_names_relative_to_where_the_recipe_ran_are_found(
         ),
         (
             {"wav_scp": ["u a"], "utt2dur": ["u long"]},
-            "utt2dur:1: long: it must be a number of seconds over 0",
+            "utt2dur:1: long: it must be a number of seconds above 0",
         ),
     ],
 )
@@ -419,7 +422,7 @@ def test_either_of_a_pair_or_its_directory_gives_both(tmp_path: Path, name: str)
     assert utterance.where == f"{supervisions}:1"
 
 
-REMEDY = "write it to a file of its own (lhotse: cuts.save_audios) and list that"
+REMEDY = "write it to its own file (lhotse: cuts.save_audios) and list that file"
 
 
 @pytest.mark.parametrize(
@@ -439,12 +442,12 @@ REMEDY = "write it to a file of its own (lhotse: cuts.save_audios) and list that
         ),
         (
             cut(channel=1, recording=recording(channel_ids=[0, 1])),
-            f"means channel 1 of [0, 1]: {REMEDY}",
+            f"needs only channel 1 of [0, 1]: {REMEDY}",
         ),
         (
             cut(duration=2.0),
-            "supervision s1 lasts from 1.5 to 3.5 s, but its audio from 0.5 to 2.5 s: "
-            "cut them alike (lhotse: cuts.trim_to_supervisions)",
+            "supervision s1 lasts from 1.5 to 3.5 s, but its audio lasts from 0.5 to 2.5 s: "
+            "trim the cuts (lhotse: cuts.trim_to_supervisions)",
         ),
         (cut(supervisions="s1"), "supervisions: it must be a list of objects"),
         (cut(recording=[1]), "recording: it must be an object"),
@@ -467,9 +470,9 @@ def test_what_is_wrong_in_a_pair_is_named(tmp_path: Path) -> None:
     message = "x_supervisions_a.jsonl:1: recording r2 is not in x_recordings_a.jsonl"
     assert problem_with(path) == message
     written(tmp_path / "x_recordings_b.jsonl", recording())
-    assert problem_with(tmp_path).endswith("holds 2 lists of recordings: name one")
+    assert problem_with(tmp_path).endswith("has 2 lists of recordings: name one")
     path = written(tmp_path / "list.jsonl", recording())
-    assert problem_with(path).startswith("list.jsonl: holds recordings or supervisions of lhotse")
+    assert problem_with(path).startswith("list.jsonl: has lhotse's recordings or supervisions")
 
 
 def test_cuts_that_lhotse_wrote_are_read_as_lhotse_reads_them(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Running an exported graph: its state, its threads, and graphs that belong to other facts."""
+"""Run an exported graph: its state, its threads, and graphs that do not fit their bundle."""
 
 from dataclasses import replace
 from pathlib import Path

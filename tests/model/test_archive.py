@@ -1,4 +1,4 @@
-"""Models out of archives: what is sound is installed whole, what is not leaves nothing."""
+"""Install models from archives: a good one completely, a bad one not at all."""
 
 import io
 import shutil

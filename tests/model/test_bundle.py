@@ -1,4 +1,4 @@
-"""Bundles: what is written is read back, and whatever is wrong is named in one line."""
+"""Bundles: reading gives what was written, and one line names each error."""
 
 import json
 import os
@@ -241,7 +241,7 @@ class PowerCut(BaseException):
 
 
 def _stop_at(patch: pytest.MonkeyPatch, step: int) -> None:
-    """Let the system's calls that change what is on disk fail from the given one on."""
+    """Let the system's calls that change the disk fail, from the given one on."""
     count = iter(range(1000))
 
     def cut(call: object) -> object:
@@ -337,7 +337,7 @@ def test_another_network_of_the_same_words_keeps_the_language_model(
 ) -> None:
     with_lm = add_lm(bundle.path, lms["english"], SETTINGS)
     model = bundle.model_path.read_bytes()
-    bundle.model_path.write_bytes(b"damaged")  # what writing again is the remedy for
+    bundle.model_path.write_bytes(b"damaged")  # errors that a second write repairs
     assert write_bundle(bundle, model) == with_lm == load_bundle(bundle.path)
     bigrams = replace(bundle, alphabet=english_bigrams())
     assert write_bundle(bigrams, model).decoding == SETTINGS

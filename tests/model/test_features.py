@@ -1,4 +1,4 @@
-"""The front end: values by hand, and the laws that streaming and normalisation: must keep."""
+"""The front end: values by hand, and laws for streaming and normalisation."""
 
 import itertools
 import math
@@ -29,7 +29,7 @@ def speechlike(seed: int, num_samples: int, level_db: float = -26.0) -> np.ndarr
 
 
 def level_features(config: FeatureConfig, relative_db: float) -> float:
-    """The feature of a bin whose power is that far from the level."""
+    """The feature of a bin whose power has this distance from the level."""
     power = 10 ** (relative_db / 10) + 10 ** (config.floor_db / 10)
     return (math.log(power) - config.mean_log_power) / config.deviation_log_power
 
@@ -112,7 +112,7 @@ def test_any_cutting_gives_the_whole_bit_for_bit(
     stream = FeatureStream(config)
     cuts = [0, *itertools.accumulate(sizes), len(waveform)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK_FRAMES", block)  # nor may the size of inner blocks matter
+        patch.setattr(module, "BLOCK_FRAMES", block)  # the inner blocks' size must not matter
         pieces = [stream.feed(waveform[start:end]) for start, end in itertools.pairwise(cuts)]
         pieces.append(stream.finish())
     assert np.array_equal(np.concatenate(pieces), whole)

@@ -1,4 +1,4 @@
-"""What loading a model does besides: nothing is written, and nobody is told."""
+"""Loading a model writes no files and sends nothing."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ VOICE = "from ds2 import VoiceDetector; VoiceDetector()"
 
 
 def files_left(home: Path, *command: str, **environment: str) -> list[Path]:
-    """What a command, run by this Python, leaves in an empty home directory."""
+    """The files that a command of this Python leaves in an empty home directory."""
     home.mkdir()
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("XDG", "ORT"))

@@ -1,4 +1,4 @@
-"""ARPA files: those of KenLM, SRILM and IRSTLM are read, and broken ones refused by line."""
+"""ds2 reads ARPA files of KenLM, SRILM and IRSTLM, and refuses broken ones with their line."""
 
 import gzip
 import math

@@ -1,4 +1,4 @@
-"""Estimation: equal to the textbook and to KenLM's lmplz, on disk as in memory."""
+"""Estimation equals the textbook and KenLM's lmplz, on disk and in memory."""
 
 import gzip
 import io
@@ -22,7 +22,7 @@ Sentences = list[list[str]]
 
 WORDS = ["a", "b", "c", "d", "e"]
 LAST_LINE = ["a", "end"]
-"""Ends random texts: a word that comes once, last of all, where lmplz's slip does nothing."""
+"""The end of random texts: a word that appears only there, where lmplz's bug has no effect."""
 
 sentences = st.lists(st.lists(st.sampled_from(WORDS), max_size=7), min_size=1, max_size=12)
 

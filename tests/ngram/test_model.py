@@ -1,4 +1,4 @@
-"""Scoring: the binary equals the ARPA file, states are enough, probabilities sum to one."""
+"""Scores: the binary equals the ARPA file, states are sufficient, probabilities sum to one."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Calls with a speaker on each channel, heard apart."""
+"""Calls with a speaker on each channel, transcribed separately."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The recogniser as programs use it: samples of any kind, phrases as texts, segments at once."""
+"""The recogniser for programs: samples of any kind, phrases as texts, segments at once."""
 
 import inspect
 import io
@@ -148,7 +148,7 @@ def test_segments_come_as_they_are_certain_and_are_those_of_the_whole(
     num_told_before_the_end: list[int] = []
 
     class Watched(io.BytesIO):
-        """A file that notes how many segments were told when its last bytes were read."""
+        """A file that records the number of segments at the read of its last bytes."""
 
         def read(self, size: int | None = -1) -> bytes:
             data = super().read(size)

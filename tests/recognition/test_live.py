@@ -1,4 +1,4 @@
-"""Live streams: what they tell, and where their segments end."""
+"""Live streams: their events, and the ends of their segments."""
 
 import itertools
 from pathlib import Path
@@ -42,7 +42,7 @@ def recognizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recognize
 
 @pytest.fixture(scope="module")
 def speech() -> np.ndarray:
-    """Two sentences, each with a pause behind it."""
+    """Two sentences, each with a pause after it."""
     first, second = (read_audio(ROOT / "samples" / f"en-{i}.ogg") for i in (1, 2))
     pause = np.random.default_rng(0).normal(size=2 * SECOND).astype(np.float32) * 1e-4
     return np.concatenate([first, pause, second, pause, pause])
@@ -71,7 +71,7 @@ def test_segments_end_at_pauses(
     events = told(recognizers[kind], speech, [], EndpointRules())
     ends = [event for event in events if isinstance(event, Endpoint)]
     assert [end.reason for end in ends] == ["pause", "pause", "silence"]
-    assert len(finals(events)) == 4  # and what comes after the last endpoint
+    assert len(finals(events)) == 4  # with the audio after the last endpoint
     first, second = (e.transcript for e in events if isinstance(e, Final) and e.transcript.words)
     assert second.words[0].start_s > ends[0].time_s > first.words[-1].end_s + 1.0
     starts = [event.time_s for event in events if isinstance(event, SpeechStart)]
@@ -139,7 +139,7 @@ def test_a_flush_ends_the_segment_with_all_that_was_said(
         assert (word.text, word.start_s, word.end_s) == (other.text, other.start_s, other.end_s)
     assert isinstance(end, Endpoint)
     assert end.reason == "request"
-    again = stream.flush()  # nothing new was said
+    again = stream.flush()  # nobody said more
     assert [type(event) for event in again] == [Final, Endpoint]
     assert finals(again) == [""]
     stream.feed(waveform)

@@ -20,7 +20,7 @@ from ds2.text.alphabet import english_bigrams, english_characters, mandarin_char
 
 
 def sound(duration_s: float, seed: int = 0) -> np.ndarray:
-    """Noise whose loudness and colour change, so that labels change, too."""
+    """Noise with changing loudness and colour, so that labels change, too."""
     random = np.random.default_rng(seed)
     samples = random.standard_normal(round(16_000 * duration_s))
     loudness = np.repeat(random.random(len(samples) // 800 + 1), 800)[: len(samples)]
@@ -164,7 +164,7 @@ def test_audio_past_a_window_of_a_whole_utterance_model_is_read(
     monkeypatch.setattr("ds2.recognition.streams.WINDOW_S", 60.0)
     whole = recognizer.log_probs(waveform)
     assert len(in_windows) == len(whole) == -(-729 // 2)
-    # Nothing is shifted: most outputs are nearest to the output of the whole at the same place.
+    # Nothing shifts: most outputs are nearest to the whole's output at the same place.
     far = np.abs(in_windows[:, None] - whole[None]).mean(axis=2)
     assert (far.argmin(axis=1) == np.arange(len(whole))).mean() > 0.6
 

@@ -31,7 +31,7 @@ DETECTOR = VoiceDetector()
 
 
 def voices(pieces: list[np.ndarray]) -> list[float]:
-    """When there was a voice last, asked every tenth of a second after all is heard."""
+    """The last times of a voice, measured every tenth of a second."""
     stream = DETECTOR.stream()
     for piece in pieces:
         stream.feed(piece)
@@ -106,9 +106,9 @@ def test_a_pause_is_one_where_text_and_voice_are_silent() -> None:
 
     assert reason(1.3, None) == "pause"
     assert reason(1.3, 1.3) == "pause"
-    assert reason(1.3, 0.2) is None  # somebody speaks whom the model cannot read
+    assert reason(1.3, 0.2) is None  # somebody speaks, but the model recognises nothing
     assert reason(0.1, 1.3) is None
-    assert reason(0.1, 2.4) == "pause"  # the model reads noise
+    assert reason(0.1, 2.4) == "pause"  # the model recognises words in noise
     assert reason(2.4, 2.4, has_speech=False) == "silence"
     assert reason(2.4, 0.0, has_speech=False) is None
 
@@ -164,7 +164,7 @@ def test_a_server_ends_the_segments_of_many_streams_as_each_ends_alone() -> None
 
 
 def ends(events: list[Event]) -> list[tuple[str, float]]:
-    """Where segments end and why, to the millisecond that a server tells."""
+    """The ends of segments and their reasons, to a millisecond as servers send them."""
     return [
         (event.reason, round(event.time_s, 3)) for event in events if isinstance(event, Endpoint)
     ]

@@ -1,6 +1,6 @@
-"""Clients that send what they should not: every endpoint answers, and goes on as before.
+"""Clients that send wrong data: every endpoint answers, and works as before.
 
-DS2_FUZZ_EXAMPLES=1000 tries so many of each kind.
+DS2_FUZZ_EXAMPLES=1000 tries 1000 examples of each kind.
 """
 
 import json
@@ -40,7 +40,7 @@ GOOD = fuzzing.wav(fuzzing.noise(16_000, seed=9))
 
 
 class FaultsTold(logging.Handler):
-    """Keeps what a server logs when it is at fault."""
+    """Keeps the log records of a server's own faults."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -48,7 +48,7 @@ class FaultsTold(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith("websockets."):
-            return  # the client's, whose socket was cut
+            return  # a warning of the client, whose socket was cut
         if record.exc_info and record.exc_info[0] is not None:
             self.told.append("".join(traceback.format_exception(*record.exc_info)))
         elif record.levelno >= logging.ERROR:
@@ -57,15 +57,15 @@ class FaultsTold(logging.Handler):
 
 @dataclass
 class Target:
-    """A server that is fuzzed."""
+    """A server for fuzzing."""
 
     at: str
     service: Service
-    text: str  # of the good recording
+    text: str  # text of the good recording
     faults: FaultsTold
 
     def check(self) -> None:
-        """Nothing is left open, and nothing went wrong."""
+        """Check that nothing is open and nothing went wrong."""
         deadline_s = time.monotonic() + BOUND_S
         while self.service.num_sessions and time.monotonic() < deadline_s:
             time.sleep(0.001)
@@ -74,7 +74,7 @@ class Target:
         assert not told, "\n".join(told)
 
     def check_well(self) -> None:
-        """Others are served as if nothing had been."""
+        """Check that other clients are served as before."""
         self.check()
         files = {"file": ("good.wav", GOOD)}
         answer = httpx.post(f"http://{self.at}/v1/audio/transcriptions", files=files, timeout=30)
@@ -92,7 +92,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     recognizer = Recognizer(write_random_bundle(tmp_path_factory.mktemp("tiny")))
     text = recognizer.transcribe(read_audio(GOOD)).text
     recognizer.warm_up()
-    recognizer.stream(phrases=[HotPhrase("a")]).feed(read_audio(GOOD))  # compiles, too
+    recognizer.stream(phrases=[HotPhrase("a")]).feed(read_audio(GOOD))  # this also compiles
     assert text
     limits = ServeSettings(
         max_streams=8,
@@ -173,10 +173,10 @@ MODEL_QUERY = {"model": ("tiny", "none"), "language": ("en", "zh"), "intent": ("
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A WebSocket, what is said there, and what ends a talk."""
+    """A WebSocket, the messages there, and the message that ends a conversation."""
 
     path: str
-    templates: Sequence[Any]  # of text messages
+    templates: Sequence[Any]  # for text messages
     last_word: str
     last_answer: str = "an answer that never comes: the server hangs up"
     openings: Sequence[str] = ()
@@ -225,7 +225,7 @@ ENDPOINTS = {
 
 @st.composite
 def queries(draw: st.DrawFn, known: Mapping[str, Sequence[str]]) -> str:
-    """A query of few keys, most of them with values that make sense."""
+    """A query with a few keys, most of them with sensible values."""
     keys = draw(st.lists(st.sampled_from(sorted(known)), max_size=3))
     odd = st.sampled_from(["", "日", "\0", "9" * 400, "-1", "1e9", "nan"])
     usual = [st.sampled_from(known[key]) for key in keys]
@@ -234,7 +234,7 @@ def queries(draw: st.DrawFn, known: Mapping[str, Sequence[str]]) -> str:
 
 
 def messages_to(endpoint: Endpoint) -> st.SearchStrategy[list[str | bytes]]:
-    """A talk, well begun or not."""
+    """A conversation, with a right or a wrong beginning."""
     opening = st.sampled_from([[], *([each] for each in endpoint.openings)])
     message = st.one_of(
         fuzzing.texts(endpoint.templates),
@@ -303,13 +303,13 @@ def talked(
         for message in messages:
             client.send(message)
         if ending == "cut":
-            with suppress(OSError):  # it may be closed already
+            with suppress(OSError):  # the server may have closed already
                 client.socket.shutdown(socket.SHUT_RDWR)
         elif ending == "last word":
             client.send(endpoint.last_word)
             while endpoint.last_answer not in str(client.recv(BOUND_S)):
                 pass
-    with suppress(ConnectionClosed):  # what the server had said before it hung up
+    with suppress(ConnectionClosed):  # the messages of the server before it closed
         while True:
             client.recv(BOUND_S)
     return client.protocol.close_code
@@ -381,7 +381,7 @@ OPERATIONS = {
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_requests_as_described_and_near_it_are_answered(target: Target, label: str) -> None:
     modes = [GenerationMode.POSITIVE]
-    if label.startswith("POST"):  # others take nothing that could be wrong
+    if label.startswith("POST"):  # other addresses have no input that could be wrong
         modes.append(GenerationMode.NEGATIVE)
     cases = [OPERATIONS[label].as_strategy(generation_mode=mode) for mode in modes]
 

@@ -1,4 +1,4 @@
-"""sherpa-onnx's protocol: its own C++ client, and what its other clients send."""
+"""sherpa-onnx's protocol: its own C++ client, and the messages of its other clients."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def port(recognizer: Recognizer) -> Iterator[int]:
-    """Of a server, where the C++ client can tell no path."""
+    """The address of a server; the C++ client cannot use a path."""
     with listening({"en": recognizer}) as at:
         yield int(at.split(":")[1])
 
@@ -52,13 +52,13 @@ def url(port: int) -> str:
 
 @pytest.fixture(scope="module")
 def waveform() -> Waveform:
-    """The sample as a file of 16-bit integers has it."""
+    """The sample, rounded to 16-bit integers."""
     return (np.rint(read_audio(SAMPLE) * 32767) / 32768).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def said(recognizer: Recognizer, waveform: Waveform) -> Transcript:
-    """What `ds2 transcribe` makes of the same."""
+    """The text of `ds2 transcribe` for the same samples."""
     return recognizer.transcribe(waveform)
 
 
@@ -68,7 +68,7 @@ def text_of(messages: list[dict[str, Any]]) -> str:
 
 
 def received(client: ClientConnection) -> list[str]:
-    """All that comes until the server closes."""
+    """All messages until the server closes."""
     messages = []
     with suppress(ConnectionClosed):
         while True:

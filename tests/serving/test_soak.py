@@ -1,4 +1,4 @@
-"""What the measurements of a server rest on: a short soak, and how far a stream is."""
+"""The basis of the measurements of a server: a short soak, and the progress of a stream."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ def test_a_client_that_asks_is_told_after_every_step_how_far_the_model_is(bundle
         for _ in range(5):
             client.send(silence)
             message = json.loads(client.recv(timeout=20))
-            while message["type"] == "speech_start":  # of a random model
+            while message["type"] == "speech_start":  # words of a random model
                 message = json.loads(client.recv(timeout=20))
             assert message["type"] == "partial"
             heard_s.append(message["heard_s"])

@@ -1,4 +1,4 @@
-"""vosk-server's protocol, spoken as its own clients speak it, over a real server."""
+"""vosk-server's protocol as its own clients use it, with a real server."""
 
 import io
 import json
@@ -52,13 +52,13 @@ def url(recognizer: Recognizer) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def pcm() -> bytes:
-    """The sample as 16-bit integers at 16 kHz."""
+    """The sample in 16-bit integers at 16 kHz."""
     return pcm_of(read_audio(SAMPLE))
 
 
 @pytest.fixture(scope="module")
 def said(recognizer: Recognizer, pcm: bytes) -> Transcript:
-    """What `ds2 transcribe` makes of the same."""
+    """The text of `ds2 transcribe` for the same samples."""
     return recognizer.transcribe(np.frombuffer(pcm, "<i2") * np.float32(2.0**-15))
 
 
@@ -67,7 +67,7 @@ def pcm_of(waveform: np.ndarray) -> bytes:
 
 
 def pieces(data: bytes, size: int = 6400) -> Iterator[bytes]:
-    """0.2 s at a time, as vosk-server's clients read a file."""
+    """Pieces of 0.2 s, as vosk-server's clients read a file."""
     for start in range(0, len(data), size):
         yield data[start : start + size]
 
@@ -75,7 +75,7 @@ def pieces(data: bytes, size: int = 6400) -> Iterator[bytes]:
 def in_lock_step(
     client: ClientConnection, data: bytes, end: str | bytes = EOF
 ) -> list[dict[str, Any]]:
-    """Send, receive, send, receive, as all clients of vosk-server do."""
+    """Send and receive alternately, as all clients of vosk-server do."""
     replies = []
     for message in (*pieces(data), end):
         client.send(message)
@@ -89,7 +89,7 @@ def text_of(replies: list[dict[str, Any]]) -> str:
 
 
 def close_of(client: ClientConnection) -> tuple[int, str]:
-    """The code and reason that the server closes with, after all else that it sends."""
+    """The code and reason of the server's close, after all other messages."""
     with suppress(ConnectionClosed):
         while True:
             client.recv(timeout=120)
@@ -301,7 +301,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind(
         client = connect(f"ws://{at}/{path}")
         client.send(audio)
         wait_for(lambda: service.num_sessions == 1)
-        client.socket.shutdown(socket.SHUT_RDWR)  # without a word
+        client.socket.shutdown(socket.SHUT_RDWR)  # without a message
         wait_for(lambda: service.num_sessions == 0)
         client.close()
         wait_for(lambda: not any(each.name == "container" for each in threading.enumerate()))

@@ -1,4 +1,4 @@
-"""Shards: written whole and the same each time, read by others, trained from bit for bit."""
+"""Shards: complete and reproducible, readable by others, with bit for bit equal training."""
 
 import hashlib
 import io
@@ -40,7 +40,7 @@ CPU = torch.device("cpu")
 
 
 def written(directory: Path, *, num: int = 24, shard_mb: float = 0.1, **more: Any) -> Path:
-    """Shards of made-up speech and their directory."""
+    """Shards of artificial speech and their directory."""
     manifest = write_tones(directory, "train", random_texts(num))
     output = directory / "shards"
     write_shards(read_manifest(manifest), output, ShardSettings(shard_mb=shard_mb, **more))
@@ -101,7 +101,7 @@ def test_webdataset_reads_what_is_written(tmp_path: Path) -> None:
     output = written(tmp_path)
     urls = sorted(map(str, output.glob("*.tar")))
     assert len(urls) > 2
-    # A process of its own: it leaves files open.
+    # It runs in its own process, because it leaves files open.
     read = subprocess.run([sys.executable, "-c", WEBDATASET, *urls], stdout=-1, check=True)
     shards = read_shards([str(output)])
     lines = []
@@ -157,7 +157,7 @@ def test_shards_that_are_not_all_written_cannot_be_trained_on(tmp_path: Path) ->
     index = json.loads((output / "index.json").read_text())
     index["shards"][1] = None
     (output / "index.json").write_text(json.dumps(index))
-    with pytest.raises(InputError, match="not all written: run `ds2 corpus shard` again"):
+    with pytest.raises(InputError, match="some shards are missing: run `ds2 corpus shard` again"):
         read_shards([str(output / "index.json")])
 
 
@@ -323,7 +323,7 @@ def test_a_run_that_goes_on_loads_exactly_the_rest(tmp_path: Path, num_workers: 
 
 
 class Watched(storage.SequentialReader):
-    """A reader that remembers what was opened, and at which byte."""
+    """A reader that records the opened files and their first bytes."""
 
     opened: ClassVar[list[tuple[str, int]]] = []
 
@@ -402,7 +402,7 @@ def test_a_recording_that_is_no_audio_is_told_by_shard_and_member(tmp_path: Path
 
 
 class UnsteadyFile(io.BytesIO):
-    """Fails every few reads, or ends too early."""
+    """A file that fails every few reads, or ends too early."""
 
     fails_in = 2
     opened: ClassVar[list["UnsteadyFile"]] = []
@@ -418,12 +418,12 @@ class UnsteadyFile(io.BytesIO):
             UnsteadyFile.fails_in = 4
             raise TimeoutError("the server is busy")
         if UnsteadyFile.fails_in == 2:
-            return b""  # as of a connection that was closed
+            return b""  # as for a closed connection
         return super().read(size)
 
 
 class UnsteadyStorage(fsspec.AbstractFileSystem):  # type: ignore[misc]
-    """Storage whose connections break; what lies in it is on disk."""
+    """Storage with breaking connections; its files are on disk."""
 
     protocol = "unsteady"
 
@@ -536,7 +536,7 @@ def test_two_processes_with_shards_of_their_own_equal_one_with_all(tmp_path: Pat
     settings = {
         "training__epochs": 2,
         "training__log_every": 1,
-        "training__optimiser": "sgd",  # AdamW makes as large a step of mere rounding
+        "training__optimiser": "sgd",  # AdamW's step for a mere rounding error is as large
         "training__learning_rate": 1e-4,
         "training__momentum": 0.9,
         "data__max_batch_size": 4,

@@ -1,4 +1,4 @@
-"""Speech from text: which voice, what is kept, what is told; with engines of the tests' own."""
+"""Speech from text with engines of the tests: voices, kept clips, messages."""
 
 import json
 import re
@@ -62,7 +62,7 @@ number = 3
 
 
 class Tones:
-    """A tone for each voice, a second for ten letters; it counts what it is asked for."""
+    """An engine with a tone for each voice, a second for ten letters; it counts its calls."""
 
     name = "tones"
     varies = ("speed", "pitch")
@@ -175,10 +175,10 @@ def test_any_program_can_be_the_engine(
     captured = capsys.readouterr()
     assert "2 utterances, 0.00 hours" in captured.out
     assert f"{tmp_path}/t.txt:3: python" in captured.err
-    assert "fails with exit status 1: cannot say that" in captured.err
+    assert "failed with exit status 1: cannot say that" in captured.err
     assert "t.txt:4: " in captured.err
-    assert "gives silence" in captured.err
-    assert "t.txt:6: nothing of it is spoken" in captured.err
+    assert "returns silence" in captured.err
+    assert "t.txt:6: the text has nothing to speak" in captured.err
     first, second = read_manifest(tmp_path / "out" / "manifest.jsonl")
     assert first.text is not None
     assert first.text.startswith("it's five o'clock")
@@ -250,7 +250,10 @@ def test_raw_text_is_said_and_written_as_it_stands(tmp_path: Path, tones_command
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--engine", "festival"], "--engine festival: is none of espeak-ng, 'command:PROGRAM"),
+        (
+            ["--engine", "festival"],
+            "--engine festival: unknown engine: give espeak-ng, 'command:PROGRAM",
+        ),
         (["--engine", "no_such:X"], "--engine no_such:X: cannot be imported: ModuleNotFoundError"),
         (["--engine", "no.py:X"], "--engine no.py:X: there is no file no.py"),
         (["--engine", "mine.py:X"], "--engine mine.py:X: the module has no class or function X"),
@@ -258,19 +261,19 @@ def test_raw_text_is_said_and_written_as_it_stands(tmp_path: Path, tones_command
         (["--engine", "mine.py:broken"], "--engine mine.py:broken: broken() fails: OSError: no"),
         (
             ["--engine", "mine.py:Half"],
-            "--engine mine.py:Half: is no engine: it has no varies and no voices and no speak",
+            "--engine mine.py:Half: is not an engine: it has no varies and no voices and no speak",
         ),
         (["--engine", "command:"], "--engine command:: name a program, such as: command:flite"),
         (["--engine", "command:no-such-program"], "no-such-program is not installed: install it"),
         (
             ["--engine", "command:ls {txet}"],
-            "--engine command:ls {txet}: {txet}: is none of {text}",
+            "--engine command:ls {txet}: {txet} is unknown: use only {text}",
         ),
         (["--engine", "command:ls 'a"], "--engine command:ls 'a: no closing quotation"),
-        (["--engine", "command:ls {voice}"], "--voices: say which of the voices of ls, such as"),
+        (["--engine", "command:ls {voice}"], "--voices: choose from the voices of ls, such as"),
         (
             ["--engine", "mine.py:Tones"],
-            "--voices: say which of the 2 voices of tones, such as low",
+            "--voices: choose from the 2 voices of tones, such as low",
         ),
         (
             ["--engine", "mine.py:Tones", "--voices", "tenor"],
@@ -286,11 +289,11 @@ def test_raw_text_is_said_and_written_as_it_stands(tmp_path: Path, tones_command
         ),
         (
             ["--engine", "mine.py:Tones", "--voices", "*", "--speed", "2:1"],
-            "--speed: 2:1: it must rise, from 0.25 to 4 at most",
+            "--speed: 2:1: give the lower value first, both from 0.25 to 4",
         ),
-        (["--engine", "command:false {text}"], "t.txt:1: false, voice default: false fails with"),
+        (["--engine", "command:false {text}"], "t.txt:1: false, voice default: false failed with"),
         (["--engine", "command:true {text}"], "t.txt:1: true, voice default: true wrote no"),
-        (["--engine", "command:echo {text}"], "t.txt:1: echo, voice default: echo: what it wrote"),
+        (["--engine", "command:echo {text}"], "t.txt:1: echo, voice default: echo: its recording"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(

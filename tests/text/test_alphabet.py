@@ -1,4 +1,4 @@
-"""Alphabets: what is spelt comes back, and what cannot be spelt is named."""
+"""Alphabets: decoding gives back the text, and errors name characters without a label."""
 
 import json
 from pathlib import Path
@@ -122,9 +122,9 @@ def test_english_counts_words_and_mandarin_characters() -> None:
             {"kind": "bigrams", "language": "de"},
             'alphabet: kind: "bigrams" are for English, not for "de"',
         ),
-        ({"symbols": ["a", "a"]}, 'alphabet: symbols: "a" stands there 2 times'),
-        ({"symbols": ["ab"]}, 'alphabet: symbols: "ab": none can be 2 characters long'),
-        ({"symbols": [""]}, 'alphabet: symbols: "": none can be 0 characters long'),
+        ({"symbols": ["a", "a"]}, 'alphabet: symbols: "a" appears 2 times'),
+        ({"symbols": ["ab"]}, 'alphabet: symbols: "ab": it cannot have 2 characters'),
+        ({"symbols": [""]}, 'alphabet: symbols: "": it cannot have 0 characters'),
         ({"symbols": [1]}, "alphabet: symbols: it must be a list of strings"),
         ({"symbols": "ab"}, "alphabet: symbols: it must be a list of strings"),
     ],
@@ -160,7 +160,7 @@ def test_an_alphabet_is_read_from_its_file_and_from_a_bundle(tmp_path: Path) -> 
         assert Alphabet.load(tmp_path / name) == german
     (tmp_path / "c.json").write_text("{", encoding="utf-8")
     for name, message in (
-        ("c.json", "c.json: is no JSON file"),
+        ("c.json", "c.json: is not a JSON file"),
         ("d.json", "d.json: no such file: `ds2 corpus alphabet` makes one"),
     ):
         with pytest.raises(InputError, match=message):

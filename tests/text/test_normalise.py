@@ -1,4 +1,4 @@
-"""Transcripts as people write them, read out in the alphabet's style."""
+"""Transcripts as people write them become texts in the alphabet's style."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def test_what_is_in_the_style_stays(text: str, language: str) -> None:
 @settings(deadline=None)
 @given(text=st.text(st.characters(codec="ascii", exclude_categories=["S", "Cc"])))
 def test_plain_english_always_comes_out_in_the_alphabet(text: str) -> None:
-    text = re.sub(r"[\[\]{}#*_\\]", "", text)  # marks of annotators are kept to be noticed
+    text = re.sub(r"[\[\]{}#*_\\]", "", text)  # marks of annotators stay
     assert not english_characters().unspellable(normalise(text, "en"))
 
 
@@ -151,7 +151,7 @@ def test_what_has_no_reading_is_kept_to_be_noticed() -> None:
         ("ＡＢＣ　ｶﾞｱ、カフェ。hello world 日本", "ja", "abcガアカフェhello world日本"),
         ("สวัสดี ครับ", "th", "สวัสดีครับ"),
         ("안녕하세요, 세계!", "ko", "안녕하세요 세계"),
-        ("3 % m² ½ № 5 § 1", "de", "3 % m² ½ № 5 § 1"),  # unread, and so not dropped
+        ("3 % m² ½ № 5 § 1", "de", "3 % m² ½ № 5 § 1"),  # without a reading, so it stays
     ],
 )
 def test_other_languages_go_by_the_rules_of_unicode(raw: str, language: str, styled: str) -> None:

@@ -1,4 +1,4 @@
-"""Augmentation: what each change does by measurement, and what it must leave alone."""
+"""Augmentation: the measured effect of each change, and what it must not change."""
 
 import math
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Averaged weights: what they are, which batch norm they have, what evaluation and export use."""
+"""Averaged weights: their values, their batch norm, and their use in evaluation and export."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_the_average_follows_the_weights_quickly_at_first_and_slowly_later() -> 
         keep = min(0.9, step / (step + 10))
         expected = keep * expected + (1 - keep) * step
     torch.testing.assert_close(average.tensors["output.bias"], expected)
-    # By then it lags behind by 1 / (1 - decay) - 1 steps.
+    # By then the average is 1 / (1 - decay) - 1 steps behind.
     assert float(expected[0]) == pytest.approx(199 - 9, abs=0.1)
 
 
@@ -72,7 +72,7 @@ def test_the_network_has_the_averaged_weights_for_a_while_and_its_own_again() ->
             torch.testing.assert_close(average.tensors[name], buffer)
     assert all(torch.equal(value, own[name]) for name, value in network.state_dict().items())
     average.update(network)
-    assert not any("running" in name for name in average.tensors)  # they fit no more
+    assert not any("running" in name for name in average.tensors)  # they no longer fit
 
 
 def test_frozen_parts_keep_their_statistics() -> None:

@@ -1,4 +1,4 @@
-"""Runs that go on with other settings, and runs that are brought to their end."""
+"""Runs that continue with other settings, and runs that end with a final decay."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -144,8 +144,8 @@ def test_a_run_is_finished_elsewhere_and_can_still_go_on(tmp_path: Path) -> None
     assert {path: path.read_bytes() for path in (run_dir / "checkpoints").iterdir()} == before
     assert last(new_dir).audio_s >= 2 * heard_s
     assert [line["step"] for line in records(new_dir, "train")] == list(range(1, 13))
-    assert load_network(new_dir)[1].progress.step > 6  # its best is one of its own
-    # As in place, bit for bit.
+    assert load_network(new_dir)[1].progress.step > 6  # its best checkpoint is its own
+    # Bit for bit as in place.
     train(*prepare_finish(run_dir, None, [], heard_s / HOUR_S))
     both = [read_checkpoint(each / "checkpoints" / LAST).network for each in (run_dir, new_dir)]
     assert all(torch.equal(value, both[1][name]) for name, value in both[0].items())

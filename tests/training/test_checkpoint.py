@@ -1,4 +1,4 @@
-"""Checkpoints: what goes in comes out, damage is told, and no moment is without a sound one."""
+"""Checkpoints: reading gives what was written, damage is reported, a good one always exists."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from ds2.training.run.checkpoint import (
 
 
 def trained(optimiser_name: str = "adamw") -> tuple[Network, Optimisers, Checkpoint]:
-    """A network after one made-up step, its optimiser, and a checkpoint of both."""
+    """A network after an artificial step, its optimiser, and a checkpoint of both."""
     config = tone_config(Path("/a/train.jsonl"), Path("/a/dev.jsonl"))
     config = replace(config, training=replace(config.training, optimiser=optimiser_name))
     alphabet = english_characters()
@@ -147,7 +147,7 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -
     assert path is not None
     assert read_checkpoint(path).progress.step == 2
     assert len(problems) == 1
-    assert read_checkpoint(tmp_path / LAST).progress.step == 2  # it takes the damaged one's place
+    assert read_checkpoint(tmp_path / LAST).progress.step == 2  # it replaces the damaged one
     directory.save_last(checkpoint)
     assert read_checkpoint(tmp_path / PREVIOUS).progress.step == 2
 

@@ -1,4 +1,4 @@
-"""The fast ways of a CPU: compiled loops and reordered products do what they stand for."""
+"""The fast code for CPUs: compiled loops and reordered products give the right results."""
 
 from typing import Any
 

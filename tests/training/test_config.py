@@ -1,4 +1,4 @@
-"""Settings of a run: what loads, what is refused, and that messages name the key."""
+"""Settings of a run: good ones load, bad ones are refused, and messages name the key."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""What a run says of its cost, and how fast it says it is."""
+"""The words of a run about its cost and its speed."""
 
 from pathlib import Path
 

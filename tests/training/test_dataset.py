@@ -1,4 +1,4 @@
-"""From manifests to minibatches: what is chosen, what is refused by line, what is loaded."""
+"""From manifests to minibatches: selection, refusals with the line, loading."""
 
 import json
 from pathlib import Path
@@ -116,7 +116,7 @@ def test_what_is_loaded_depends_on_seed_epoch_and_utterance_alone(tmp_path: Path
     manifest = write_tones(tmp_path, "train", random_texts(3))
     config = tone_config(manifest, manifest, **ALWAYS)
     first, second = dataset(config, augmented=True), dataset(config, augmented=True)
-    _ = [second[0, index] for index in (2, 0)]  # what came before must not matter
+    _ = [second[0, index] for index in (2, 0)]  # earlier minibatches must not matter
     np.testing.assert_array_equal(first[1, 1].features, second[1, 1].features)
     assert first[1, 1].features.shape != first[2, 1].features.shape
     other_seed = dataset(
@@ -146,7 +146,7 @@ def test_a_recording_that_cannot_be_used_becomes_an_empty_row_with_its_line(tmp_
     config = tone_config(manifest, manifest)
     data = dataset(config, augmented=True)
     (tmp_path / "train" / "0000.wav").write_bytes(b"no recording")
-    # The manifest promises more than there is.
+    # The manifest claims more audio than the file has.
     (tmp_path / "train" / "0001.wav").write_bytes((tmp_path / "train/0002.wav").read_bytes()[:3000])
     batch = collate([data[0, index] for index in range(3)], FeatureConfig())
     assert (batch.frame_lengths > 0).tolist() == [False, False, True]

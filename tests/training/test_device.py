@@ -1,4 +1,4 @@
-"""What a run does for a device: samples that stay there, and no waiting for it within a step."""
+"""A run on a device: samples stay there, and a step does not wait for it."""
 
 import contextlib
 from dataclasses import replace
@@ -52,13 +52,13 @@ def features(data: Data) -> list[torch.Tensor]:
 def test_samples_on_the_device_give_the_same_features(tmp_path: Path, num_workers: int) -> None:
     config = device_config(tmp_path, data__num_workers=num_workers)
     copied = loaded(config, tmp_path)
-    assert copied.batches.resident is None  # a CPU gives no room unless told to
+    assert copied.batches.resident is None  # a CPU keeps no samples by default
     roomy = replace(config, data=replace(config.data, resident_gb=0.1))
     kept = loaded(roomy, tmp_path)
     assert isinstance(kept.batches.resident, ResidentSamples)
     for batch in kept.batches.load([0], 0, CPU):
         assert batch.raw is not None
-        assert batch.raw.waveforms.numel() == 0  # loading processes hand over no samples
+        assert batch.raw.waveforms.numel() == 0  # loading processes send no samples
     pairs = list(zip(features(kept), features(copied), strict=True))
     assert len(pairs) > 2
     for found, expected in pairs:
@@ -77,7 +77,7 @@ def test_a_recording_too_short_for_its_text_is_told_though_its_samples_stay(tmp_
     config = device_config(tmp_path, data__resident_gb=0.1, data__num_workers=0)
     data = loaded(config, tmp_path)
     assert data.batches.resident is not None
-    places = [Stored(0, 100), *data.batches.resident.places[1:]]  # a file with less than is said
+    places = [Stored(0, 100), *data.batches.resident.places[1:]]  # a file that is too short
     augmenter = Augmenter(config.augmentation)
     dataset = SpeechDataset(data.selection.examples, config, augmenter, places=places)
     items = [dataset[0, index] for index in (0, 1)]
@@ -104,7 +104,7 @@ def changed_item(index: int, config: RunConfig) -> Item:
 def test_a_step_reads_from_the_device_once_when_the_gradient_is_there(
     tmp_path: Path, recurrent: str, bidirectional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Torch's "meta" device computes shapes alone: whatever asks it for a value fails.
+    # Torch's "meta" device computes only shapes: code that asks it for a value fails.
     changes = dict.fromkeys(CHANGED, 1.0) | {
         "network__recurrent": recurrent,
         "network__bidirectional": bidirectional,
@@ -125,7 +125,7 @@ def test_a_step_reads_from_the_device_once_when_the_gradient_is_there(
         seen.extend(length.device.type for length in lengths)
         return log_probs.sum((0, 2))
 
-    monkeypatch.setattr(torch.nn.functional, "ctc_loss", ctc_loss)  # has no form for this device
+    monkeypatch.setattr(torch.nn.functional, "ctc_loss", ctc_loss)  # does not exist for this device
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # nor this
     with pytest.raises(NotImplementedError) as caught:
         stepper.step([batch], 3, 0, 1e-3)

@@ -1,4 +1,4 @@
-"""Several processes train as one with the same global minibatches."""
+"""Several processes train like one process with the same global minibatches."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_two_processes_equal_one_with_the_same_global_minibatches(tmp_path: Path
     settings = {
         "training__epochs": 4,
         "training__log_every": 1,
-        # Not AdamW, which makes as large a step of mere rounding as of any other gradient.
+        # Not AdamW: its step for a mere rounding error is as large as for any other gradient.
         "training__optimiser": "sgd",
         "training__learning_rate": 1e-4,
         "training__momentum": 0.9,

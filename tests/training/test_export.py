@@ -1,4 +1,4 @@
-"""The exported graph is the network: whole, in chunks, beside others, at every precision."""
+"""The exported graph equals the network: whole, in chunks, in batches, at every precision."""
 
 import itertools
 from dataclasses import replace
@@ -169,7 +169,7 @@ def test_any_chunks_give_what_the_whole_gives(
 def test_streams_at_any_positions_share_a_batch(
     model: AcousticModel, streams: list[tuple[int, int]]
 ) -> None:
-    """Each stream begins at a step of its own and ends at a length of its own."""
+    """Each stream begins at its own step and has its own length."""
     stride, delay = model.bundle.model.time_stride, model.bundle.model.delay
     chunk = 2 * stride
     utterances = [features_of(length, seed) for seed, (_, length) in enumerate(streams)]
@@ -186,7 +186,7 @@ def test_streams_at_any_positions_share_a_batch(
             break
         if not live:
             continue
-        frames = np.ones((len(live), chunk, 161), np.float32)  # past the end: anything
+        frames = np.ones((len(live), chunk, 161), np.float32)  # past the end: any values
         lengths = np.full(len(live), UNKNOWN_LENGTH)
         for row, i in enumerate(live):
             begin = (step - streams[i][0]) * chunk
@@ -214,7 +214,7 @@ def test_the_delay_is_the_right_context_and_no_more() -> None:
     for name in ("small", "medium", "english-streaming", "mandarin-streaming"):
         config = PRESETS[name]
         stride = config.time_stride
-        # A chunk's last output may use frames up to stride - 1 past the one it stands for.
+        # A chunk's last output may use up to stride - 1 frames after its own frame.
         frames_seen = output_delay(config) * stride + stride - 1
         assert 0 <= frames_seen - config.right_context_frames < 3 * stride, name
         assert len(conv_delays(config)) == len(config.convolutions)
@@ -303,7 +303,7 @@ def test_weights_are_read_back_from_the_graph(precision: Precision) -> None:
     graph = build_graph(replace(TINY, hidden_size=64), weights, precision)
     found = read_weights(graph)
     for name, value in rounded(weights, precision).items():
-        if not name.endswith("bias_hh"):  # zero, and so not stored
+        if not name.endswith("bias_hh"):  # zero, so it is not stored
             np.testing.assert_array_equal(found[name], value)
 
 
@@ -374,7 +374,7 @@ def test_a_bundle_fills_a_network_with_batch_norm_and_it_is_the_same_function(
     assert "batch norm measured on 6 minibatches" in told
     folded = Network(replace(config, batch_norm=False), 29)
     begin_from(folded, bundle.alphabet, bundle.path)
-    batch = made_up_batches(7)[-1]  # another one
+    batch = made_up_batches(7)[-1]  # another network
     for norm in (module for module in network.modules() if isinstance(module, BatchNorm)):
         assert norm.num_batches == 6
         assert not torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean))
@@ -384,7 +384,7 @@ def test_a_bundle_fills_a_network_with_batch_norm_and_it_is_the_same_function(
         trained, _ = network.train()(batch.features, batch.frame_lengths)
     assert lengths.min() > 0
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
-    # Nor is it far off with statistics of its own: they are those of data like this.
+    # It is not far off with its own statistics, either: they come from similar data.
     assert float((trained - expected).abs().mean()) < 0.2 * float(expected.std())
 
 

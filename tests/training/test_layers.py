@@ -1,4 +1,4 @@
-"""Each layer against a slow and obvious version of it, in float64, gradients included."""
+"""Compare each layer with a slow and obvious version, in float64, with gradients."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -93,7 +93,7 @@ def test_fused_kernels_with_derived_weights_give_the_same(
     outcomes = []
     for states in (
         layer(inputs, LENGTHS),
-        layer.fused_states(inputs, LENGTHS, valid) * valid,  # what a GPU runs
+        layer.fused_states(inputs, LENGTHS, valid) * valid,  # the code that a GPU runs
     ):
         outcomes.append([states, *torch.autograd.grad(states.sin().sum(), parameters)])
     torch.testing.assert_close(*outcomes, rtol=0, atol=1e-10)
@@ -250,7 +250,7 @@ def test_after_one_batch_evaluation_gives_what_training_gave(kind: Kind) -> None
 class Outcome(NamedTuple):
     loss: Tensor
     gradients: list[Tensor]
-    averages: list[Tensor]  # the running ones, and how many batches they are of
+    averages: list[Tensor]  # the running averages, and their number of batches
 
 
 def _small_stack(inputs: Tensor, lengths: Tensor) -> Outcome:

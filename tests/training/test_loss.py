@@ -1,4 +1,4 @@
-"""The CTC loss against enumeration, by hand, and against published values."""
+"""Compare the CTC loss with enumeration, values by hand, and published values."""
 
 import math
 
@@ -80,7 +80,7 @@ def test_the_loss_and_its_gradient_are_those_published_with_warp_ctc() -> None:
     assert losses.tolist() == pytest.approx([-math.log(math.prod(path)), 5.42262], abs=1e-4)
 
     losses.sum().backward()
-    # Both utterances have one alignment, so the gradient is the probabilities less its labels.
+    # Both utterances have one alignment, so the gradient is the probabilities minus its labels.
     gradient = probs.transpose(0, 1).clone()
     for utterance, path_labels in enumerate([[1, 2, 3, 2, 1], [1, 2, 0, 2, 1]]):
         gradient[utterance, torch.arange(5), path_labels] -= 1

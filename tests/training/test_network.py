@@ -1,4 +1,4 @@
-"""The whole network: its arithmetic, its presets, and what must not matter to it."""
+"""The whole network: its arithmetic, its presets, and things that must not matter."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Muon, learning rates by layer, the final decay; SOAP where its package is there."""
+"""Muon, learning rates by layer, the final decay; SOAP if its package is installed."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A language of one's own, from a folder of recordings to a model: the tutorial's commands.
+"""Train a new language from a folder of recordings, with the tutorial's commands.
 
 German words are sung, a tone for a letter; a small network learns them in seconds.
 """
@@ -20,12 +20,12 @@ from ds2.recognition.recognizer import Recognizer
 
 WORDS = ("Bäche", "Höhe", "Ebbe", "Aß", "Ahoß", "öde")
 TONES_HZ = {"ä": 550.0, "ö": 1000.0, "ß": 1650.0, "h": 2450.0, "o": 3700.0}
-"""Of letters that the quickstart does not sing."""
+"""Tones of letters that the quickstart does not have."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty recordings, and a table of their texts as a German spreadsheet writes it."""
+    """Sixty recordings, and a table of their texts as from a German spreadsheet."""
     directory = tmp_path_factory.mktemp("own")
     random = np.random.default_rng(0)
     pairs = itertools.product(WORDS, WORDS)

@@ -1,4 +1,4 @@
-"""A run killed at random moments ends with the weights of one that was let run, bit for bit.
+"""A run that is killed at random moments ends with the weights of an uninterrupted run.
 
 DS2_KILLS=10 kills it ten times.
 """
@@ -46,7 +46,7 @@ OPTIONS = {
 
 
 def kill_and_resume(directory: Path, num_kills: int, **options: Any) -> int:
-    """Compare a run let run with one killed so often; returns how many kills hit it running."""
+    """Compare an uninterrupted run with a killed run; return the number of kills during the run."""
     texts = random_texts(32)
     settings = tone_settings(
         write_tones(directory, "train", texts),

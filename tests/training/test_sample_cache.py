@@ -1,4 +1,4 @@
-"""Decoded recordings: what is kept, what is decoded again, and what a kill leaves behind."""
+"""The cache of decoded recordings: kept samples, new decoding, and files after a kill."""
 
 import multiprocessing
 import pickle
@@ -29,7 +29,7 @@ def recordings(directory: Path, count: int, seconds: float = 0.5) -> list[Uttera
 def fill(
     directory: Path, utterances: list[Utterance], limit_gb: float = 1.0, num_workers: int = 0
 ) -> tuple[CachedSamples | None, int]:
-    """The samples, and how many recordings were decoded."""
+    """The samples, and the number of decoded recordings."""
     done = [0]
     samples = cached_samples(
         utterances,
@@ -89,7 +89,7 @@ def test_room_is_made_at_the_cost_of_what_other_runs_left(tmp_path: Path) -> Non
     samples, decoded = fill(tmp_path / "cache", utterances[2:], limit_gb=4 * 16_000 / 1e9)
     assert_all_there(samples, utterances[2:])
     assert decoded == 2
-    assert_all_there(first, utterances[:4])  # a run that has it open goes on with it
+    assert_all_there(first, utterances[:4])  # a run that has it open continues with it
     assert len(list((tmp_path / "cache").glob("*.i16"))) == 1
 
 
@@ -135,7 +135,7 @@ def test_two_runs_that_build_it_at_once_share_it(tmp_path: Path) -> None:
         assert process.exitcode == 0
     assert fill(tmp_path / "cache", utterances)[1] == 0
     size = next((tmp_path / "cache").glob("*.i16")).stat().st_size
-    assert size == 30 * 16_000  # nothing twice
+    assert size == 30 * 16_000  # nothing is decoded twice
 
 
 def test_a_directory_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:

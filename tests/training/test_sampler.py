@@ -1,4 +1,4 @@
-"""The laws of the order of training."""
+"""Laws for the order of training."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

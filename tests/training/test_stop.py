@@ -1,4 +1,4 @@
-"""Signals to all processes of a run at once, and the loading processes' own troubles."""
+"""Signals to all processes of a run at once, and errors in loading processes."""
 
 import multiprocessing
 import os
@@ -38,7 +38,7 @@ DS2 = [sys.executable, "-m", "ds2"]
 
 
 def settings(directory: Path, **changes: object) -> list[str]:
-    """Overrides of a run that goes on for longer than any test."""
+    """Overrides for a run that lasts longer than any test."""
     texts = random_texts(24)
     train = write_tones(directory, "train", texts)
     dev = write_tones(directory, "dev", texts[:2], 1)
@@ -52,7 +52,7 @@ def command(run_dir: Path, overrides: list[str]) -> list[str]:
 
 
 def start_group(words: list[str]) -> "subprocess.Popen[str]":
-    """A command in a process group of its own."""
+    """Start a command in its own process group."""
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -62,7 +62,7 @@ def wait_for_steps(process: "subprocess.Popen[str]", run_dir: Path, num_lines: i
 
 
 def wait_until_gone(group: int) -> None:
-    """Until no process of the group is left; the test's time limit ends it otherwise."""
+    """Wait until no process of the group is left, or until the test's time limit."""
     while True:
         try:
             os.killpg(group, 0)
@@ -146,7 +146,7 @@ def test_an_error_leaves_no_loading_process_and_all_others() -> None:
 
     def fail() -> None:
         with ended_processes():
-            next(batches)  # and the iterator outlives the error, as that of an error's frame does
+            next(batches)  # the iterator outlives the error, as in an error's frame
             assert len(multiprocessing.active_children()) == 3
             handlers.append(signal.getsignal(signal.SIGCHLD))
             raise ZeroDivisionError
@@ -154,13 +154,13 @@ def test_an_error_leaves_no_loading_process_and_all_others() -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert multiprocessing.active_children() == [other]
-    assert handlers == [signal.getsignal(signal.SIGCHLD)] != [signal.SIG_DFL]  # torch's is back
+    assert handlers == [signal.getsignal(signal.SIGCHLD)] != [signal.SIG_DFL]  # torch's again
     other.kill()
     other.join()
 
 
 def _evaluate(rank: int, folder: str) -> None:
-    """One of two processes; the second is asked to stop in the midst of an evaluation."""
+    """One of two processes; the second gets a signal in the middle of an evaluation."""
     directory = Path(folder)
     store = dist.FileStore(f"{folder}/store", 2)
     dist.init_process_group("gloo", rank=rank, world_size=2, store=store)
@@ -185,13 +185,13 @@ def _evaluate(rank: int, folder: str) -> None:
 
 
 def test_an_evaluation_by_two_processes_ends_when_one_is_asked_to_stop(tmp_path: Path) -> None:
-    write_tones(tmp_path, "dev", random_texts(9))  # the last minibatch is of one process alone
+    write_tones(tmp_path, "dev", random_texts(9))  # only one process has the last minibatch
     mp.spawn(_evaluate, (str(tmp_path),), nprocs=2)
     assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["3 9", "3 9"]
 
 
 def test_the_processes_of_an_evaluation_end_with_it(tmp_path: Path) -> None:
-    """Kept, they would hold a copy of the memory that training had when they began."""
+    """Otherwise they would keep a copy of training's memory from the time of their start."""
     manifest = write_tones(tmp_path, "dev", random_texts(4))
     config = tone_config(manifest, manifest, data__max_batch_size=2, data__num_workers=1)
     alphabet = english_characters()

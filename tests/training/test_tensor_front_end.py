@@ -1,4 +1,4 @@
-"""Features made on a device are those of the numpy front end, on the same random draws."""
+"""Features from a device equal those of the numpy front end, with the same random numbers."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ LENGTHS = [16_000, 40_321, 333, 9_999, 25_000, 31_007]
 
 
 def speech_like(num_samples: int, seed: int) -> np.ndarray:
-    """Noise that swells and fades, with pauses, as loud as speech."""
+    """Noise with changing loudness and with pauses, as loud as speech."""
     rng = np.random.default_rng(seed)
     swell = np.sin(np.arange(num_samples) / 3000 * rng.uniform(1, 2)).clip(0.001)
     return (0.2 * swell * rng.standard_normal(num_samples)).astype(np.float32)

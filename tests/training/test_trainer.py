@@ -1,4 +1,4 @@
-"""Whole runs of training on made-up speech: they learn, report, refuse, fine-tune."""
+"""Whole runs of training on artificial speech: they learn, report, refuse, fine-tune."""
 
 import json
 import math
@@ -150,7 +150,7 @@ def test_a_run_whose_minibatches_change_begins_its_epoch_again(tmp_path: Path) -
     train(run_dir, config)
     last = run_dir / "checkpoints" / LAST
     checkpoint = read_checkpoint(last)
-    # As if it had stopped after five of the second epoch's six minibatches.
+    # The state after a stop after five of the second epoch's six minibatches.
     order = replace(checkpoint.progress, batch_index=5)
     write_checkpoint(last, replace(checkpoint, progress=order))
     larger = ["training.epochs=2", "data.max_batch_size=3", "data.batch_seconds=99"]
@@ -167,7 +167,7 @@ def test_a_journal_begun_again_holds_no_line_twice_and_no_half_line(tmp_path: Pa
     journal.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "tra')
-    again = Journal(tmp_path, 5, 4)  # at step 5, the evaluation after it not yet made
+    again = Journal(tmp_path, 5, 4)  # at step 5, before the evaluation after it
     again.train(6, loss=1.0)
     again.close()
     assert [line["step"] for line in metrics(tmp_path, "train")] == [1, 2, 3, 4, 5, 6]
@@ -219,7 +219,7 @@ def test_a_run_whose_losses_stay_infinite_stops_with_advice(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_an_empty_row_counts_for_nothing() -> None:
-    # Not AdamW, which makes as large a step of a gradient that is mere rounding as of any other.
+    # Not AdamW: its step for a mere rounding error is as large as for any other gradient.
     config = tone_config(Path("a"), Path("b"), training__optimiser="sgd")
     whole = made_up_batch(config)
     features = torch.cat([whole.features, torch.zeros(1, 40, config.network.num_bins)])

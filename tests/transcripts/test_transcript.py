@@ -1,4 +1,4 @@
-"""Transcripts in the forms that players and scorers read."""
+"""Transcripts in the formats of players and scoring programs."""
 
 import json
 
@@ -157,7 +157,7 @@ def test_each_form_names_the_speaker() -> None:
         {"channel": 2, "text": "good morning"},
     ]
     channels = [line.split()[1] for line in to_ctm(call(), "call").splitlines()]
-    assert channels == ["1", "1", "1", "2", "2"]  # scorers want a channel's words together
+    assert channels == ["1", "1", "1", "2", "2"]  # scoring programs need a channel's words together
 
 
 def test_each_subtitle_begins_with_the_speaker_and_no_line_grows_too_wide() -> None:

@@ -1,4 +1,4 @@
-"""Confidence: fitted lines against truth, calibration error by hand, nothing breaks at the ends."""
+"""Confidence: fitted lines and the truth, calibration error by hand, extreme cases."""
 
 import math
 
@@ -22,7 +22,7 @@ NUMBERS = st.floats(-1e3, 1e3)
 
 
 def words_of(slope: float, offset: float, num_words: int = 4000) -> tuple[np.ndarray, np.ndarray]:
-    """Posteriors, and words that are right with the probability of that line."""
+    """Posteriors, and words that are right with the probability of the line."""
     random = np.random.default_rng(0)
     posteriors = random.beta(2, 0.7, num_words)
     chances = Platt(slope, offset).apply(posteriors)
@@ -125,7 +125,7 @@ def test_calibrating_overconfident_words_makes_them_honest() -> None:
 
 
 def test_an_utterance_is_judged_by_the_others() -> None:
-    """Rightness that is pure chance is not seen as known, however few the utterances."""
+    """If only chance makes words right, calibration does not help, even for few utterances."""
     random = np.random.default_rng(1)
     words = [random.random(3).tolist() for _ in range(10)]
     right = [(random.random(3) < 0.5).tolist() for _ in range(10)]
@@ -137,7 +137,7 @@ def test_a_line_is_kept_only_if_it_helps_on_other_utterances() -> None:
     useful = calibrate(posteriors.reshape(-1, 8).tolist(), is_right.reshape(-1, 8).tolist())
     assert useful.helps
     assert useful.kept == useful.platt != Platt()
-    # Of two words an utterance, whatever is learnt of some misleads on the others.
+    # A line that fits two of the utterances is wrong for the third.
     few = calibrate([[0.9, 0.8], [0.9, 0.8], [0.2, 0.3]], [[True, True], [False] * 2, [True, True]])
     assert few.after.loss > few.before.loss
     assert not few.helps

@@ -1,4 +1,4 @@
-"""Tuning: made-up utterances that a language model helps to read, where the answer is known."""
+"""Tuning on artificial utterances with a known answer, for which a language model helps."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +39,7 @@ def silent(_stage: str, _fraction: float | None) -> None:
 
 
 def noisy(text: str, random: np.random.Generator, alphabet: Alphabet = ALPHABET) -> LogProbs:
-    """(T, V) of somebody who mumbles: two frames a letter, six letters of ten misheard."""
+    """log_probs (T, V) of unclear speech: two frames for each letter, six of ten letters wrong."""
     labels = alphabet.encode(text)
     probs = random.dirichlet(np.full(len(alphabet), 0.3), 2 * len(labels))
     for place, label in enumerate(labels):
@@ -54,7 +54,7 @@ def noisy(text: str, random: np.random.Generator, alphabet: Alphabet = ALPHABET)
 
 @pytest.fixture(scope="module")
 def lm(tmp_path_factory: pytest.TempPathFactory) -> NgramModel:
-    """A model of every other line of the text: half of what is said is new to it."""
+    """A model of every second line of the text, so that half of the speech is new to it."""
     config = EstimateConfig(2, discount_fallback=FALLBACK)
     text = "".join(GENESIS.splitlines(keepends=True)[::2])
     return build(tmp_path_factory.mktemp("lm"), text, config, language="en")
@@ -94,7 +94,7 @@ def test_tuning_is_no_worse_than_a_grid_and_finds_that_the_model_helps(
     without_lm = min(errors for (alpha, *_), errors in grid.items() if alpha == 0)
     assert found.best.num_errors < 0.8 * without_lm
     assert found.best.rate.rate < dev.greedy().rate
-    assert len(found.trials) < 12  # it has settled
+    assert len(found.trials) < 12  # the search has ended
     assert found.chosen_rate <= found.held_out_rate + 0.05
     assert found.surface.rates.shape == (len(found.surface.alphas), len(found.surface.betas))
     again = search(dev, lm, FIRST, num_trials=12, num_threads=2, report=silent)

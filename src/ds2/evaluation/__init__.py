@@ -1,1 +1,1 @@
-"""How good a model is: error rates, reports, pictures."""
+"""Evaluation of models: error rates, reports, pictures."""

@@ -1,4 +1,4 @@
-"""Judging a recogniser on a test set: error rates with intervals, and where the errors are."""
+"""Evaluate a recogniser on a test set: error rates with intervals, and the places of errors."""
 
 import itertools
 import unicodedata
@@ -18,14 +18,14 @@ from ds2.evaluation.metrics import (
 from ds2.manifest import Utterance
 
 LENGTHS_S = (2.0, 4.0, 6.0, 10.0, 15.0)
-"""Where utterances are parted into groups by their duration."""
+"""Bounds between the groups of utterances by duration."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One utterance, as it should be and as it was recognised.
+    """An utterance with its reference and its hypothesis.
 
-    words: in words; in Mandarin, in characters.
+    words: the alignment in words; in Mandarin, in characters.
     """
 
     utterance: Utterance
@@ -55,7 +55,7 @@ class Rate:
 def score(
     utterance: Utterance, duration_s: float, reference: str, hypothesis: str, language: str
 ) -> Scored:
-    """Compare one hypothesis with its reference, both in the alphabet's style."""
+    """Compare a hypothesis with its reference, both in the alphabet's style."""
     return Scored(
         utterance,
         duration_s,
@@ -68,18 +68,18 @@ def score(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A test set, recognised and compared."""
+    """A test set, with the comparison of each utterance."""
 
     scored: tuple[Scored, ...]
 
     @cached_property
     def words(self) -> Rate:
-        """Word error rate; in Mandarin the same as the character error rate."""
+        """The word error rate; in Mandarin, the same as the character error rate."""
         return _rate([item.words.counts for item in self.scored])
 
     @cached_property
     def characters(self) -> Rate:
-        """Character error rate: in English with the spaces, in Mandarin without."""
+        """The character error rate: in English with the spaces, in Mandarin without."""
         return _rate([item.characters for item in self.scored])
 
     @property
@@ -88,15 +88,15 @@ class Evaluation:
         return sum(item.duration_s for item in self.scored)
 
     def by_speaker(self) -> dict[str, "Evaluation"]:
-        """The set, parted by speaker, those with the most words first."""
+        """The set, divided by speaker; speakers with the most words come first."""
         return self._parted(lambda item: item.utterance.speaker or "unknown")
 
     def by_field(self, name: str) -> dict[str, "Evaluation"]:
-        """The set, parted by another field of the manifest, such as "source"."""
+        """The set, divided by another field of the manifest, such as "source"."""
         return self._parted(lambda item: str(item.utterance.extra.get(name, "unknown")))
 
     def by_length(self) -> dict[str, "Evaluation"]:
-        """The set, parted by duration, the shortest first."""
+        """The set, divided by duration; the shortest come first."""
         bounds = (0.0, *LENGTHS_S, float("inf"))
         names = [f"{low:g} to {high:g} s" for low, high in itertools.pairwise(bounds)]
         names[0], names[-1] = f"under {LENGTHS_S[0]:g} s", f"over {LENGTHS_S[-1]:g} s"
@@ -106,7 +106,7 @@ class Evaluation:
         return {name: parts[name] for name in names if name in parts}
 
     def confused(self, num_pairs: int = 20) -> list[tuple[str, str, int]]:
-        """The commonest substitutions: what was said, what was heard, how often."""
+        """The most frequent substitutions: reference, hypothesis, and their number."""
         return most_confused((item.words for item in self.scored), num_pairs)
 
     def worst(self, num_utterances: int = 10) -> list[Scored]:
@@ -135,12 +135,12 @@ def _rate(counts: Sequence[EditCounts]) -> Rate:
 
 
 def total(counts: Iterable[EditCounts]) -> EditCounts:
-    """All errors together, to divide by all lengths together."""
+    """The sum of all counts, for one rate over all utterances."""
     return sum(counts, EditCounts())
 
 
 def aligned_lines(alignment: Alignment) -> tuple[str, str]:
-    """Reference and hypothesis, one above the other; capitals and stars show the errors."""
+    """The lines of reference and hypothesis, aligned; capitals and stars show the errors."""
     columns = []
     for token in alignment.tokens:
         reference, hypothesis = token.reference or "", token.hypothesis or ""
@@ -154,7 +154,7 @@ def aligned_lines(alignment: Alignment) -> tuple[str, str]:
 
 
 def _width(text: str) -> int:
-    """Columns on a terminal, where Chinese characters take two."""
+    """The columns of a text on a terminal; Chinese characters take two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 

@@ -1,4 +1,4 @@
-"""Figures by matplotlib, with letters of any script in them: all pictures begin here."""
+"""Figures by matplotlib, with letters of any script; all pictures use this file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMS = ("png", "svg", "pdf", "jpg")
-"""What a figure can be written as."""
+"""File formats for figures."""
 
 PREFERRED_FONTS = (
     "DejaVu Sans",
@@ -24,18 +24,18 @@ PREFERRED_FONTS = (
     "Microsoft YaHei",
     "Droid Sans Fallback",
 )
-"""matplotlib's own, which has letters of Europe and the Near East, and well-known Chinese ones."""
+"""matplotlib's own font, with letters of Europe and the Near East, and common Chinese fonts."""
 
 
 def import_figure() -> "type[Figure]":
-    """matplotlib's figure. Raises InputError if it is not installed."""
+    """matplotlib's figure. Raises InputError if matplotlib is not installed."""
     with needing("show", told="drawing"):
         from matplotlib.figure import Figure
     return Figure
 
 
 def choose_fonts(text: str) -> set[str]:
-    """Draw with fonts that have the characters of the text; returns those that none has."""
+    """Choose fonts that have the characters of a text; return the characters that none has."""
     from matplotlib import font_manager, rcParams
 
     missing = {character for character in text if character.isprintable()}
@@ -47,7 +47,7 @@ def choose_fonts(text: str) -> set[str]:
             break
         try:
             codes = font_manager.get_font(font.fname).get_charmap()
-        except (OSError, RuntimeError):  # a damaged font, or one that was removed
+        except (OSError, RuntimeError):  # the font is damaged, or somebody removed it
             continue
         found = {character for character in missing if ord(character) in codes}
         if found:
@@ -58,9 +58,9 @@ def choose_fonts(text: str) -> set[str]:
 
 
 def check_figure(path: Path, *other_forms: str) -> None:
-    """Raise InputError if no figure can be written there: before the work, not after it.
+    """Raise InputError if the path cannot take a figure, before the work and not after it.
 
-    other_forms: what besides figures can be written.
+    other_forms: other formats that the path may have.
     """
     forms = (*FORMS, *other_forms)
     if form_of(path) not in forms:
@@ -70,18 +70,18 @@ def check_figure(path: Path, *other_forms: str) -> None:
 
 
 def form_of(path: Path) -> str:
-    """What the name says that the file holds: "png"."""
+    """The format by the file's name: "png"."""
     return path.suffix.lstrip(".").lower()
 
 
 def write_figure(figure: "Figure", path: Path, dpi: int, **options: Any) -> None:
-    """Write a figure in the form that its name says; options: of matplotlib's `savefig`."""
+    """Write a figure in the format of its name; options: those of matplotlib's `savefig`."""
     with atomic_write(path, "wb") as file:
         figure.savefig(file, format=form_of(path), dpi=dpi, **options)
 
 
 def drawable(symbol: str, missing: set[str], space: str = "\N{OPEN BOX}") -> str:
-    """The symbol, with code points for characters that no font has; a space alone as a box."""
+    """The symbol, with code points for characters without a font, and a box for a single space."""
     if symbol == " ":
         return space
     return "".join(c if c not in missing else f"U+{ord(c):04X} " for c in symbol).rstrip()

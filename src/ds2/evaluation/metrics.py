@@ -1,4 +1,4 @@
-"""Word and character error rates, with the alignments they are counted from."""
+"""Word and character error rates, and the alignments that they count."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ _EDITS: Mapping[str, Edit] = MappingProxyType(
         "insert": "insertion",
     }
 )
-"""Our names of what rapidfuzz finds."""
+"""Our names for rapidfuzz's edits."""
 
 
 @dataclass(frozen=True, slots=True)
 class EditCounts:
-    """How a hypothesis differs from its reference, in words or characters."""
+    """The differences between a hypothesis and its reference, in words or characters."""
 
     num_correct: int = 0
     num_substitutions: int = 0
@@ -53,17 +53,17 @@ class EditCounts:
 
     @property
     def rate(self) -> float:
-        """Errors over the length of the reference: above 1 if there are many insertions.
+        """Errors divided by the length of the reference: above 1 if there are many insertions.
 
-        An empty reference counts as one token long: 0 if nothing was heard either, else the
-        number of insertions. In a sum over utterances it adds errors and no length.
+        An empty reference counts as one token, so the rate is the number of insertions. In a sum
+        over utterances, an empty reference adds errors but no length.
         """
         return self.num_errors / max(1, self.num_reference)
 
 
 @dataclass(frozen=True, slots=True)
 class AlignedToken:
-    """A token of the reference, of the hypothesis, or of both, where they stand together."""
+    """A token of the reference, of the hypothesis, or of both."""
 
     edit: Edit
     reference: str | None  # None: an insertion
@@ -72,7 +72,7 @@ class AlignedToken:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """A cheapest way from a reference to a hypothesis, token by token."""
+    """An alignment of a reference and a hypothesis with the fewest errors, token by token."""
 
     tokens: tuple[AlignedToken, ...]
 
@@ -85,7 +85,7 @@ class Alignment:
 
 
 def word_errors(reference: str, hypothesis: str, language: str = "en") -> EditCounts:
-    """Errors in words, which spaces part; a text without them, as in Mandarin, in characters."""
+    """Errors in words; in languages without spaces, such as Mandarin, in characters."""
     return count_edits(units(reference, language), units(hypothesis, language))
 
 
@@ -95,20 +95,21 @@ def character_errors(reference: str, hypothesis: str, language: str = "en") -> E
 
 
 def characters(text: str, language: str) -> Sequence[str]:
-    """What the character error rate counts: runs of spaces as one, in Mandarin none at all."""
+    """The characters of the character error rate: one for several spaces; in Mandarin no spaces."""
     return (" " if is_spaced(language) else "").join(text.split())
 
 
 def units(text: str, language: str) -> Sequence[str]:
-    """What the word error rate counts: words; in Mandarin, characters."""
+    """The units of the word error rate: words; in Mandarin, characters."""
     return text.split() if is_spaced(language) else characters(text, language)
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Alignment:
     """An alignment with the fewest errors.
 
-    Where several have as few, rapidfuzz chooses, as it does for jiwer: so all counts are those
-    that jiwer gives. A text of 30,000 words takes less than 50 MB besides the alignment.
+    If several alignments have the fewest errors, rapidfuzz chooses one, as it does for jiwer.
+    Therefore all counts equal jiwer's. A text of 30,000 words takes less than 50 MB, without the
+    alignment itself.
     """
     tokens: list[AlignedToken] = []
     for stretch in Levenshtein.opcodes(reference, hypothesis):
@@ -120,21 +121,21 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Alignment:
 
 
 def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> EditCounts:
-    """The counts of their alignment, sooner."""
+    """The counts of `align`, in less time."""
     edits = Counter(_EDITS[edit.tag] for edit in Levenshtein.editops(reference, hypothesis))
     num_correct = len(reference) - edits["substitution"] - edits["deletion"]
     return EditCounts(num_correct, edits["substitution"], edits["deletion"], edits["insertion"])
 
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """How many errors they hold, sooner still."""
+    """The number of errors of `align`, in still less time."""
     return Levenshtein.distance(reference, hypothesis)
 
 
 def most_confused(
     alignments: Iterable[Alignment], num_pairs: int = 20
 ) -> list[tuple[str, str, int]]:
-    """The commonest substitutions: reference, hypothesis and how often."""
+    """The most frequent substitutions: reference, hypothesis and their number."""
     pairs = Counter(
         (token.reference or "", token.hypothesis or "")
         for alignment in alignments
@@ -151,11 +152,11 @@ def bootstrap_interval(
     num_samples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Between which error rates a test set like this one would give, at this confidence.
+    """The interval of error rates of similar test sets, at this confidence.
 
-    Utterances are drawn anew, with replacement, `num_samples` times (Bisani and Ney, "Bootstrap
-    estimates for confidence intervals in ASR performance evaluation", ICASSP 2004). Utterances
-    of one speaker are taken as independent: with few speakers the truth is wider.
+    It draws utterances with replacement, `num_samples` times (Bisani and Ney, "Bootstrap
+    estimates for confidence intervals in ASR performance evaluation", ICASSP 2004). It treats
+    utterances of one speaker as independent, so the true interval is wider if speakers are few.
     Raises ValueError without utterances.
     """
     if not counts:
@@ -164,7 +165,7 @@ def bootstrap_interval(
     lengths = np.array([count.num_reference for count in counts])
     random = np.random.default_rng(seed)
     rates: list[NDArray[np.float64]] = []
-    at_once = max(1, 1_000_000 // len(counts))  # bounds the memory of a large test set
+    at_once = max(1, 1_000_000 // len(counts))  # limits the memory for a large test set
     for start in range(0, num_samples, at_once):
         shape = (min(at_once, num_samples - start), len(counts))
         drawn = random.integers(len(counts), size=shape)

@@ -1,4 +1,4 @@
-"""A recording as the model sees it: waveform, spectrogram and character posteriors over time."""
+"""Draw a recording as the model sees it: waveform, spectrogram and character posteriors."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_ROWS = 60
-"""Labels drawn at most; the most probable ones win."""
+"""The picture has at most this number of labels, the most probable ones."""
 
 
 def draw_recognition(
@@ -27,9 +27,9 @@ def draw_recognition(
     alphabet: Alphabet,
     title: str,
 ) -> "tuple[Figure, set[str]]":
-    """Draw one recognised recording; `write_figure` writes it.
+    """Draw a recognised recording; `write_figure` writes the figure.
 
-    The second result is the characters that no installed font has: their code points are drawn.
+    The second result is the characters that no installed font has. Code points stand for them.
 
     waveform: (N,) float32, 16 kHz.
     features: (T, F), the model's input.
@@ -73,7 +73,7 @@ def _draw_waveform(
 def _envelope(
     waveform: NDArray[np.float32], num_points: int = 4000
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-    """Lowest and highest sample of each of some thousand stretches: true, and fast to draw."""
+    """Time, lowest and highest sample of each of some thousand pieces: exact, and fast to draw."""
     step = max(1, len(waveform) // num_points)
     whole = waveform[: len(waveform) // step * step].reshape(-1, step)
     times_s = (np.arange(len(whole)) + 0.5) * step / SAMPLE_RATE_HZ
@@ -99,7 +99,7 @@ def _draw_spectrogram(axes: "Axes", features: NDArray[np.float32], duration_s: f
 def _draw_posteriors(
     axes: "Axes", probabilities: NDArray[np.float32], names: Sequence[str], duration_s: float
 ) -> None:
-    """probabilities: (T', L) of the labels that are drawn; names: of these, L."""
+    """Draw posteriors. probabilities: (T', L) of the drawn labels; names: their L names."""
     if len(probabilities):
         extent = (0, duration_s, len(names) - 0.5, -0.5)
         axes.imshow(
@@ -116,7 +116,7 @@ def _draw_posteriors(
 
 
 def _rows_to_draw(log_probs: NDArray[np.float32]) -> list[int]:
-    """The labels that matter anywhere, in the order in which they first peak; blank on top."""
+    """The labels that are probable anywhere, in the order of their first peaks; the blank first."""
     if not len(log_probs):
         return [0]
     probabilities = np.exp(log_probs)

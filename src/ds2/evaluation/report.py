@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing else: rates, groups, confusions, utterances."""
+"""An evaluation as one self-contained HTML page: rates, groups, confusions, utterances."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -7,7 +7,7 @@ from ds2.evaluation.evaluation import Evaluation, Scored
 from ds2.evaluation.metrics import AlignedToken
 
 MAX_UTTERANCES = 2000
-"""Utterances shown one by one, the worst first: more would make a page that no browser likes."""
+"""The page shows at most this number of utterances, worst first: browsers are slow with more."""
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bad: #c0392b; --good: #27855a; }
@@ -25,7 +25,7 @@ del { color: var(--bad) } ins { color: var(--good); text-decoration: none; font-
 
 
 def evaluation_html(evaluation: Evaluation, facts: Mapping[str, str]) -> str:
-    """The page. facts: what to tell above the figures, such as model and manifest."""
+    """The page. facts: shown above the figures, such as model and manifest."""
     ordered = sorted(evaluation.scored, key=lambda item: -item.words.counts.num_errors)
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
@@ -38,11 +38,12 @@ def evaluation_html(evaluation: Evaluation, facts: Mapping[str, str]) -> str:
         _groups("By speaker", evaluation.by_speaker()),
         "<h2>Most confused</h2>",
         _table(
-            ("said", "heard", "times"),
+            ("reference", "recognised", "times"),
             [(escape(a), escape(b), str(count)) for a, b, count in evaluation.confused(30)],
         ),
         "<h2>Utterances, the worst first</h2>",
-        "<p>Red was said and not heard; green was heard instead.</p>",
+        "<p>Red: words of the reference that the model missed. Green: words that the model put "
+        "in.</p>",
         _table(("errors", "text"), [_utterance(item) for item in ordered[:MAX_UTTERANCES]]),
     ]
     if len(ordered) > MAX_UTTERANCES:
@@ -95,7 +96,7 @@ def _aligned(tokens: Iterable[AlignedToken]) -> str:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML already."""
+    """A table; the cells are HTML already."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"

@@ -1,1 +1,1 @@
-"""Deep Speech 2 checkpoints of other toolkits, made into bundles."""
+"""Make bundles from Deep Speech 2 checkpoints of other toolkits."""

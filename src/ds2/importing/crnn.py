@@ -1,4 +1,4 @@
-"""The Deep Speech 2 that PaddleSpeech, MASR and PPASR share: no padding, layer normalisation."""
+"""The Deep Speech 2 of PaddleSpeech, MASR and PPASR: no padding, layer normalisation."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ STRIDE = 2
 
 @dataclass(frozen=True)
 class CrnnNames:
-    """What a toolkit calls the parts of layer {}, and how its linear layers lie."""
+    """A toolkit's names for the parts of layer {}, and the layout of its linear layers."""
 
-    recurrent: tuple[str, ...]  # the first that is there, e.g. "encoder.rnn.{}."
+    recurrent: tuple[str, ...]  # possible names, e.g. "encoder.rnn.{}."; the first found counts
     norm: str
     linear_is_transposed: bool  # (in, out), as in PaddlePaddle
 
@@ -34,7 +34,7 @@ def read_crnn(
     """The network of a checkpoint's arrays.
 
     streaming: whether a forward network becomes a step.
-    Raises InputError that names an array that is missing or of another shape.
+    Raises InputError that names an array that is missing or has another shape.
     """
     prefix = next(
         (name for name in names.recurrent if checkpoint.count(f"{name}weight_hh_l0")),
@@ -56,8 +56,8 @@ def read_crnn(
     weight, bias = _linear(checkpoint, "decoder.ctc_lo", width, names.linear_is_transposed)
     if len(bias) != len(labels.order):
         raise InputError(
-            f"{labels.where}: makes {len(labels.order)} labels, but {checkpoint.where} has "
-            f"{len(bias)}: they are not of one model"
+            f"{labels.where}: has {len(labels.order)} labels, but {checkpoint.where} has "
+            f"{len(bias)}: the files belong to different models"
         )
     weights["output.weight"] = labels.in_order(weight)
     weights["output.bias"] = labels.in_order(bias)
@@ -87,7 +87,7 @@ def _recurrent(
     hidden: int,
     bidirectional: bool,
 ) -> dict[str, NDArray[np.float32]]:
-    """The recurrent layers and their normalisations. width: of the first layer's input."""
+    """The recurrent layers and their normalisations. width: the size of the first layer's input."""
     weights = {}
     rows = checkpoint.array(f"{prefix.format(0)}weight_hh_l0", (None, hidden)).shape[0]
     for i in range(num_layers):
@@ -108,7 +108,7 @@ def _recurrent(
 
 
 def _convolutions(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
-    """Their kernels lie (time, bins); ours (bins, time)."""
+    """The convolutions in our layout (bins, time); the toolkits have (time, bins)."""
     weights = {}
     for i, (name, channels) in enumerate(
         (("encoder.conv.conv.0", 1), ("encoder.conv.conv.2", CHANNELS))
@@ -130,5 +130,5 @@ def _linear(
 
 
 def _subsampled(num_bins: int) -> int:
-    """What a convolution without padding leaves of so many bins."""
+    """The number of bins after a convolution without padding."""
     return (num_bins - KERNEL) // STRIDE + 1

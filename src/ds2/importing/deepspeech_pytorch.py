@@ -1,4 +1,4 @@
-"""Checkpoints of deepspeech.pytorch: packages of its version 2, Lightning's of version 3."""
+"""Read checkpoints of deepspeech.pytorch: packages of version 2, Lightning files of version 3."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,22 +19,22 @@ KERNELS = ((41, 11), (21, 11))
 CHANNELS = 32
 RELU_LIMIT = 20.0
 EPSILON = 1e-5
-"""Of batch normalisation."""
+"""The epsilon of batch normalisation."""
 
 
 def read_deepspeech_pytorch(path: Path, content: Mapping[str, Any]) -> Imported:
-    """The model of a checkpoint's content: plain data, and arrays of its weights.
+    """The model in a checkpoint's content: plain data, and arrays of weights.
 
-    path: where it was read. Raises InputError.
+    path: the file of the content. Raises InputError.
     """
     state = content.get("state_dict")
     if not isinstance(state, dict):
-        raise InputError(f"{path}: holds no state_dict: it is no checkpoint of deepspeech.pytorch")
-    hyper_parameters = content.get("hyper_parameters", content)  # version 3, else version 2
+        raise InputError(f"{path}: has no state_dict: it is not a checkpoint of deepspeech.pytorch")
+    hyper_parameters = content.get("hyper_parameters", content)  # version 3, or version 2
     where = str(path)
     tokens = _plain(_hyper_parameter(hyper_parameters, "labels", where))
     if not isinstance(tokens, list | str) or BLANK not in tokens:
-        raise InputError(f'{where}: labels: hold no "{BLANK}", which is the blank')
+        raise InputError(f'{where}: labels: "{BLANK}", the blank, is missing')
     tokens = list(tokens)
     labels = read_labels(tokens, tokens.index(BLANK), f"{where}: labels")
     named = "spect_cfg" if "spect_cfg" in hyper_parameters else "audio_conf"
@@ -49,12 +49,12 @@ def read_deepspeech_pytorch(path: Path, content: Mapping[str, Any]) -> Imported:
 
 def _hyper_parameter(hyper_parameters: Any, name: str, where: str) -> Any:
     if not isinstance(hyper_parameters, dict) or name not in hyper_parameters:
-        raise InputError(f"{where}: holds no {name}: it is no checkpoint of deepspeech.pytorch")
+        raise InputError(f"{where}: has no {name}: it is not a checkpoint of deepspeech.pytorch")
     return hyper_parameters[name]
 
 
 def _plain(value: Any) -> Any:
-    """What a record of OmegaConf, of an enumeration or of a dataclass holds."""
+    """The plain value in a record of OmegaConf, of an enumeration or of a dataclass."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 def _features(settings: Any, where: str) -> MagnitudeConfig:
     if not isinstance(settings, dict):
-        raise InputError(f"{where}: holds no settings")
+        raise InputError(f"{where}: has no settings")
     try:
         return MagnitudeConfig(
             sample_rate_hz=int(settings.get("sample_rate", 16_000)),
@@ -114,7 +114,7 @@ def _network(checkpoint: Checkpoint, labels: Labels, num_bins: int) -> ForeignNe
         weights["lookahead.weight"] = weight[:, 0]
     elif not bidirectional:
         raise InputError(
-            f"{checkpoint.where}: holds no lookahead.0.conv.weight, as a forward network must"
+            f"{checkpoint.where}: has no lookahead.0.conv.weight, which a forward network needs"
         )
     weight = checkpoint.array("fc.0.module.1.weight", (len(labels.order), hidden))
     scale, shift = _batch_norm(checkpoint, "fc.0.module.0", hidden)
@@ -140,7 +140,7 @@ def _network(checkpoint: Checkpoint, labels: Labels, num_bins: int) -> ForeignNe
 def _recurrent_layer(
     checkpoint: Checkpoint, i: int, suffix: str, width: int
 ) -> dict[str, NDArray[np.float32]]:
-    """One direction of a layer, the batch normalisation of its input folded in."""
+    """One direction of a layer, with the batch normalisation of its input folded in."""
     name = f"rnns.{i}.rnn."
     rows, hidden = checkpoint.array(f"{name}weight_hh_l0{suffix}", (None, None)).shape
     layer = {
@@ -159,7 +159,7 @@ def _recurrent_layer(
 def _batch_norm(
     checkpoint: Checkpoint, name: str, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What batch normalisation multiplies by and adds when it recognises."""
+    """The factor and the addend of batch normalisation in recognition."""
     weight, bias, mean, variance = (
         checkpoint.array(f"{name}.{part}", (width,))
         for part in ("weight", "bias", "running_mean", "running_var")

@@ -1,4 +1,4 @@
-"""What importers read beside weights: YAML, JSON, lists of tokens."""
+"""Read the files beside weights: YAML, JSON, lists of tokens."""
 
 import json
 import math
@@ -22,9 +22,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise InputError(f"{path}: holds no settings")
+        raise InputError(f"{path}: has no settings")
     return data
 
 
@@ -33,21 +33,21 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads("\n".join(read_lines(path)))
     except ValueError as error:
-        raise InputError(f"{path}: is no JSON: {error}") from None
+        raise InputError(f"{path}: is not JSON: {error}") from None
     if not isinstance(data, dict):
-        raise InputError(f"{path}: holds no object")
+        raise InputError(f"{path}: has no JSON object")
     return data
 
 
 def take(data: dict[str, Any], key: str, kind: type, where: Path | str, default: Any = None) -> Any:
-    """data[key] of that type. Raises InputError that names the key."""
+    """data[key] with this type. Raises InputError that names the key."""
     value = data.get(key, default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if value is None:
         raise InputError(f"{where}: {key}: is missing")
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InputError(f"{where}: {key}: {value!r} is no {kind.__name__}")
+        raise InputError(f"{where}: {key}: {value!r} is not of type {kind.__name__}")
     return value
 
 
@@ -55,7 +55,7 @@ def take_numbers(data: dict[str, Any], key: str, count: int, where: Path) -> lis
     """data[key], `count` finite numbers. Raises InputError that names the key."""
     values = take(data, key, list, where)
     if len(values) != count:
-        raise InputError(f"{where}: {key}: must hold {count} numbers, not {len(values)}")
+        raise InputError(f"{where}: {key}: must have {count} numbers, not {len(values)}")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
-        raise InputError(f"{where}: {key}: must hold finite numbers")
+        raise InputError(f"{where}: {key}: must have finite numbers only")
     return [float(value) for value in values]

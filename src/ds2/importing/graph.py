@@ -1,7 +1,7 @@
-"""The graph of a foreign network: a streaming step, or whole utterances.
+"""The graph of an imported network: a streaming step, or whole utterances.
 
-In a step, frames that do not exist leave the state of every recurrent layer as it is, as in the
-graphs of our own networks (ds2.training.network.onnx_graph): whole equals any chunks.
+In a step, frames that do not exist do not change the state of any recurrent layer, as in the
+graphs of our own networks (ds2.training.network.onnx_graph). Therefore whole equals any chunks.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from ds2.graph.weights import Precision
 from ds2.importing.network import ForeignNetwork
 
 EPSILON = 1e-5
-"""Of layer normalisation, in PaddlePaddle and in torch."""
+"""The epsilon of layer normalisation, in PaddlePaddle and in torch."""
 HOLD = 100.0
-"""What opens the update gate of a GRU for good: its state stays as it is."""
+"""An input that holds the update gate of a GRU open, so that its state does not change."""
 
 
 def build_graph(network: ForeignNetwork, precision: Precision) -> bytes:
@@ -33,7 +33,7 @@ def build_graph(network: ForeignNetwork, precision: Precision) -> bytes:
 
 
 def _build_step(builder: GraphBuilder, network: ForeignNetwork) -> None:
-    """The convolutions see the frames of before once more: they are few, and cost little."""
+    """Build a step. Its convolutions read the last frames again, because these are few."""
     stride, delay = network.time_stride, network.delay
     frames = builder.input("frames", ["batch", "time", network.num_bins])
     lengths = builder.input("length", ["batch"], INT64)
@@ -66,7 +66,7 @@ def _build_step(builder: GraphBuilder, network: ForeignNetwork) -> None:
 def _step_recurrence(
     builder: GraphBuilder, network: ForeignNetwork, i: int, values: str, given: Sequence[str]
 ) -> str:
-    """(n, B, H) from (n, B, D); the biases are weights of inputs that tell which frames exist."""
+    """(n, B, H) from (n, B, D); the biases are weights of inputs that mark existing frames."""
     name = f"recurrent.{i}.fwd"
     kind = network.recurrent
     columns = [builder.weight(f"{name}.exists")]
@@ -75,7 +75,7 @@ def _step_recurrence(
     columns = [builder.add("Unsqueeze", column, builder.constant([1])) for column in columns]
     w = builder.add("Concat", builder.weight(f"{name}.weight_ih"), *columns, axis=1)
     bias = ""
-    if kind == "gru":  # what the reset gate acts on cannot come in with the input
+    if kind == "gru":  # the reset gate acts on this bias, so it cannot come in with the input
         inner = builder.reordered(kind, builder.weight(f"{name}.inner"))
         bias = builder.add("Concat", builder.add("Mul", inner, _zero(builder)), inner, axis=1)
     state_names = ("h", "c") if kind == "lstm" else ("h",)
@@ -101,7 +101,7 @@ def _build_whole(builder: GraphBuilder, network: ForeignNetwork) -> None:
     zero = builder.add("Mul", lengths, builder.constant(0))  # (B,)
     exist = builder.exists(builder.indices(zero, builder.size(features, 1)), lengths)
     values = builder.add("Mul", features, builder.add("Unsqueeze", exist, builder.constant([2])))
-    if network.edge_frames:  # so that there is an output at all, however short the utterance
+    if network.edge_frames:  # even the shortest utterance needs an output
         pads = builder.constant([0, 0, 0, 0, network.edge_frames, 0])
         values = builder.add("Pad", values, pads)
     values = builder.add("Transpose", values, perm=[0, 2, 1])
@@ -163,7 +163,7 @@ def _run(
 def _convolutions(
     builder: GraphBuilder, network: ForeignNetwork, values: str, lengths: str = ""
 ) -> str:
-    """(B, C, F', n) from (B, F, T); with lengths, padding in time sees zeros past the end."""
+    """(B, C, F', n) from (B, F, T); with lengths, values past the end are zeros."""
     values = builder.add("Unsqueeze", values, builder.constant([1]))
     for i, conv in enumerate(network.convolutions):
         values = builder.add(
@@ -184,14 +184,14 @@ def _convolutions(
 
 
 def _num_outputs(builder: GraphBuilder, network: ForeignNetwork, lengths: str) -> str:
-    """What `ModelFacts.num_outputs` says. Division rounds to 0, so few frames are none."""
+    """The value of `ModelFacts.num_outputs`. Division rounds to 0: very few frames give none."""
     offset = network.time_stride - 1 - network.edge_frames
     shifted = builder.add("Add", lengths, builder.constant(offset))
     return str(builder.add("Div", shifted, builder.constant(network.time_stride)))
 
 
 def _masked(builder: GraphBuilder, values: str, exist: str, axes: list[int]) -> str:
-    """0 where (B, n) says so; axes: those that the mask lacks."""
+    """The values, and 0 on frames that do not exist (B, n); axes: the axes that the mask lacks."""
     mask = builder.add("Unsqueeze", exist, builder.constant(axes))
     return str(builder.add("Mul", values, mask))
 
@@ -204,7 +204,7 @@ def _normalised(builder: GraphBuilder, network: ForeignNetwork, i: int, values: 
 
 
 def _lookahead(builder: GraphBuilder, network: ForeignNetwork, states: str) -> str:
-    """(B, n, H): each unit's states now and over the next frames, weighed."""
+    """(B, n, H): the weighted sum of each unit's states now and over the next frames."""
     weight = builder.weight("lookahead.weight")  # (H, frames)
     num_frames = network.weights["lookahead.weight"].shape[1]
     padded = builder.add("Pad", states, builder.constant([0, 0, 0, 0, num_frames - 1, 0]))
@@ -219,9 +219,9 @@ def _lookahead(builder: GraphBuilder, network: ForeignNetwork, states: str) -> s
 
 
 def _build_top(builder: GraphBuilder, network: ForeignNetwork, states: str) -> None:
-    """Fully connected layers and the output, from (B, n, D).
+    """Build the fully connected layers and the output, from (B, n, D).
 
-    Labels that spell nothing (unknown, end of sentence) give their probability to the blank.
+    The probability of labels that spell nothing (unknown, end of sentence) goes to the blank.
     """
     for i in range(network.num_fully_connected):
         states = _relu(builder, network, builder.linear(states, f"fc.{i}"))
@@ -249,10 +249,10 @@ def _zero(builder: GraphBuilder) -> str:
 
 
 def _step_biases(network: ForeignNetwork) -> dict[str, NDArray[np.float32]]:
-    """The biases as weights of inputs that are 1 on frames that exist, or on those that do not.
+    """The biases as weights of inputs that are 1 on existing frames, or on missing frames.
 
-    On a frame that does not exist an LSTM sees zeros and no bias, and a zero state stays zero. A
-    GRU has a bias within the reset gate's reach, so there its update gate is held open instead.
+    On a missing frame an LSTM has zeros as input and no bias, so a zero state stays zero. A GRU has
+    a bias on which the reset gate acts, so its update gate is held open instead.
     """
     biases = {}
     hidden = network.hidden_size

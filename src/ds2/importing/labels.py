@@ -1,4 +1,4 @@
-"""Labels of other toolkits: which is the blank, which are symbols, which spell nothing."""
+"""Labels of other toolkits: the blank, the symbols, and labels that spell nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,25 +15,24 @@ SPACE = "<space>"
 
 @dataclass(frozen=True)
 class Labels:
-    """An alphabet, and where its labels are among those of a checkpoint."""
+    """An alphabet, and the positions of its labels in a checkpoint."""
 
     alphabet: Alphabet
-    order: list[int]  # rows of the output layer: the blank, the symbols, what spells nothing
-    num_silent: int  # of these last
-    where: str  # they were read
+    order: list[int]  # rows of the output layer: the blank, the symbols, then silent labels
+    num_silent: int  # number of silent labels, which spell nothing
+    where: str  # the place of the labels, for messages
 
     def in_order(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(labels, ...) of an output layer, in our order."""
+        """The rows (labels, ...) of an output layer, in our order."""
         return np.ascontiguousarray(rows[self.order])
 
 
 def read_labels(tokens: Sequence[str], blank: int, where: str) -> Labels:
-    """The labels that a list of tokens means.
+    """The labels of a list of tokens.
 
-    A token in angle brackets (<unk>, <eos>) spells nothing, but for <space>. Capital letters
-    become small where that makes no two labels the same, as ds2's texts and language models have
-    them. The language is Mandarin if any Chinese character is there. Raises InputError that names
-    the token.
+    A token in angle brackets (<unk>, <eos>) spells nothing, except <space>. Capital letters become
+    small, as in ds2's texts and language models, unless two labels would become equal. The language
+    is Mandarin if there is any Chinese character. Raises InputError that names the token.
     """
     if not 0 <= blank < len(tokens):
         raise InputError(f"{where}: has {len(tokens)} labels, but the blank is number {blank}")
@@ -50,8 +49,8 @@ def read_labels(tokens: Sequence[str], blank: int, where: str) -> Labels:
             symbols[index] = token
         else:
             raise InputError(
-                f'{where}: label {index}, "{token}": is {len(token)} characters long: only '
-                "models that spell in single characters can be imported"
+                f'{where}: label {index}, "{token}": has {len(token)} characters: ds2 imports '
+                "only models that spell in single characters"
             )
     small = {index: symbol.lower() for index, symbol in symbols.items()}
     if len(set(small.values())) == len(small) and all(len(s) == 1 for s in small.values()):

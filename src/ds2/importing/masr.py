@@ -1,4 +1,4 @@
-"""Deep Speech 2 models of MASR (torch) and PPASR (PaddlePaddle), which are of one make."""
+"""Read Deep Speech 2 models of MASR (torch) and PPASR (PaddlePaddle), which have one design."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ NAMES = {
     ),
 }
 FLOORS = {"MASR": 1.1920929e-07, "PPASR": 1e-7}
-"""The least energy of the filter banks of torchaudio and of PaddlePaddle."""
+"""The lowest energy in the filter banks of torchaudio and of PaddlePaddle."""
 
 
 def read_masr(
@@ -41,7 +41,7 @@ def read_masr(
 ) -> Imported:
     """The model of a checkpoint's arrays, its configuration and its list of tokens.
 
-    path: where the arrays were read. Raises InputError.
+    path: the file of the arrays. Raises InputError.
     """
     settings = read_yaml(config)
     if settings.get("use_model", "deepspeech2") != "deepspeech2":
@@ -54,7 +54,7 @@ def read_masr(
         lines.pop()
     tokens = [line.split("\t")[0] for line in lines]
     if "<blank>" not in tokens:
-        raise InputError(f"{vocabulary}: holds no <blank>")
+        raise InputError(f"{vocabulary}: has no <blank>")
     labels = read_labels(tokens, tokens.index("<blank>"), str(vocabulary))
     network = read_crnn(
         checkpoint,
@@ -77,7 +77,7 @@ def _features(
     where = f"{config}: preprocess_conf"
     method = take(settings, "feature_method", str, where, "fbank")
     if method != "fbank":
-        raise InputError(f'{where}: feature_method: "{method}": only fbank can be imported')
+        raise InputError(f'{where}: feature_method: "{method}": ds2 imports only fbank')
     num_bins = take(settings, "n_mels", int, where, 80)
     rate = take(settings, "sample_rate", int, where, 16_000)
     level_db = None

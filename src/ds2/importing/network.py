@@ -1,4 +1,4 @@
-"""A network of another toolkit, in our names: what the graph is built from."""
+"""A network of another toolkit with our names, from which we build the graph."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ NUM_GATES: dict[Recurrent, int] = {"rnn": 1, "gru": 3, "lstm": 4}
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution over bins and time; its kernel is that of its weight."""
+    """A convolution over bins and time; its weight has the size of the kernel."""
 
     stride: tuple[int, int]  # bins, time
     padding: tuple[int, int] = (0, 0)  # zeros on either side: bins, time
@@ -28,12 +28,12 @@ class Convolution:
 class ForeignNetwork:
     """Convolutions, recurrent layers, perhaps a lookahead, fully connected layers, an output.
 
-    weights, float32, batch normalisation folded into them:
+    weights: float32, with batch normalisation folded in:
         conv.i.weight (out, in, bins, time), conv.i.bias (out,)
         recurrent.i.fwd, recurrent.i.bwd: weight_ih (G * H, D), weight_hh (G * H, H), bias_ih and
             bias_hh (G * H,); the gates in torch's order
-        norm.i.weight and norm.i.bias, behind recurrent layer i, where `layer_norm`
-        lookahead.weight (H, frames), the first of them now
+        norm.i.weight and norm.i.bias, behind recurrent layer i, if `layer_norm`
+        lookahead.weight (H, frames); the first frame is the current one
         fc.i.weight (out, in), fc.i.bias (out,)
         output.weight (labels, in), output.bias: first the blank, then the alphabet's symbols, last
             `num_silent` labels that spell nothing
@@ -47,30 +47,30 @@ class ForeignNetwork:
     bidirectional: bool
     directions: Literal["concatenated", "summed"]
     layer_norm: bool
-    relu_limit: float | None  # of all ReLUs; None: they have none
+    relu_limit: float | None  # of all ReLUs; None: no limit
     num_fully_connected: int
     has_lookahead: bool
     num_silent: int
-    streaming: bool  # whether the graph is a step; only without padding in time and lookahead
+    streaming: bool  # whether the graph is a step; not with padding in time or lookahead
 
     @property
     def hidden_size(self) -> int:
-        """H: units of a recurrent layer in each direction."""
+        """H, the number of units of a recurrent layer in each direction."""
         return int(self.weights["recurrent.0.fwd.weight_hh"].shape[1])
 
     @property
     def time_stride(self) -> int:
-        """Frames to one output."""
+        """Number of frames for each output."""
         return math.prod(conv.stride[1] for conv in self.convolutions)
 
     @property
     def num_labels(self) -> int:
-        """V: the blank and the symbols."""
+        """V, the number of labels: the blank and the symbols."""
         return len(self.weights["output.bias"]) - self.num_silent
 
     @property
     def edge_frames(self) -> int:
-        """Frames that convolutions without padding need after the first that an output is of."""
+        """Number of frames that convolutions without padding need after an output's first frame."""
         frames, stride = 0, 1
         for i, conv in enumerate(self.convolutions):
             if not conv.padding[1]:
@@ -80,7 +80,7 @@ class ForeignNetwork:
 
     @property
     def delay(self) -> int:
-        """Outputs of a stream's start that stand for frames before its first."""
+        """Number of outputs at a stream's start that stand for frames before its first frame."""
         return -(-(self.edge_frames + 1 - self.time_stride) // self.time_stride)
 
     @property
@@ -102,7 +102,7 @@ class ForeignNetwork:
 
 
 class Checkpoint:
-    """The arrays of a checkpoint under their own names; a name that lacks is an error."""
+    """The arrays of a checkpoint with their own names; a missing name is an error."""
 
     def __init__(self, arrays: Mapping[str, NDArray[np.float32]], where: str) -> None:
         self.where = where
@@ -112,14 +112,14 @@ class Checkpoint:
         return name in self._arrays
 
     def array(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
-        """The array of that name. Raises InputError unless it is there, finite and of the shape.
+        """The array with this name. Raises InputError if it is missing, not finite or misshapen.
 
         shape: None for an axis of any length.
         """
         if name not in self._arrays:
             raise InputError(
-                f"{self.where}: holds no {name}: it is no Deep Speech 2 checkpoint of a kind that "
-                "ds2 can import"
+                f"{self.where}: has no {name}: it is not a Deep Speech 2 checkpoint that ds2 can "
+                "import"
             )
         value = self._arrays[name]
         if len(value.shape) != len(shape) or any(
@@ -127,15 +127,13 @@ class Checkpoint:
         ):
             wanted = " x ".join("any" if length is None else str(length) for length in shape)
             found = " x ".join(map(str, value.shape))
-            raise InputError(f"{self.where}: {name}: is {found}, not {wanted}")
+            raise InputError(f"{self.where}: {name}: has shape {found}, not {wanted}")
         if not np.isfinite(value).all():
-            raise InputError(
-                f"{self.where}: {name}: holds NaN or infinity: take another checkpoint"
-            )
+            raise InputError(f"{self.where}: {name}: has NaN or infinity: use another checkpoint")
         return value
 
     def count(self, pattern: str) -> int:
-        """How many layers there are: of names with {} for the layer's index, from 0."""
+        """The number of layers. pattern: the name of an array, with {} for the layer's index."""
         number = 0
         while pattern.format(number) in self._arrays:
             number += 1
@@ -143,9 +141,11 @@ class Checkpoint:
 
 
 def recurrent_kind(checkpoint: Checkpoint, name: str) -> tuple[Recurrent, int]:
-    """The kind of a recurrent layer and its units, from its recurrent weight of that name."""
+    """The kind of a recurrent layer and its units. name: the name of its recurrent weight."""
     rows, hidden = checkpoint.array(name, (None, None)).shape
     for kind, num_gates in NUM_GATES.items():
         if rows == num_gates * hidden:
             return kind, hidden
-    raise InputError(f"{checkpoint.where}: {name}: {rows} x {hidden} is no RNN, GRU or LSTM")
+    raise InputError(
+        f"{checkpoint.where}: {name}: no RNN, GRU or LSTM has the shape {rows} x {hidden}"
+    )

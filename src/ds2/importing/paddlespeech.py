@@ -1,4 +1,4 @@
-"""The archives of Deep Speech 2 models that PaddleSpeech publishes."""
+"""Read the archives of Deep Speech 2 models that PaddleSpeech publishes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ NAMES = CrnnNames(
 )
 ONLY_IN_TRAINING = ("time_warp", "freq_mask", "time_mask", "specaug")
 FLOOR = 1e-7
-"""The least energy of PaddlePaddle's filter banks."""
+"""The lowest energy in PaddlePaddle's filter banks."""
 LEAST_DEVIATION = 1e-20
 
 
@@ -31,8 +31,10 @@ def read_paddlespeech(
 ) -> Imported:
     """The model in an unpacked archive.
 
-    config, checkpoint: which of several; else the only ones, or those of one name. Raises
-    InputError.
+    config, checkpoint: needed if the archive has several; otherwise ds2 takes the only one, or the
+        configuration with the name of the checkpoint's experiment.
+
+    Raises InputError.
     """
     if not directory.is_dir():
         raise InputError(f"{directory}: no such directory: unpack the archive first")
@@ -41,8 +43,8 @@ def read_paddlespeech(
     settings = read_yaml(config_path)
     if take(settings, "unit_type", str, config_path, "char") != "char":
         raise InputError(
-            f'{config_path}: unit_type: "{settings["unit_type"]}": only models that spell in '
-            "single characters can be imported"
+            f'{config_path}: unit_type: "{settings["unit_type"]}": ds2 imports only models that '
+            "spell in single characters"
         )
     features = _features(directory, config_path, settings)
     vocabulary = directory / take(settings, "vocab_filepath", str, config_path)
@@ -69,17 +71,19 @@ def _only_checkpoint(directory: Path) -> Path:
     found = sorted(directory.rglob("*.pdparams"))
     if not found:
         raise InputError(
-            f"{directory}: holds no .pdparams file: an archive has one in exp/.../checkpoints (the "
-            "exported models, .pdmodel and .pdiparams, cannot be imported)"
+            f"{directory}: has no .pdparams file: an archive has one in exp/.../checkpoints (ds2 "
+            "cannot import exported models, .pdmodel and .pdiparams)"
         )
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(directory)) for path in found)
-        raise InputError(f"{directory}: holds several checkpoints: choose by --checkpoint: {names}")
+        raise InputError(
+            f"{directory}: has several checkpoints: choose one with --checkpoint: {names}"
+        )
     return found[0]
 
 
 def _config_of(directory: Path, weights_path: Path) -> Path:
-    """model.yaml, the configuration that is called as the experiment is, or the only one."""
+    """model.yaml, or the configuration with the experiment's name, or the only configuration."""
     if (directory / "model.yaml").is_file():
         return directory / "model.yaml"
     found = sorted((directory / "conf").glob("deepspeech2*.yaml"))
@@ -87,19 +91,20 @@ def _config_of(directory: Path, weights_path: Path) -> Path:
     if len(named or found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise InputError(
-            f"{directory / 'conf'}: must hold one deepspeech2*.yaml: choose by --config: {names}"
+            f"{directory / 'conf'}: must have one deepspeech2*.yaml: choose one with --config: "
+            f"{names}"
         )
     return (named or found)[0]
 
 
 def _features(directory: Path, config_path: Path, settings: dict[str, Any]) -> FilterBankConfig:
-    """The front end that preprocess.yaml tells of."""
+    """The front end that preprocess.yaml describes."""
     path = directory / take(settings, "preprocess_config", str, config_path)
     found: FilterBankConfig | None = None
     for index, step in enumerate(take(read_yaml(path), "process", list, path)):
         where = f"{path}: process[{index}]"
         if not isinstance(step, dict):
-            raise InputError(f"{where}: is no object with a type")
+            raise InputError(f"{where}: is not an object with a type")
         kind = take(step, "type", str, where)
         if kind == "fbank_kaldi" and found is None:
             found = _filter_banks(step, where)
@@ -107,9 +112,11 @@ def _features(directory: Path, config_path: Path, settings: dict[str, Any]) -> F
             statistics = directory / take(step, "cmvn_path", str, where)
             found = _normalised(found, statistics)
         elif kind not in ONLY_IN_TRAINING:
-            raise InputError(f'{where}: type: "{kind}": only fbank_kaldi, then cmvn_json, is known')
+            raise InputError(
+                f'{where}: type: "{kind}": ds2 knows only fbank_kaldi, followed by cmvn_json'
+            )
     if found is None:
-        raise InputError(f"{path}: process: holds no fbank_kaldi")
+        raise InputError(f"{path}: process: has no fbank_kaldi")
     return found
 
 
@@ -129,7 +136,7 @@ def _filter_banks(step: dict[str, Any], where: str) -> FilterBankConfig:
 
 
 def _normalised(features: FilterBankConfig, path: Path) -> FilterBankConfig:
-    """With the mean and the deviation of a corpus, from sums over its frames."""
+    """The features with the mean and the deviation of a corpus, from sums over its frames."""
     data = read_json(path)
     count = take(data, "frame_num", float, path)
     if not count > 0:
@@ -143,14 +150,14 @@ def _normalised(features: FilterBankConfig, path: Path) -> FilterBankConfig:
 
 
 def _tokens(path: Path) -> list[str]:
-    """As PaddleSpeech reads them: a token for each line; blank and end where there are none."""
+    """The tokens as PaddleSpeech reads them: one in each line; it adds a missing blank and end."""
     lines = read_lines(path)
     if lines and not lines[-1]:
         lines.pop()
     tokens = [line.split(" ")[0] for line in lines]
     for number, token in enumerate(tokens, 1):
         if not token:
-            raise InputError(f"{path}: line {number}: holds no token")
+            raise InputError(f"{path}: line {number}: has no token")
     if "<blank>" not in tokens:
         tokens.insert(0, "<blank>")
     if "<eos>" not in tokens:
@@ -161,7 +168,7 @@ def _tokens(path: Path) -> list[str]:
 def _compare(
     network: ForeignNetwork, settings: dict[str, Any], config_path: Path, weights_path: Path
 ) -> None:
-    """Raise InputError if the configuration tells of another network."""
+    """Raise InputError if the configuration describes another network."""
     found = {
         "num_rnn_layers": network.num_recurrent,
         "rnn_layer_size": network.hidden_size,
@@ -172,13 +179,13 @@ def _compare(
         told = settings.get(key, value)
         if told != value:
             raise InputError(
-                f"{config_path}: {key}: is {told}, but {weights_path} has {value}: they are not of "
-                "one model"
+                f"{config_path}: {key}: is {told}, but {weights_path} has {value}: the files "
+                "belong to different models"
             )
     direction = str(settings.get("rnn_direction", ""))
     if direction and direction.startswith("bidirect") != network.bidirectional:
         is_told = "bidirectional" if network.bidirectional else "forward"
         raise InputError(
-            f"{config_path}: rnn_direction: is {direction}, but {weights_path} is {is_told}: they "
-            "are not of one model"
+            f"{config_path}: rnn_direction: is {direction}, but {weights_path} is {is_told}: the "
+            "files belong to different models"
         )

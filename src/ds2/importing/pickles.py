@@ -1,4 +1,4 @@
-"""Pickles of arrays, read without running anything that they name."""
+"""Read pickles of arrays without running any code that they name."""
 
 import io
 import pickle
@@ -20,11 +20,11 @@ class _Refused(Exception):
 
 
 class _PendingType:
-    """The type of an array's numbers under way: its code, then its byte order."""
+    """The type of an array's numbers, while a pickle builds it: its code, then its byte order."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or code[:1] not in tuple("fiub") or len(code) > 2:
-            raise _Refused("an array of something else than numbers")
+            raise _Refused("an array of values that are not numbers")
         self.value = np.dtype(code)
 
     def __setstate__(self, state: Any) -> None:
@@ -33,7 +33,7 @@ class _PendingType:
 
 
 class _PendingArray:
-    """An array under way: a pickle makes it, then tells its shape, type and bytes."""
+    """An array, while a pickle builds it: the pickle makes it, then gives shape, type and bytes."""
 
     def __init__(self) -> None:
         self.value: NDArray[Any] | None = None
@@ -43,7 +43,7 @@ class _PendingArray:
             raise _Refused("an array without shape, type and bytes")
         _, shape, dtype, is_fortran, data = state
         if not isinstance(dtype, _PendingType) or not isinstance(data, bytes):
-            raise _Refused("an array of something else than numbers")
+            raise _Refused("an array of values that are not numbers")
         order: Any = "F" if is_fortran else "C"
         self.value = np.frombuffer(data, dtype.value).reshape(shape, order=order)
 
@@ -53,14 +53,14 @@ def _reconstruct(*_: Any) -> _PendingArray:
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """What pickles of protocol 2 say bytes with."""
+    """The function with which pickles of protocol 2 write bytes."""
     if not isinstance(text, str) or encoding != "latin1":
         raise _Refused("_codecs.encode")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """What pickles of protocols before 3 say empty bytes with."""
+    """The function with which pickles of protocols before 3 write empty bytes."""
     return b""
 
 
@@ -72,7 +72,7 @@ ADMITTED: Mapping[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): _no_bytes,
 }
-"""Whatever else a pickle names is refused, not imported."""
+"""The only names that a pickle may have; ds2 refuses and does not import any other name."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -86,10 +86,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The arrays of numbers in a pickled dictionary, as PaddlePaddle's `.pdparams` are.
+    """The arrays of numbers in a pickled dictionary, such as PaddlePaddle's `.pdparams`.
 
-    Raises InputError if the file names anything but arrays and plain containers, is cut off or
-    is no such pickle.
+    Raises InputError if the file names anything except arrays and plain containers, if it is cut
+    off, or if it is not such a pickle.
     """
     try:
         data = path.read_bytes()
@@ -99,20 +99,20 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
         content = _Unpickler(io.BytesIO(data)).load()
     except _Refused as error:
         raise InputError(
-            f"{path}: names {error}: refused, as a checkpoint holds nothing but arrays"
+            f"{path}: names {error}: refused, because a checkpoint may have only arrays"
         ) from None
-    except Exception as error:  # a pickle that is none can raise anything
+    except Exception as error:  # a file that is not a pickle can raise anything
         reason = " ".join(str(error).split())[:80] or type(error).__name__
         raise InputError(
-            f"{path}: is cut off or no checkpoint of PaddlePaddle ({reason}): fetch it again"
+            f"{path}: is cut off or not a checkpoint of PaddlePaddle ({reason}): fetch it again"
         ) from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: is no checkpoint of PaddlePaddle: it holds no names")
+        raise InputError(f"{path}: is not a checkpoint of PaddlePaddle: it has no names")
     arrays = {}
     for name, value in content.items():
         value = value.value if isinstance(value, _PendingArray) else value
         if isinstance(name, str) and isinstance(value, np.ndarray):
             arrays[name] = np.asarray(value, np.float32)
     if not arrays:
-        raise InputError(f"{path}: holds no arrays")
+        raise InputError(f"{path}: has no arrays")
     return arrays

@@ -1,4 +1,4 @@
-"""From a foreign network to a bundle."""
+"""Write the bundle of an imported network."""
 
 import hashlib
 import tempfile
@@ -21,18 +21,18 @@ from ds2.text.alphabet import Alphabet
 
 @dataclass(frozen=True)
 class Imported:
-    """All that a bundle is made from."""
+    """Everything that a bundle needs."""
 
     network: ForeignNetwork
     alphabet: Alphabet
     features: FrontEnd
-    origin: Mapping[str, str]  # for people: the toolkit, the file
+    origin: Mapping[str, str]  # information for people: the toolkit, the file
 
 
 def write_imported(
     imported: Imported, target: Path, *, precision: Precision = "float32", licence: str = "unknown"
 ) -> Bundle:
-    """Write the bundle `target`, once it has recognised a trial clip. Raises InputError."""
+    """Write the bundle `target` after it has recognised a trial clip. Raises InputError."""
     network = imported.network
     check_place(target)
     if network.num_bins != imported.features.num_bins:
@@ -63,7 +63,7 @@ def write_imported(
 
 
 def _try_out(bundle: Bundle, graph: bytes) -> None:
-    """Let the model hear two seconds of noise. Raises InputError if it gives no probabilities."""
+    """Run the model on two seconds of noise. Raises InputError if it gives no probabilities."""
     rate_hz = bundle.features.sample_rate_hz
     noise = np.random.default_rng(0).normal(0, 0.05, 2 * rate_hz).astype(np.float32)
     with tempfile.TemporaryDirectory() as directory:
@@ -78,7 +78,7 @@ def _try_out(bundle: Bundle, graph: bytes) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Of the file's bytes."""
+    """The SHA-256 of the file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

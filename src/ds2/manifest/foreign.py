@@ -23,9 +23,10 @@ KNOWN_COLUMNS = ("wav_filename", "transcript", "speaker", "language")
 def csv_utterances(path: Path, lines: Lines) -> Iterator[Utterance | InputError]:
     """The rows of a CSV file with the columns wav_filename and transcript, and any others.
 
-    lines: of the file; wav_filename is relative to it. Raises InputError for a bad header.
+    lines: the lines of the file; wav_filename is relative to the file. Raises InputError for a bad
+    header.
     """
-    taken = [1]  # the numbers of the lines read: a row may stretch over several, in quotes
+    taken = [1]  # the numbers of the lines so far: a row in quotes may take several lines
 
     def texts() -> Iterator[str]:
         for number, text in lines:
@@ -49,7 +50,7 @@ def _csv_utterance(columns: list[str], row: list[str], path: Path, line: int) ->
     where = f"{path}:{line}"
     if len(row) != len(columns):
         raise InputError(
-            f"{where}: has {len(row)} fields, but the header {len(columns)}: "
+            f"{where}: has {len(row)} fields, but the header has {len(columns)}: "
             "put texts with commas in quotes"
         )
     fields = dict(zip(columns, row, strict=True))
@@ -75,10 +76,10 @@ def _check_columns(columns: list[str], path: Path, line: int) -> None:
 
 
 def kaldi_utterances(directory: Path) -> Iterator[Utterance | InputError]:
-    """The utterances of wav.scp, or of segments if there is such a file.
+    """The utterances of the file segments, or of wav.scp if there is no such file.
 
-    Also read, where present: text, utt2spk, utt2lang, utt2dur. Raises InputError for tables that
-    cannot be read or do not belong together.
+    It also reads text, utt2spk, utt2lang and utt2dur if they exist. Raises InputError for tables
+    that it cannot read or that do not fit each other.
     """
     recordings = _table(directory / "wav.scp")
     has_segments = (directory / "segments").is_file()
@@ -116,7 +117,7 @@ def kaldi_utterances(directory: Path) -> Iterator[Utterance | InputError]:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of a Kaldi table, but for the name it begins with."""
+    """A line of a Kaldi table, without the name at its beginning."""
 
     rest: str
     file: Path
@@ -132,13 +133,13 @@ def _table(path: Path) -> dict[str, _Row]:
     for number, line in numbered_lines(path):
         name, *rest = line.split(maxsplit=1)
         if name in rows:
-            raise InputError(f"{path}:{number}: {name} already stands in line {rows[name].line}")
+            raise InputError(f"{path}:{number}: {name} is already in line {rows[name].line}")
         rows[name] = _Row(rest[0].strip() if rest else "", path, number)
     return rows
 
 
 def _segment(row: _Row, recordings: dict[str, _Row]) -> tuple[_Row, float, float | None]:
-    """The recording, start and end in seconds (None: its end) of a line of segments."""
+    """The recording, start and end in seconds (None: the recording's end) of a line of segments."""
     try:
         name, start, end = row.rest.split()
         start_s, end_s = float(start), float(end)
@@ -159,18 +160,20 @@ def _seconds(row: _Row) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise InputError(f"{row.where}: {row.rest}: it must be a number of seconds over 0")
+        raise InputError(f"{row.where}: {row.rest}: it must be a number of seconds above 0")
     return seconds
 
 
 def _kaldi_audio(row: _Row) -> Path:
     if row.rest.endswith("|"):
         raise InputError(
-            f"{row.where}: is a command, and commands of a manifest are not run: "
-            "write its output to a file and list that"
+            f"{row.where}: is a command, and ds2 does not run the commands of a manifest: "
+            "write its output to a file and list that file"
         )
     if re.search(r"\.ark:\d+$", row.rest):
-        raise InputError(f"{row.where}: is in a Kaldi archive: write it to a file and list that")
+        raise InputError(
+            f"{row.where}: is in a Kaldi archive: write it to a file and list that file"
+        )
     if row.rest in ("", "-"):
         raise InputError(f"{row.where}: names no file")
     return found_audio(row.rest, row.file.parent)

@@ -1,4 +1,4 @@
-"""Manifests of lhotse, read without it: cuts, and the pair recordings and supervisions."""
+"""Read lhotse's manifests without lhotse: cuts, and the pair of recordings and supervisions."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,15 +20,15 @@ from ds2.manifest.utterance import (
 )
 
 TOLERANCE_S = 0.1
-"""How far a supervision may reach out of its cut before its text cannot be that of the audio."""
+"""The longest time by which a supervision may exceed its cut, and still have the audio's text."""
 
-REMEDY = "write it to a file of its own (lhotse: cuts.save_audios) and list that"
+REMEDY = "write it to its own file (lhotse: cuts.save_audios) and list that file"
 
 KNOWN_KEYS = {
     *("text", "speaker", "language", "start", "duration"),
     *("recording_id", "channel", "custom", "alignment"),
 }
-"""Fields of a supervision with a place of their own in an Utterance, or that it need not keep."""
+"""Fields of a supervision that have their own field in an Utterance, or that it does not need."""
 
 
 def cut_utterances(path: Path, lines: Lines) -> Iterator[Utterance | InputError]:
@@ -77,7 +77,7 @@ def pair_utterances(recordings: Path, supervisions: Path) -> Iterator[Utterance 
 
 
 def pair_of(path: Path) -> tuple[Path, Path]:
-    """The recordings and the supervisions of which the path is one. Raises InputError."""
+    """The pair of recordings and supervisions that the path belongs to. Raises InputError."""
     for mine, other in (("recordings", "supervisions"), ("supervisions", "recordings")):
         if mine in path.name:
             plain = path.name.replace(mine, other).removesuffix(".gz")
@@ -86,8 +86,8 @@ def pair_of(path: Path) -> tuple[Path, Path]:
                     return (path, partner) if mine == "recordings" else (partner, path)
             raise InputError(f"{path}: its {other} are missing: there is no {plain} beside it")
     raise InputError(
-        f"{path}: holds recordings or supervisions of lhotse, which belong together: "
-        "name the files *recordings*.jsonl and *supervisions*.jsonl"
+        f"{path}: has lhotse's recordings or supervisions, and ds2 needs both files: "
+        "rename them to *recordings*.jsonl and *supervisions*.jsonl"
     )
 
 
@@ -95,7 +95,7 @@ def pair_in(directory: Path) -> tuple[Path, Path] | None:
     """The one pair in a directory; None if there is none. Raises InputError for several."""
     recordings = sorted(directory.glob("*recordings*.jsonl*"))
     if len(recordings) > 1:
-        raise InputError(f"{directory}: holds {len(recordings)} lists of recordings: name one")
+        raise InputError(f"{directory}: has {len(recordings)} lists of recordings: name one")
     return pair_of(recordings[0]) if recordings else None
 
 
@@ -106,7 +106,7 @@ def _utterance(
     source_file: Path,
     line: int,
 ) -> Utterance:
-    """The utterance of a supervision, whose start counts from that of the span of audio."""
+    """The utterance of a supervision; its start counts from the start of the audio span."""
     where = f"{source_file}:{line}"
     start_s = span_s[0] + (number_of(supervision, "start", where) or 0.0)
     end_s = start_s + _duration_of(supervision, where)
@@ -114,7 +114,7 @@ def _utterance(
     if not is_inside or min(end_s, span_s[1]) <= max(start_s, span_s[0]):
         raise InputError(
             f"{where}: supervision {supervision.get('id')} lasts from {start_s:g} to {end_s:g} s, "
-            f"but its audio from {span_s[0]:g} to {span_s[1]:g} s: cut them alike "
+            f"but its audio lasts from {span_s[0]:g} to {span_s[1]:g} s: trim the cuts "
             "(lhotse: cuts.trim_to_supervisions)"
         )
     start_s, end_s = max(start_s, span_s[0]), min(end_s, span_s[1])
@@ -135,19 +135,22 @@ def _utterance(
 def _audio_path(
     recording: Mapping[str, Any], owner: Mapping[str, Any], where: str, path: Path
 ) -> Path:
-    """The file of a recording, all of whose channels the owner (cut or supervision) means."""
+    """The file of a recording. Raises InputError unless its owner means all of its channels.
+
+    owner: the cut or the supervision.
+    """
     sources = _objects_of(recording, "sources", where)
     if len(sources) != 1 or sources[0].get("type") != "file":
         kinds = ", ".join(str(source.get("type")) for source in sources) or "none"
         raise InputError(f"{where}: its recording is not one file (sources: {kinds}): {REMEDY}")
     for transform in _objects_of(recording, "transforms", where):
-        if transform.get("name") != "Resample":  # resampling is done anyway
+        if transform.get("name") != "Resample":  # ds2 resamples in any case
             name = transform.get("name")
             raise InputError(f"{where}: lhotse would transform the audio ({name}): {REMEDY}")
     channels = recording.get("channel_ids") or sources[0].get("channels") or []
     meant = owner.get("channel", channels)
     if any(channel not in (meant if isinstance(meant, list) else [meant]) for channel in channels):
-        raise InputError(f"{where}: means channel {meant} of {channels}: {REMEDY}")
+        raise InputError(f"{where}: needs only channel {meant} of {channels}: {REMEDY}")
     return found_audio(required_string(sources[0], "source", where), path.parent)
 
 

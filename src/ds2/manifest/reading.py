@@ -1,4 +1,4 @@
-"""Manifests: lists of utterances. JSON lines in and out; the forms of other toolkits in."""
+"""Read manifests, also in the formats of other toolkits, and write them as JSON lines."""
 
 import json
 import mimetypes
@@ -25,7 +25,7 @@ from ds2.manifest.utterance import (
 )
 
 KNOWN_KEYS = ("audio_filepath", "duration", "text", "offset", "speaker", "language")
-"""The fields of a line that an Utterance has a place for; any other goes into `extra`."""
+"""The fields of a line that have their own field in an Utterance; others go into `extra`."""
 
 OnError: TypeAlias = Callable[[InputError], None]
 
@@ -33,15 +33,15 @@ OnError: TypeAlias = Callable[[InputError], None]
 def read_manifest(path: str | Path, *, on_error: OnError | None = None) -> list[Utterance]:
     """The utterances of a manifest, in its order.
 
-    path: JSON lines as NeMo has them (`audio_filepath` relative to the manifest, `duration`,
-        `text`, and if need be `offset`, `speaker`, `language` and whatever else); a CSV file as
-        DeepSpeech and Coqui have them; a Kaldi data directory; lhotse's cuts, or one of the pair
-        recordings and supervisions, or the directory of the pair; or a directory with a
+    path: JSON lines in NeMo's format (`audio_filepath` relative to the manifest, `duration`,
+        `text`, and optionally `offset`, `speaker`, `language` and others); a CSV file in the
+        format of DeepSpeech and Coqui; a Kaldi data directory; lhotse's cuts, or one of the pair
+        of recordings and supervisions, or the directory of the pair; or a directory with a
         manifest.jsonl. Any file may be a .gz.
-    on_error: is called with what is wrong in each utterance, which is then left out.
+    on_error: receives the error of each wrong utterance, which is then left out.
 
-    Raises InputError, with the line, for the first thing that is wrong; with `on_error` only if
-    the file as a whole cannot be used.
+    Raises InputError with the line of the first error; with `on_error` only if the whole file is
+    unusable.
     """
     path = Path(path)
     utterances: list[Utterance] = []
@@ -55,12 +55,12 @@ def read_manifest(path: str | Path, *, on_error: OnError | None = None) -> list[
         else:
             raise utterance
     if is_empty:
-        raise InputError(f"{path}: holds no utterances")
+        raise InputError(f"{path}: has no utterances")
     return utterances
 
 
 def is_recording(path: Path) -> bool:
-    """Whether the path is a file with the name of a recording, so that it is no manifest."""
+    """Whether the path is a file with the name of a recording, and so not a manifest."""
     kind = mimetypes.guess_type(path.name)[0] or ""
     return kind.startswith(("audio/", "video/")) and path.is_file()
 
@@ -68,8 +68,8 @@ def is_recording(path: Path) -> bool:
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write JSON lines that `read_manifest` reads back as the same utterances.
 
-    Recordings below the manifest's directory are named relative to it, so that the directory
-    can be moved as a whole.
+    The names of recordings below the manifest's directory are relative to it, so that you can move
+    the whole directory.
     """
     path = Path(path)
     directory = path.parent.absolute()
@@ -80,14 +80,14 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
 
 
 def _scan(path: Path) -> Iterator[Utterance | InputError]:
-    """Each utterance, or what is wrong with it."""
+    """Each utterance, or its error."""
     if path.is_dir():
         yield from _scan_directory(path)
         return
     if is_recording(path):
         raise InputError(
-            f"{path}: is a recording, where a manifest is wanted: a line of JSON for each "
-            "recording, with audio_filepath and text"
+            f"{path}: is a recording, but a manifest must be here: a file with a line of JSON for "
+            "each recording, with audio_filepath and text"
         )
     lines = numbered_lines(path)
     first = next(lines, None)
@@ -113,17 +113,17 @@ def _scan_directory(path: Path) -> Iterator[Utterance | InputError]:
         raise InputError(
             f"{path}: is a directory without manifest.jsonl, wav.scp (Kaldi) or the pair "
             "recordings.jsonl.gz and supervisions.jsonl.gz (lhotse): name the manifest itself, or "
-            f"make one of recordings and texts with `ds2 corpus import {path}`"
+            f"make one from recordings and texts with `ds2 corpus import {path}`"
         )
 
 
 def _scan_json(path: Path, first: str, lines: Lines) -> Iterator[Utterance | InputError]:
-    """JSON lines, of the form that the first line has."""
+    """The utterances of JSON lines; the first line shows their format."""
     fields = {}
     try:
         fields = json_object(first, "")
     except InputError as error:
-        if ".jsonl" not in path.suffixes and first.lstrip()[:1] != "{":  # of another kind
+        if ".jsonl" not in path.suffixes and first.lstrip()[:1] != "{":  # not JSON lines
             raise InputError(f"{path}:1{error}: {IMPORT.format(path.name)}") from None
     if "audio_filepath" in fields:
         yield from _json_utterances(path, lines)
@@ -136,7 +136,7 @@ def _scan_json(path: Path, first: str, lines: Lines) -> Iterator[Utterance | Inp
 
 
 def _json_utterances(path: Path, lines: Lines, hint: str = "") -> Iterator[Utterance | InputError]:
-    """hint: what is added to the message if the first line is wrong."""
+    """The utterances of our JSON lines. hint: an addition to the message for a bad first line."""
     directory = path.parent.absolute()
     for number, line in lines:
         where = f"{path}:{number}"
@@ -159,9 +159,9 @@ def _json_utterances(path: Path, lines: Lines, hint: str = "") -> Iterator[Utter
 
 
 def fields_of(utterance: Utterance, directory: Path) -> dict[str, Any]:
-    """The fields of an utterance's line, in the order in which people read them.
+    """The fields of an utterance's line, in an order that is easy to read.
 
-    directory: of the manifest, absolute; recordings below it are named relative to it.
+    directory: the manifest's, absolute; the names of recordings below it are relative to it.
     """
     audio_path = utterance.audio_path.absolute()
     if audio_path.is_relative_to(directory):

@@ -1,4 +1,4 @@
-"""Utterance: a stretch of audio with its text; and the checks of what manifests say of one."""
+"""Utterance: a piece of audio with its text; and the checks of a manifest's fields."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,18 +9,18 @@ from typing import Any, TypeAlias
 from ds2.errors import InputError
 from ds2.files import open_text
 
-IMPORT = "tables of other kinds become manifests by `ds2 corpus import DIR --texts {}`"
-"""What leads on from a file that is no manifest; to be formatted with its name."""
+IMPORT = "`ds2 corpus import DIR --texts {}` makes manifests from other kinds of tables"
+"""The hint for a file that is not a manifest; format it with the file's name."""
 
 Lines: TypeAlias = Iterator[tuple[int, str]]
 """Lines of a file with their numbers, from 1."""
 
-LONGEST_S = 1e9  # thirty years: what is longer is no number of seconds
+LONGEST_S = 1e9  # thirty years: a longer time is not a number of seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A stretch of audio with what a manifest tells of it."""
+    """A piece of audio, with the fields that a manifest has for it."""
 
     audio_path: Path  # absolute
     duration_s: float | None = None  # None: to the end of the recording
@@ -39,7 +39,7 @@ class Utterance:
 
     @property
     def id(self) -> str:
-        """Its name in output: the manifest's "id", or else the recording's name and offset."""
+        """Its name in output: the manifest's "id", or the recording's name and offset."""
         given = self.extra.get("id")
         if isinstance(given, str) and given:
             return given
@@ -49,8 +49,8 @@ class Utterance:
 def numbered_lines(path: Path) -> Lines:
     """The lines of a text file, plain or .gz, that are not blank, with their numbers from 1.
 
-    It is UTF-8, or what its byte order mark tells; the mark and line ends of any system are taken
-    off. Raises InputError.
+    The encoding is UTF-8, or the one of the byte order mark. The lines have no mark and no line
+    ends. Raises InputError.
     """
     with open_text(path) as file:
         for number, data in enumerate(file, 1):
@@ -70,19 +70,19 @@ def _decoded(data: bytes, path: Path, number: int) -> str:
 
 
 def json_object(line: str, where: str) -> dict[str, Any]:
-    """The JSON object that the line is. Raises InputError."""
+    """The JSON object of a line. Raises InputError."""
     try:
         value = json.loads(line)
         if "\\u" in line:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        hint = " (there must be one object a line)" if line.strip() in ("[", "{") else ""
+        hint = " (each line must be one object)" if line.strip() in ("[", "{") else ""
         reason = f"{error.msg.lower()} at column {error.colno}"
         raise InputError(f"{where}: is not JSON: {reason}{hint}") from None
     except UnicodeEncodeError:
-        raise InputError(f"{where}: holds half a character (an unpaired surrogate)") from None
+        raise InputError(f"{where}: has half a character (an unpaired surrogate)") from None
     except (ValueError, RecursionError):  # a number of 5,000 digits, brackets 1,000 deep
-        raise InputError(f"{where}: holds JSON too large or too deep to read") from None
+        raise InputError(f"{where}: has JSON that is too large or too deep to read") from None
     if not isinstance(value, dict):
         raise InputError(f'{where}: is not a JSON object such as {{"audio_filepath": "a.wav"}}')
     return value
@@ -91,8 +91,9 @@ def json_object(line: str, where: str) -> dict[str, Any]:
 def found_audio(name: str, directory: Path) -> Path:
     """The absolute path of a recording that a manifest in `directory` names.
 
-    Kaldi and lhotse mean a relative name from wherever their recipe was run. So it is looked for
-    beside the manifest, which can be moved with it, and then in the working directory.
+    In Kaldi and lhotse, a relative name begins at the directory in which somebody ran the recipe.
+    Therefore ds2 looks beside the manifest first, because people may move both together, and then
+    in the working directory.
     """
     beside = directory.absolute() / name
     return Path(name).absolute() if not beside.exists() and Path(name).exists() else beside
@@ -107,7 +108,7 @@ def string_of(fields: Mapping[str, Any], key: str, where: str) -> str | None:
 
 
 def name_of(fields: Mapping[str, Any], key: str, where: str) -> str | None:
-    """As `string_of`, for names that some corpora have as whole numbers."""
+    """Like `string_of`, for names that are whole numbers in some corpora."""
     value = fields.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -135,10 +136,10 @@ def seconds_of(fields: Mapping[str, Any], key: str, where: str) -> float | None:
 
 
 def length_of(fields: Mapping[str, Any], key: str, where: str) -> float | None:
-    """As `seconds_of`, but over 0."""
+    """Like `seconds_of`, but above 0."""
     seconds = seconds_of(fields, key, where)
     if seconds == 0:
-        raise InputError(f"{where}: {key}: 0: it must be over 0, in seconds")
+        raise InputError(f"{where}: {key}: 0: it must be above 0, in seconds")
     return seconds
 
 

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -27,16 +28,21 @@ from ds2.serving.engine.metrics import SHARED_DIRECTORY, forget_process
 from ds2.serving.logs import log_to_stderr
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SHORTEST_LIFE_S = 10.0
-"""If a worker dies sooner than this, its replacement waits, because it may die as well."""
-FIRST_WAIT_S = 0.5  # every early death doubles it
-LONGEST_WAIT_S = 30.0
-MOST_EARLY_DEATHS = 6
-"""After this many in a row, in one place, the server ends with an error."""
 LOOK_S = 0.1
 BAD_INPUT = 2  # an exit status: a new worker would fail as well
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How the supervisor deals with workers that die early."""
+
+    shortest_life_s: float = 10.0  # after an earlier death, the next worker waits
+    first_wait_s: float = 0.5  # every early death doubles it
+    longest_wait_s: float = 30.0
+    most_early_deaths: int = 6
+    """After this many in a row, in one place, the server ends with an error."""
 
 
 class Orders:
@@ -73,10 +79,11 @@ Work: TypeAlias = Callable[[Orders], None]
 class _Place:
     """A place for one worker. When the worker dies, the place starts a new one."""
 
-    def __init__(self, work: Work, shared: str) -> None:
+    def __init__(self, work: Work, shared: str, patience: Patience) -> None:
         """shared: the directory for the metrics of all processes."""
         self._work = work
         self._shared = shared
+        self._patience = patience
         self._num_early = 0  # deaths in a row
         self._due_s = 0.0  # when the next worker may start
         self._process: BaseProcess | None = None
@@ -116,14 +123,15 @@ class _Place:
         forget_process(self._shared, self._process.pid)
         if code == BAD_INPUT:
             return BAD_INPUT
-        is_early = now_s - self._since_s < SHORTEST_LIFE_S
+        is_early = now_s - self._since_s < self._patience.shortest_life_s
         self._num_early = self._num_early + 1 if is_early else 0
-        if self._num_early >= MOST_EARLY_DEATHS:
+        if self._num_early >= self._patience.most_early_deaths:
             logger.error("a worker died %d times right after its start", self._num_early)
             return 1
         wait_s = 0.0
         if is_early:
-            wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (self._num_early - 1))
+            doubled_s = self._patience.first_wait_s * 2 ** (self._num_early - 1)
+            wait_s = min(self._patience.longest_wait_s, doubled_s)
         logger.error("a worker died (%s): a new one starts in %g s", code, wait_s)
         self._drop()
         self._due_s = now_s + wait_s
@@ -150,7 +158,9 @@ class _Place:
         self._drop()
 
 
-def supervise(work: Work, num_workers: int, longest_end_s: float) -> None:
+def supervise(
+    work: Work, num_workers: int, longest_end_s: float, patience: Patience | None = None
+) -> None:
     """Keep `num_workers` workers until a signal. Then wait `longest_end_s` for them to end.
 
     Exits with status 1 if the workers keep dying or do not end well, and with 2 if their input is
@@ -161,7 +171,7 @@ def supervise(work: Work, num_workers: int, longest_end_s: float) -> None:
         signal.signal(number, lambda number, _: signals.append(number))
     with tempfile.TemporaryDirectory(prefix="ds2-metrics-") as shared:
         os.environ[SHARED_DIRECTORY] = shared  # the metrics of the workers read it
-        places = [_Place(work, shared) for _ in range(num_workers)]
+        places = [_Place(work, shared, patience or Patience()) for _ in range(num_workers)]
         status = _keep(places, signals)
         has_ended_well = _end(places, signals, time.monotonic() + longest_end_s)
     if status or not has_ended_well:

@@ -1,1 +1,1 @@
-"""Tar shards: corpora in few large files, read from disks and object stores."""
+"""Tar shards: corpora in a few large files, on disks and in object stores."""

@@ -1,4 +1,4 @@
-"""Shards: tar files of recordings, in WebDataset's layout, with a list of what each holds."""
+"""Read shards: tar files of recordings in WebDataset's layout, each with a list of its content."""
 
 import json
 import re
@@ -25,15 +25,15 @@ from ds2.shards.storage import SequentialReader, exists, is_remote, read_whole
 INDEX = "index.json"
 FORMAT, VERSION = "ds2-shards", 1
 MEMBER, POSITION = "shard_member", "shard_position"
-"""The fields of a list's line that say where in the shard its utterance is."""
-NUM_LISTS_AT_ONCE = 16  # fetched side by side: each takes a round trip
+"""The fields of a list's line that give the place of its utterance in the shard."""
+NUM_LISTS_AT_ONCE = 16  # fetched in parallel, because each takes a round trip
 STREAM_BYTES = 1 << 18
 MOST_SHARDS = 1_000_000
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 class Place(NamedTuple):
-    """Where an utterance is: the shard's index, and the member and byte to begin reading at."""
+    """The place of an utterance: the shard's index, the member, and the byte to read from."""
 
     shard_index: int
     member: str
@@ -42,9 +42,9 @@ class Place(NamedTuple):
 
 @dataclass
 class Shards:
-    """Shards and the utterances in them, in their order.
+    """Shards and the utterances in them, in order.
 
-    places: one for each utterance.
+    places: the place of each utterance.
     """
 
     urls: list[str]
@@ -53,19 +53,19 @@ class Shards:
 
 
 def is_shards(source: str) -> bool:
-    """Whether a path or address means shards: a .tar, an index.json or a directory with one."""
+    """Whether a path or address means shards: a .tar, an index.json or its directory."""
     if source.endswith((".tar", "/" + INDEX)) or source == INDEX:
         return True
     return not is_remote(source) and (Path(source) / INDEX).is_file()
 
 
 def read_shards(sources: Iterable[str], problems: list[str] | None = None) -> Shards:
-    """What the shards hold, from the lists beside them, or from a look through them.
+    """The content of shards, from the lists beside them, or from the shards themselves.
 
     sources: "train-{00000..00099}.tar", an index.json that `ds2 corpus shard` wrote, or its
         directory; paths or addresses.
-    problems: takes what is wrong with single utterances or shards; without it, the first raises
-        InputError.
+    problems: receives the errors of single utterances or shards; without it, the first error
+        raises InputError.
     """
     shards = Shards(list(dict.fromkeys(url for source in sources for url in _urls(source))))
     with ThreadPoolExecutor(NUM_LISTS_AT_ONCE) as pool:
@@ -88,21 +88,21 @@ def read_shards(sources: Iterable[str], problems: list[str] | None = None) -> Sh
 
 
 def list_url(url: str) -> str:
-    """The list beside a shard."""
+    """The path or address of the list beside a shard."""
     return url.removesuffix(".tar") + ".jsonl"
 
 
 def members(url: str, position: int = 0) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     """Name, position and a reader of each member of a tar from a position on, in one pass.
 
-    Raises InputError that names the shard, and the last sound member before the damage.
+    Raises InputError that names the shard and the last good member before the damage.
     """
     last = "its beginning"
     with SequentialReader(url, position) as reader:
         try:
             with tarfile.open(fileobj=reader, mode="r|", bufsize=STREAM_BYTES) as tar:  # type: ignore[call-overload]
                 for member in tar:
-                    tar.members.clear()  # else it would remember them all
+                    tar.members.clear()  # otherwise it would keep all members in memory
                     if member.isfile():
                         yield member.name, position + member.offset, _reading(url, tar, member)
                     last = member.name
@@ -112,7 +112,7 @@ def members(url: str, position: int = 0) -> Iterator[tuple[str, int, Callable[[]
 
 def _reading(url: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], bytes]:
     def read() -> bytes:
-        # In one piece: `extractfile` would copy it out in pieces of 10 kB.
+        # In one piece, because `extractfile` would copy it in pieces of 10 kB.
         stream: Any = tar.fileobj
         stream.seek(member.offset_data)
         data: bytes = stream.read(member.size)
@@ -126,13 +126,13 @@ def _reading(url: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Callabl
 def read_members(
     url: str, wanted: Sequence[tuple[int, Place]]
 ) -> Iterator[tuple[int, bytes | InputError]]:
-    """The recordings at these places of one shard, in their order, by the numbers given.
+    """The recordings at these places of one shard, in order, each with the number in `wanted`.
 
-    The shard is read from the first place to the last. What is damaged or not there comes as
-    an InputError that names the shard and the member.
+    It reads the shard from the first place to the last. A recording that is damaged or missing
+    comes as an InputError that names the shard and the member.
     """
     missing = {place.member: number for number, place in wanted}
-    reason = "it is not there: the shard is damaged or another than its list describes"
+    reason = "it is missing: the shard is damaged, or its list belongs to another shard"
     try:
         for name, _, read in members(url, wanted[0][1].position):
             if name in missing:
@@ -153,7 +153,7 @@ def _urls(source: str) -> list[str]:
     while match := RANGE.search(urls[0]):
         first, last = (int(number) for number in match.groups())
         if not 0 <= last - first < MOST_SHARDS:
-            raise InputError(f"{source}: {match[0]} is no range such as {{00000..00099}}")
+            raise InputError(f"{source}: {match[0]} is not a range such as {{00000..00099}}")
         width = len(match[1])
         numbers = [f"{number:0{width}d}" for number in range(first, last + 1)]
         urls = [RANGE.sub(number, url, count=1) for url in urls for number in numbers]
@@ -164,25 +164,27 @@ def _urls_in_index(source: str) -> list[str]:
     url = source if source.endswith(INDEX) else f"{source.rstrip('/')}/{INDEX}"
     index = read_index(url)
     if not all(index["shards"]):
-        raise InputError(f"{url}: the shards are not all written: run `ds2 corpus shard` again")
+        raise InputError(f"{url}: some shards are missing: run `ds2 corpus shard` again")
     return [url.removesuffix(INDEX) + shard["name"] for shard in index["shards"]]
 
 
 def read_index(url: str) -> dict[str, Any]:
-    """The index of shards that `ds2 corpus shard` wrote. Raises InputError."""
+    """Read the index of shards that `ds2 corpus shard` wrote. Raises InputError."""
     try:
         index = json_object(read_whole(url).decode(), url)
     except UnicodeDecodeError:
-        raise InputError(f"{url}: is no index of shards") from None
+        raise InputError(f"{url}: is not an index of shards") from None
     if index.get("format") != FORMAT or not isinstance(index.get("shards"), list):
-        raise InputError(f"{url}: is no index of shards, such as `ds2 corpus shard` writes")
+        raise InputError(f"{url}: is not an index of shards as `ds2 corpus shard` writes it")
     if index.get("version") != VERSION:
-        raise InputError(f"{url}: version {index.get('version')}; this ds2 reads {VERSION}")
+        raise InputError(
+            f"{url}: has version {index.get('version')}, but this ds2 reads version {VERSION}"
+        )
     return index
 
 
 def _read_list(url: str) -> list[dict[str, Any] | InputError]:
-    """Of each utterance in a shard, the fields; or what is wrong."""
+    """The fields of each utterance in a shard, or its error."""
     found: list[dict[str, Any] | InputError] = []
     name = list_url(url)
     try:
@@ -202,7 +204,7 @@ def _read_list(url: str) -> list[dict[str, Any] | InputError]:
 
 
 def _look_through(url: str) -> list[dict[str, Any] | InputError]:
-    """The same from the shard itself: anyone's tar of KEY.wav with KEY.json or KEY.txt."""
+    """The same from the shard itself: any tar of KEY.wav with KEY.json or KEY.txt."""
     samples: dict[str, dict[str, Any]] = {}
     problems: list[dict[str, Any] | InputError] = []
     try:
@@ -216,7 +218,7 @@ def _look_through(url: str) -> list[dict[str, Any] | InputError]:
     except InputError as error:
         problems.append(error)
     whole = [fields for fields in samples.values() if MEMBER in fields]
-    return [*whole, *problems] or [InputError(f"{url}: holds no recordings")]
+    return [*whole, *problems] or [InputError(f"{url}: has no recordings")]
 
 
 def _look_at(fields: dict[str, Any], name: str, extension: str, data: bytes) -> None:
@@ -231,7 +233,7 @@ def _look_at(fields: dict[str, Any], name: str, extension: str, data: bytes) -> 
 
 
 def _utterance(audio_path: Path, path: Path, line: int, fields: dict[str, Any]) -> Utterance:
-    """audio_path: of the shard, path: of its list; both shared by many, to save memory."""
+    """An utterance. audio_path: the shard; path: its list; many utterances share both objects."""
     where = f"{path}:{line}"
     required_string(fields, MEMBER, where)
     duration_s = length_of(fields, "duration", where)
@@ -251,11 +253,11 @@ def _utterance(audio_path: Path, path: Path, line: int, fields: dict[str, Any]) 
 def _place(shard_index: int, fields: dict[str, Any], where: str) -> Place:
     position = fields.get(POSITION)
     if not isinstance(position, int) or position < 0:
-        raise InputError(f"{where}: {POSITION} must be a byte of the shard")
+        raise InputError(f"{where}: {POSITION} must be the number of a byte in the shard")
     return Place(shard_index, fields[MEMBER], position)
 
 
 def list_line(fields: dict[str, Any], member: str, position: int) -> str:
-    """The line of an utterance in the list beside its shard: what training needs to know."""
+    """The line of an utterance in the list beside its shard, with the fields for training."""
     known = {key: fields[key] for key in KNOWN_KEYS if key in fields}
     return json.dumps({**known, MEMBER: member, POSITION: position}, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Files on disk or behind an address (s3://, gs://, https://), read from front to back."""
+"""Read files on disk or at an address (s3://, gs://, https://), from front to back."""
 
 import time
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from ds2.errors import InputError
 from ds2.installation import needing
 
 NUM_ATTEMPTS = 5
-FIRST_WAIT_S = 0.5  # before the second attempt; doubled before each further one
-BLOCK_BYTES = 4 << 20  # fetched at once from behind an address
+FIRST_WAIT_S = 0.5  # before the second attempt; it doubles before each further attempt
+BLOCK_BYTES = 4 << 20  # size of a request to an address
 LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-"""Errors that another attempt does not mend."""
+"""Errors for which another attempt does not help."""
 
 T = TypeVar("T")
 
 
 class SequentialReader:
-    """A file from some byte on to its end; a connection that is lost is taken up again.
+    """A file from a byte on to its end; it connects again if it loses the connection.
 
-    It is opened at the first `read`. Other errors than a passing one raise InputError.
+    The first `read` opens the file. Errors that do not pass raise InputError.
     """
 
     def __init__(self, url: str, offset: int = 0) -> None:
@@ -37,7 +37,7 @@ class SequentialReader:
         self.close()
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes; fewer only at the file's end."""
+        """The next `size` bytes; fewer only at the end of the file."""
         pieces = []
         while size > 0 and (piece := keep_trying(partial(self._read_piece, size), self._url)):
             pieces.append(piece)
@@ -45,7 +45,7 @@ class SequentialReader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
@@ -59,7 +59,7 @@ class SequentialReader:
             if not piece and self._position < (getattr(self._file, "size", None) or 0):
                 raise OSError("the connection ended before the file")
         except Exception:
-            with suppress(Exception):  # whatever state it is in
+            with suppress(Exception):  # the file may be in any state
                 self.close()
             raise
         self._position += len(piece)
@@ -78,7 +78,7 @@ def read_whole(url: str) -> bytes:
 
 
 def exists(url: str) -> bool:
-    """Whether there is a file. Raises InputError if that cannot be found out."""
+    """Whether the file exists. Raises InputError if the storage does not answer."""
     if not is_remote(url):
         return Path(url).is_file()
 
@@ -90,15 +90,15 @@ def exists(url: str) -> bool:
 
 
 def is_remote(url: str) -> bool:
-    """Whether this is an address, no path on disk."""
+    """Whether this is an address, not a path on disk."""
     return "://" in url
 
 
 def keep_trying(act: Callable[[], T], url: str) -> T:
-    """What `act` gives, tried again after a passing error. Raises InputError that names the file.
+    """The result of `act`, which runs again after a passing error.
 
-    Storage libraries raise errors of many kinds, so all count as passing that are not known to
-    last. A file on disk is tried once.
+    Storage libraries raise errors of many kinds. Every error counts as passing, except those in
+    LASTING. A file on disk gets one attempt. Raises InputError that names the file.
     """
     num_attempts = NUM_ATTEMPTS if is_remote(url) else 1
     for attempt in range(1, num_attempts + 1):
@@ -129,10 +129,10 @@ def _filesystem(url: str) -> tuple[Any, str]:
         import fsspec  # type: ignore[import-untyped,unused-ignore]
     try:
         found: tuple[Any, str] = fsspec.core.url_to_fs(url)
-    except ImportError as error:  # such as s3fs; its message says what to install
+    except ImportError as error:  # for example s3fs is missing; the message says what to install
         raise InputError(f"{url}: {_reason(error)}") from None
     except ValueError as error:
-        raise InputError(f"{url}: no such kind of address: {_reason(error)}") from None
+        raise InputError(f"{url}: unknown kind of address: {_reason(error)}") from None
     return found
 
 
@@ -140,7 +140,7 @@ def _go_to(file: Any, position: int) -> None:
     if position and file.seekable():
         file.seek(position)
         return
-    while position > 0:  # a server that sends only whole files
+    while position > 0:  # some servers send only whole files
         position -= len(file.read(min(position, BLOCK_BYTES)) or b" " * position)
 
 

@@ -1,4 +1,4 @@
-"""Writing shards: a manifest's utterances, cut out and shuffled, as tar files of some size."""
+"""Write shards: tar files with a manifest's utterances, cut out and shuffled."""
 
 import hashlib
 import json
@@ -24,28 +24,28 @@ from ds2.shards.reading import FORMAT, INDEX, VERSION, list_line, list_url, read
 
 Form: TypeAlias = Literal["flac", "opus", "keep"]
 Track: TypeAlias = Callable[[Iterable[dict[str, Any]], int], Iterable[dict[str, Any]]]
-"""Passes on what is done, of so many in all, and shows how far it is."""
+"""Passes finished items on, and shows the progress; the number is the total."""
 
-NUM_MEASURED = 16  # utterances encoded beforehand, to know how large a shard will be
-WHOLE_S = 0.05  # so near to the recording's end counts as its end
-LONGEST_NAME = 60  # of a recording, in a member's name: tar has room for 100
+NUM_MEASURED = 16  # utterances that are encoded first, to estimate the size of a shard
+WHOLE_S = 0.05  # a time this near to the recording's end counts as its end
+LONGEST_NAME = 60  # characters of the recording's name in a member's name: tar has room for 100
 BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class ShardSettings:
-    """What the shards depend on, besides the manifest."""
+    """The settings that determine the shards, together with the manifest."""
 
-    name: str = "train"  # of the files: train-00000.tar
-    shard_mb: float = 256.0  # about; a million bytes each
+    name: str = "train"  # the beginning of file names: train-00000.tar
+    shard_mb: float = 256.0  # approximate size; a MB is a million bytes
     form: Form = "flac"
-    seed: int = 0  # of the order, which decides what is in which shard
-    skip_bad: bool = False  # leave out what cannot be read, instead of stopping
+    seed: int = 0  # of the random order, which divides the utterances among the shards
+    skip_bad: bool = False  # leave out unreadable utterances, instead of stopping
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to be written: its utterances and their numbers in the manifest."""
+    """A shard to write: its utterances, and their numbers in the manifest."""
 
     path: Path
     utterances: list[Utterance]
@@ -60,10 +60,10 @@ def write_shards(
     num_jobs: int = 1,
     track: Track = lambda done, _total: done,
 ) -> dict[str, Any]:
-    """Write shards, the lists beside them and the index, which is returned.
+    """Write shards, the lists beside them and the index; return the index.
 
-    Shards that are there already, of the same manifest and settings, are verified and kept.
-    Raises InputError, also if the directory holds other shards.
+    It verifies and keeps existing shards of the same manifest and settings.
+    Raises InputError, also if the directory has other shards.
     """
     utterances = [_with_duration(utterance, settings) for utterance in utterances]
     made_from = _fingerprint(utterances, settings)
@@ -82,9 +82,9 @@ def write_shards(
 def plan_shards(
     utterances: Sequence[Utterance], directory: Path, settings: ShardSettings
 ) -> list[ShardTask]:
-    """Which utterances go into which shard: in random order, and inside a shard by duration.
+    """Divide the utterances among shards: in random order, and inside a shard by duration.
 
-    So every shard is a sample of the whole, and its short utterances are in one piece.
+    Every shard is then a random sample of the whole, and its short utterances are in one piece.
     """
     order = np.random.default_rng(settings.seed).permutation(len(utterances))
     durations_s = np.array([utterance.duration_s or 0.0 for utterance in utterances])
@@ -104,7 +104,7 @@ def plan_shards(
 
 
 def write_shard(task: ShardTask) -> dict[str, Any]:
-    """Write one shard and its list; returns its facts for the index. Raises InputError."""
+    """Write one shard and its list; return its facts for the index. Raises InputError."""
     seconds, lines, bad = 0.0, [], []
     with atomic_write(task.path, "wb") as file:
         hashing = _Hashing(file)
@@ -115,7 +115,7 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
                 except InputError as error:
                     if not task.settings.skip_bad:
                         raise InputError(
-                            f"{utterance.where}: {error} (leave such out with --skip-bad)"
+                            f"{utterance.where}: {error} (--skip-bad leaves such utterances out)"
                         ) from None
                     bad.append(f"{utterance.where}: {error}")
                     continue
@@ -142,7 +142,7 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
 
 
 def recording_of(utterance: Utterance, form: Form) -> tuple[bytes, str, float]:
-    """The utterance's audio as a file, the file's extension and its seconds. Raises InputError."""
+    """The utterance's audio as a file, its extension and its seconds. Raises InputError."""
     if form == "keep":
         path = utterance.audio_path
         whole_s = probe_audio(path).duration_s
@@ -157,13 +157,13 @@ def recording_of(utterance: Utterance, form: Form) -> tuple[bytes, str, float]:
         utterance.audio_path, offset_s=utterance.offset_s, duration_s=utterance.duration_s
     )
     if not len(waveform):
-        raise InputError("its stretch of the recording holds no audio")
+        raise InputError("its part of the recording has no audio")
     encode = encode_flac if form == "flac" else encode_opus
     return encode(waveform), f".{form}", len(waveform) / 16_000
 
 
 class _Hashing:
-    """A file that counts and hashes what is written to it."""
+    """A file that counts and hashes the bytes written to it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -177,7 +177,7 @@ class _Hashing:
 
 
 def _write_all(tasks: Sequence[ShardTask], num_jobs: int) -> Iterator[dict[str, Any]]:
-    """The facts of each shard when it is written, in whatever order that happens."""
+    """The facts of each shard as soon as it is written, in any order."""
     if num_jobs == 1 or len(tasks) < 2:
         yield from map(write_shard, tasks)
         return
@@ -191,7 +191,7 @@ def _write_all(tasks: Sequence[ShardTask], num_jobs: int) -> Iterator[dict[str, 
 
 
 def _with_duration(utterance: Utterance, settings: ShardSettings) -> Utterance:
-    """The utterance with its seconds known. Raises InputError if there is no recording."""
+    """The utterance with a known duration. Raises InputError if there is no recording."""
     try:
         if not utterance.audio_path.is_file():
             raise InputError(f"there is no recording {utterance.audio_path}")
@@ -199,24 +199,26 @@ def _with_duration(utterance: Utterance, settings: ShardSettings) -> Utterance:
             return utterance
         whole_s = probe_audio(utterance.audio_path).duration_s
         if whole_s is None:
-            raise InputError("give a duration: the recording's header does not")
+            raise InputError("the recording's header has no duration: give it in the manifest")
         if whole_s <= utterance.offset_s:
             raise InputError(f"offset {utterance.offset_s:g}: the recording has {whole_s:.2f} s")
         return replace(utterance, duration_s=whole_s - utterance.offset_s)
     except InputError as error:
-        if settings.skip_bad:  # left out, and told, when its shard is written
+        if settings.skip_bad:  # `write_shard` leaves it out and reports it
             return replace(utterance, duration_s=utterance.duration_s or 1.0)
-        raise InputError(f"{utterance.where}: {error} (leave such out with --skip-bad)") from None
+        raise InputError(
+            f"{utterance.where}: {error} (--skip-bad leaves such utterances out)"
+        ) from None
 
 
 def _bytes_per_s(sample: Sequence[Utterance], settings: ShardSettings) -> float:
-    """About how large a second of audio is in a shard, headers included."""
+    """The approximate bytes of a second of audio in a shard, with headers."""
     num_bytes, seconds = 0.0, 0.0
     for utterance in sample:
         try:
             data, _, duration_s = recording_of(utterance, settings.form)
         except InputError:
-            continue  # told when its shard is written
+            continue  # `write_shard` reports it
         num_bytes += len(data) + 2048
         seconds += duration_s
     return num_bytes / seconds if seconds else 32_000.0
@@ -232,7 +234,7 @@ def _fields(utterance: Utterance, member: str, duration_s: float) -> dict[str, A
 def _read_kept(
     directory: Path, made_from: str, num_shards: int, skip_bad: bool
 ) -> list[dict[str, Any] | None]:
-    """The facts of each shard that an earlier run has written whole."""
+    """The facts of each shard that an earlier run wrote completely."""
     path = directory / INDEX
     if not path.is_file():
         return [None] * num_shards
@@ -241,7 +243,7 @@ def _read_kept(
         return [None] * num_shards
     if index.get("made_from") != made_from or len(index["shards"]) != num_shards:
         raise InputError(
-            f"-o {directory}: holds shards of another manifest or of other settings: "
+            f"-o {directory}: has shards of another manifest or of other settings: "
             "name another directory, or delete them"
         )
     return [
@@ -267,7 +269,7 @@ def _write_index(directory: Path, index: dict[str, Any]) -> None:
 
 
 def _fingerprint(utterances: Sequence[Utterance], settings: ShardSettings) -> str:
-    """A name for what the shards are made from."""
+    """A hash of the manifest and the settings, which names the shards' source."""
     facts = {key: value for key, value in vars(settings).items() if key != "skip_bad"}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for utterance in utterances:
@@ -285,5 +287,5 @@ def _sha256(path: Path) -> str:
 
 
 def _plain(name: str) -> str:
-    """The name without what has a meaning in a member's name, such as the dot."""
+    """The name without characters that have a meaning in a member's name, such as the dot."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:LONGEST_NAME]

@@ -1,1 +1,1 @@
-"""Speech from text, through engines that a user installs, to widen small corpora."""
+"""Speech from text, by engines that the user installs, as more data for small corpora."""

@@ -1,4 +1,4 @@
-"""Any program that writes a recording of a text: flite, pico2wave, piper, say."""
+"""Speak with any program that writes a recording of a text: flite, pico2wave, piper, say."""
 
 import re
 import shlex
@@ -11,14 +11,14 @@ from ds2.errors import InputError
 from ds2.synthesis.program import find_program, recording_of
 
 PLACES = ("text", "output", "voice", "speed", "stretch", "pitch", "seed")
-"""What a template may have in braces; stretch is one over speed."""
+"""The names that a template may have in braces; stretch is 1 / speed."""
 
 
 class CommandEngine:
     """Runs a command for each text, without a shell.
 
-    template: the command as one types it, with places in braces. Without {text} it gets the text
-        on its standard input; without {output} it is to print the recording.
+    template: the command line, with names in braces. Without {text}, the program gets the text on
+        its standard input. Without {output}, the program must print the recording.
     """
 
     def __init__(self, template: str) -> None:
@@ -32,7 +32,7 @@ class CommandEngine:
         places = set(re.findall(r"\{(\w*)\}", template))
         if unknown := sorted(places - set(PLACES)):
             known = ", ".join(f"{{{place}}}" for place in PLACES)
-            raise InputError(f"{where}: {{{unknown[0]}}}: is none of {known}")
+            raise InputError(f"{where}: {{{unknown[0]}}} is unknown: use only {known}")
         self._places = places
         self._arguments[0] = find_program(self._arguments[0], "install it, or give its path")
         self.name = Path(self._arguments[0]).name
@@ -41,7 +41,7 @@ class CommandEngine:
             self.varies.add("speed")
 
     def voices(self) -> list[str]:
-        """One, if the template has no {voice}; else none, as any name may be right."""
+        """One name if the template has no {voice}; otherwise none: any name may be right."""
         return [] if "voice" in self._places else ["default"]
 
     def speak(
@@ -66,7 +66,7 @@ class CommandEngine:
 
 
 def _filled(argument: str, values: dict[str, str]) -> str:
-    """The argument with what stands for its places: in one go, so that texts may hold braces."""
+    """The argument with its values, all filled in at once, because texts may contain braces."""
     filled = re.sub(r"\{(\w+)\}", lambda match: values[match[1]], argument)
-    # A text that begins with a dash is no option.
+    # The program must not take a text with a dash at its beginning for an option.
     return f" {filled}" if argument == "{text}" and filled.startswith("-") else filled

@@ -1,4 +1,4 @@
-"""espeak-ng: a small synthesiser of a hundred languages, with a hundred ways to say them."""
+"""Speak with espeak-ng, a small synthesiser with a hundred languages and a hundred variants."""
 
 import math
 from functools import cached_property
@@ -10,17 +10,17 @@ from ds2.synthesis.program import find_program, recording_of, run
 
 HINT = "apt install espeak-ng (Debian, Ubuntu), brew install espeak-ng (macOS)"
 
-WORDS_PER_MINUTE = 175  # its speed unless told otherwise
-SLOWEST, FASTEST = 80, 450  # words per minute that it can
+WORDS_PER_MINUTE = 175  # its default speed
+SLOWEST, FASTEST = 80, 450  # the limits of its speed, in words per minute
 
 
 def pitch_setting(pitch: float) -> int:
-    """The setting from 0 to 99 for a pitch: ten more make a voice a tenth higher, as measured."""
+    """The setting from 0 to 99 for a pitch; by measurement, 10 more is a tenth higher."""
     return min(max(round(50 + 100 * math.log(pitch)), 0), 99)
 
 
 class EspeakEngine:
-    """Speaks with espeak-ng: a voice is a language (en-us), or one with a variant (en-us+f2)."""
+    """Speaks with espeak-ng. A voice is a language (en-us), perhaps with a variant (en-us+f2)."""
 
     name = "espeak-ng"
     varies = ("speed", "pitch")
@@ -42,7 +42,7 @@ class EspeakEngine:
         *,
         speed: float,
         pitch: float,
-        seed: int,  # noqa: ARG002 (it draws nothing at random)
+        seed: int,  # noqa: ARG002 (it uses no random numbers)
     ) -> tuple[NDArray[Any], int]:
         """The waveform and its sample rate. Raises InputError."""
         words_per_minute = min(max(round(WORDS_PER_MINUTE * speed), SLOWEST), FASTEST)

@@ -1,4 +1,4 @@
-"""Running programs that write a recording."""
+"""Run programs that write a recording."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ from ds2.audio import SAMPLE_RATE_HZ, read_audio
 from ds2.errors import InputError
 
 TIMEOUT_S = 300
-"""Longer than any engine needs for a sentence: one that waits for something is stopped."""
+"""Longer than any engine needs for a sentence; ds2 stops a program that waits for something."""
 
 
 def find_program(name: str, hint: str) -> str:
@@ -26,7 +26,10 @@ def find_program(name: str, hint: str) -> str:
 
 
 def run(arguments: Sequence[str], text: str = "") -> bytes:
-    """What a program prints, given text on its standard input. Raises InputError if it fails."""
+    """Run a program with a text on its standard input; return its standard output.
+
+    Raises InputError if the program fails.
+    """
     name = Path(arguments[0]).name
     try:
         done = subprocess.run(
@@ -37,22 +40,24 @@ def run(arguments: Sequence[str], text: str = "") -> bytes:
             timeout=TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        raise InputError(f"{name} does not end within {TIMEOUT_S} s") from None
+        raise InputError(f"{name} did not finish within {TIMEOUT_S} s") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         raise InputError(f"{name} cannot be run: {error}") from None
     if done.returncode:
         said = " ".join(done.stderr.decode(errors="replace").split()[-40:])
-        raise InputError(f"{name} fails with exit status {done.returncode}: {said or 'no reason'}")
+        raise InputError(
+            f"{name} failed with exit status {done.returncode}: {said or 'it gave no reason'}"
+        )
     return done.stdout
 
 
 def recording_of(
     arguments_for: Callable[[str], Sequence[str]], text: str = "", *, prints: bool = False
 ) -> tuple[NDArray[Any], int]:
-    """The recording that a program writes: waveform and sample rate.
+    """Run a program that writes a recording; return the waveform and the sample rate.
 
-    arguments_for: the program's arguments, given the path that it shall write to.
-    prints: it prints the recording instead.
+    arguments_for: makes the program's arguments from the path for the recording.
+    prints: whether the program prints the recording instead.
     """
     with tempfile.TemporaryDirectory(prefix="ds2-") as directory:
         path = Path(directory) / "speech.wav"
@@ -66,5 +71,5 @@ def recording_of(
         try:
             return np.asarray(read_audio(path)), SAMPLE_RATE_HZ
         except InputError as error:
-            reason = str(error).replace(str(path), "what it wrote")
+            reason = str(error).replace(str(path), "its recording")
             raise InputError(f"{name}: {reason}") from None

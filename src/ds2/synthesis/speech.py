@@ -1,4 +1,4 @@
-"""Texts to clips and utterances: who says which, how, and what is kept of an earlier run."""
+"""Make clips and utterances from texts: choose voices, speak, and keep clips of earlier runs."""
 
 import math
 from collections import Counter
@@ -32,25 +32,27 @@ Range: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class SpeechRules:
-    """Who speaks, and how."""
+    """The voices, and how they speak."""
 
-    engine: str  # as it was asked for: part of what a clip is named after
+    engine: str  # as the user gave it: names of clips depend on it
     voices: tuple[str, ...]
-    speed: Range = (1.0, 1.0)  # 1 is the voice's own
+    speed: Range = (1.0, 1.0)  # 1 is the voice's own speed
     pitch: Range = (1.0, 1.0)
-    takes: int = 1  # of each text
+    takes: int = 1  # number of clips for each text
     seed: int = 0
     audio_format: AudioFormat = "flac"
 
     def __post_init__(self) -> None:
         for name, (low, high) in (("speed", self.speed), ("pitch", self.pitch)):
             if not 0.25 <= low <= high <= 4:
-                raise ValueError(f"{name}: {low:g}:{high:g}: it must rise, from 0.25 to 4 at most")
+                raise ValueError(
+                    f"{name}: {low:g}:{high:g}: give the lower value first, both from 0.25 to 4"
+                )
 
 
 @dataclass(frozen=True)
 class Job:
-    """A text, and how it is to be said."""
+    """A text, and the voice and settings to speak it with."""
 
     line: Utterance  # the line of the text: its place, text and language
     voice: str
@@ -61,11 +63,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Spoken:
-    """What became of a job."""
+    """The result of a job."""
 
     utterance: Utterance | None  # None: there is an error
     error: str = ""
-    was_there: bool = False  # the clip is an earlier run's
+    was_there: bool = False  # whether an earlier run made the clip
 
 
 def read_lines(path: Path) -> list[Utterance]:
@@ -76,7 +78,7 @@ def read_lines(path: Path) -> list[Utterance]:
     if lines and lines[0][1].startswith("{"):
         return read_manifest(path)
     if not lines:
-        raise InputError(f"{path}: holds no text")
+        raise InputError(f"{path}: has no text")
     return [
         Utterance(path.absolute(), text=line.strip(), source_file=path, line=number)
         for number, line in lines
@@ -84,14 +86,14 @@ def read_lines(path: Path) -> list[Utterance]:
 
 
 def styled(line: Utterance, language: str | None, *, raw_text: bool) -> Utterance:
-    """The line with its language, and its text as it is to be said and written."""
+    """The line with its language, and with its text as the engine speaks it."""
     found = language_of(line, CheckOptions(language=language))
     text = (line.text or "").strip()
     return replace(line, language=found, text=text if raw_text else normalise(text, found))
 
 
 def chosen_voices(engine: Engine, patterns: Sequence[str]) -> list[str]:
-    """The engine's voices that a pattern (* and ?) fits, sorted. Raises InputError."""
+    """The engine's voices that match a pattern (* and ?), sorted. Raises InputError."""
     there = engine.voices()
     if not patterns:
         if len(there) == 1:
@@ -100,7 +102,7 @@ def chosen_voices(engine: Engine, patterns: Sequence[str]) -> list[str]:
         listed = "; --list-voices shows them" if there else ""
         count = f"{len(there):,} " if there else ""
         raise InputError(
-            f"--voices: say which of the {count}voices of {engine.name}, such as {example}{listed}"
+            f"--voices: choose from the {count}voices of {engine.name}, such as {example}{listed}"
         )
     if not there:
         return sorted(set(patterns))
@@ -113,9 +115,9 @@ def chosen_voices(engine: Engine, patterns: Sequence[str]) -> list[str]:
 
 
 def jobs_of(lines: Sequence[Utterance], rules: SpeechRules) -> list[Job]:
-    """All that is to be said: a function of the seed and each line's text, not of other lines.
+    """All jobs: a function of the seed and each line's text, not of other lines.
 
-    A text that stands there again is said again, by another voice.
+    If a text appears again, another voice speaks it.
     """
     times: Counter[str] = Counter()
     jobs = []
@@ -129,12 +131,12 @@ def jobs_of(lines: Sequence[Utterance], rules: SpeechRules) -> list[Job]:
 
 def _job(line: Utterance, text: str, take: int, rules: SpeechRules) -> Job:
     voices = rules.voices
-    # A walk over all voices, so that the takes of a text have voices of their own.
+    # A walk over all voices, so that the takes of a text have different voices.
     first = int(_draw(rules.seed, text, "voice") * len(voices))
     step = 1 + int(_draw(rules.seed, text, "step") * len(voices))
     while math.gcd(step, len(voices)) != 1:
         step += 1
-    # By ratios: as often a tenth slower as a tenth faster.
+    # By ratios, so that a tenth slower is as frequent as a tenth faster.
     speed, pitch = (
         round(low * (high / low) ** _draw(rules.seed, text, take, name), 3)
         for name, (low, high) in (("speed", rules.speed), ("pitch", rules.pitch))
@@ -144,7 +146,7 @@ def _job(line: Utterance, text: str, take: int, rules: SpeechRules) -> Job:
 
 
 def _draw(*facts: object) -> float:
-    """A number in [0, 1), evenly spread over whatever facts there are."""
+    """A number in [0, 1) for these facts, evenly distributed."""
     digest = blake2b(repr(facts).encode(errors="surrogatepass"), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
 
@@ -157,13 +159,13 @@ def speak_all(
     num_threads: int = 1,
     on_done: Callable[[], object] = lambda: None,
 ) -> list[Spoken]:
-    """Do the jobs, in order; a clip that is there already is kept.
+    """Do the jobs in order; existing clips are kept.
 
-    directory: for the clips, each in a folder by the beginning of its name.
+    directory: takes the clips, each in a folder by the beginning of its name.
     """
     results: list[Spoken] = []
     with ThreadPoolExecutor(num_threads) as pool:
-        # Piece by piece, so that an interrupt does not wait for all.
+        # Piece by piece, so that an interrupt does not wait for all jobs.
         for start in range(0, len(jobs), 8 * num_threads):
             piece = jobs[start : start + 8 * num_threads]
             for spoken in pool.map(lambda job: _speak(job, engine, rules, directory), piece):
@@ -196,14 +198,14 @@ def _speak(job: Job, engine: Engine, rules: SpeechRules, directory: Path) -> Spo
 
 
 def _clip_name(job: Job, rules: SpeechRules) -> str:
-    """A name that differs wherever the sound may."""
+    """The name of a clip: it differs if the sound may differ."""
     facts = (rules.engine, job.voice, job.speed, job.pitch, job.seed, job.line.text)
     name = blake2b(repr(facts).encode(errors="surrogatepass"), digest_size=10).hexdigest()
     return f"{name[:2]}/{name}.{rules.audio_format}"
 
 
 def _duration_s(path: Path) -> float | None:
-    """Of a clip; None if there is none that can be read."""
+    """The duration of a clip in seconds; None if there is no readable clip."""
     if not path.exists():
         return None
     try:
@@ -213,33 +215,33 @@ def _duration_s(path: Path) -> float | None:
 
 
 def _speak_text(job: Job, engine: Engine) -> Waveform:
-    """What the engine says, at 16 kHz. Raises InputError, whatever the engine raises."""
+    """The speech of the engine, at 16 kHz. Raises InputError, whatever the engine raises."""
     text = job.line.text or ""
     if not text:
-        raise InputError("nothing of it is spoken")
+        raise InputError("the text has nothing to speak")
     try:
         speech = engine.speak(text, job.voice, speed=job.speed, pitch=job.pitch, seed=job.seed)
         return _waveform(*speech)
     except InputError as error:
         raise InputError(f"{engine.name}, voice {job.voice}: {error}") from None
-    except Exception as error:  # whatever somebody's engine raises
+    except Exception as error:  # the user's engine may raise anything
         reason = f"{engine.name}, voice {job.voice}: {reason_of(error)}"
         raise InputError(reason) from None
 
 
 def _waveform(speech: NDArray[Any], sample_rate_hz: int) -> Waveform:
-    """What an engine gave, as (N,) float32 at 16 kHz. Raises InputError."""
+    """An engine's waveform as (N,) float32 at 16 kHz. Raises InputError."""
     speech = np.squeeze(np.asarray(speech))
     if speech.dtype == np.int16:
         speech = speech / np.float32(32768)
     if speech.ndim != 1 or speech.dtype.kind != "f":
         kind = f"{speech.dtype} of shape {speech.shape}"
-        raise InputError(f"gives {kind}, where a waveform (N,), float or int16, is due")
+        raise InputError(f"returns {kind}: it must return a waveform (N,), float or int16")
     peak = float(np.max(np.abs(speech), initial=0))
     if not math.isfinite(peak):
-        raise InputError("gives a waveform with numbers that are none")
+        raise InputError("returns a waveform with values that are not finite numbers")
     if peak < SILENT_PEAK:
-        raise InputError("gives silence")
+        raise InputError("returns silence")
     if peak > 1:
         speech = speech / peak
     pieces = resampled([speech.astype(np.float32)], int(sample_rate_hz))

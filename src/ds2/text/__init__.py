@@ -1,1 +1,1 @@
-"""Text as a model spells it: alphabets, normalisation, numbers in words."""
+"""Text in the form that a model spells: alphabets, normalisation, numbers in words."""

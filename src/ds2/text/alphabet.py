@@ -14,25 +14,25 @@ from ds2.text.language import check_language
 from ds2.text.spacing import is_spaced
 
 LATIN = tuple("abcdefghijklmnopqrstuvwxyz' ")
-"""What English is written in, and what Mandarin switches to for a foreign word."""
+"""The characters of English. Mandarin texts write foreign words with them, too."""
 
 BESIDE_LETTERS = "'·״\u200c\u200d"
-"""What words are spelt with besides letters: Catalan's dot, Hebrew's mark, joiners of scripts."""
+"""Characters in words that are not letters: Catalan's dot, Hebrew's mark, joiners of scripts."""
 
 
 class UnspellableError(InputError):
-    """A text holds characters that the alphabet lacks."""
+    """A text contains characters that the alphabet lacks."""
 
 
 @dataclass(frozen=True)
 class Alphabet:
-    """What a model can spell: symbol i has label i + 1.
+    """The symbols that a model can spell: symbol i has label i + 1.
 
-    Raises ValueError for symbols that cannot be told apart or that are no characters.
+    Raises ValueError for equal symbols, and for symbols that are not characters.
     """
 
     kind: Literal["characters", "bigrams"]
-    language: str  # its code: "en", "zh", "de"
+    language: str  # the language code: "en", "zh", "de"
     symbols: tuple[str, ...]  # without the blank
 
     def __post_init__(self) -> None:
@@ -44,21 +44,21 @@ class Alphabet:
         longest = 2 if self.kind == "bigrams" else 1
         for symbol, count in Counter(self.symbols).items():
             if not 1 <= len(symbol) <= longest:
-                raise ValueError(f'symbols: "{symbol}": none can be {len(symbol)} characters long')
+                raise ValueError(f'symbols: "{symbol}": it cannot have {len(symbol)} characters')
             if count > 1:
-                raise ValueError(f'symbols: "{symbol}" stands there {count} times')
+                raise ValueError(f'symbols: "{symbol}" appears {count} times')
 
     def __len__(self) -> int:
-        """V: the symbols and the blank."""
+        """V, the number of labels: the symbols and the blank."""
         return len(self.symbols) + 1
 
     @property
     def word_unit(self) -> Literal["word", "character"]:
-        """What an error rate and a language model count: Mandarin is not written in words."""
+        """The unit of error rates and language models; Mandarin has no spaces between words."""
         return "word" if is_spaced(self.language) else "character"
 
     def encode(self, text: str) -> list[int]:
-        """The labels of the text; raises UnspellableError that names what has none."""
+        """The labels of the text; raises UnspellableError that names characters without one."""
         units = _pairs(text) if self.kind == "bigrams" else text
         try:
             return [self._labels[unit] for unit in units]
@@ -68,7 +68,7 @@ class Alphabet:
             ) from None
 
     def decode(self, labels: Iterable[int]) -> str:
-        """The text of labels, none of which is the blank; the inverse of `encode`."""
+        """The text of labels without the blank; the inverse of `encode`."""
         return "".join(self._texts[label] for label in labels)
 
     def unspellable(self, text: str) -> set[str]:
@@ -92,7 +92,7 @@ class Alphabet:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Alphabet":
-        """The inverse of `to_dict`; raises InputError for data that is no alphabet."""
+        """The inverse of `to_dict`; raises InputError for data that is not an alphabet."""
         if not isinstance(data, Mapping):
             raise InputError("alphabet: it must be an object with kind, language and symbols")
         missing = {"kind", "language", "symbols"} - set(data)
@@ -110,13 +110,13 @@ class Alphabet:
 
     @classmethod
     def load(cls, path: Path) -> "Alphabet":
-        """The alphabet of a JSON file: of its own, or a bundle.json. Raises InputError."""
+        """The alphabet in a JSON file, which may be a bundle.json. Raises InputError."""
         try:
-            data = json.loads(path.read_bytes())  # in UTF-8, 16 or 32, with a mark or without
+            data = json.loads(path.read_bytes())  # in UTF-8, 16 or 32, with or without a mark
         except FileNotFoundError:
             raise InputError(f"{path}: no such file: `ds2 corpus alphabet` makes one") from None
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: is no JSON file: {error}") from None
+            raise InputError(f"{path}: is not a JSON file: {error}") from None
         if isinstance(data, dict):
             data = data.get("alphabet", data)
         try:
@@ -131,11 +131,11 @@ def english_characters() -> Alphabet:
 
 
 def english_bigrams() -> Alphabet:
-    """The pairs that non-overlapping bigrams cut words into (section 3.3 of the paper).
+    """The non-overlapping bigrams that words are cut into (section 3.3 of the paper).
 
-    All 27 x 27 pairs of letters and apostrophe, not only those seen in some texts: any word can
-    be spelt, and models trained on different texts share their labels. The 27 characters alone
-    end words of odd length. Space is always alone, so no label spans two words.
+    It has all 27 x 27 pairs of letters and apostrophe, not only the pairs in some texts. Therefore
+    it can spell any word, and models trained on different texts share their labels. A single
+    character ends a word of odd length. Space is always alone, so no label spans two words.
     """
     units = [unit for unit in LATIN if unit != " "]
     pairs = (first + second for first in units for second in units)
@@ -143,10 +143,10 @@ def english_bigrams() -> Alphabet:
 
 
 def mandarin_characters(texts: Iterable[str], min_count: int = 1) -> Alphabet:
-    """The characters that stand in the texts at least `min_count` times, in code point order.
+    """The characters that appear in the texts at least `min_count` times, in code point order.
 
-    Latin letters, apostrophe and space are always there, first, for words of other languages.
-    The texts must be normalised: whatever stands in them becomes a label.
+    Latin letters, apostrophe and space always come first, for words of other languages.
+    The texts must be normalised, because all their characters become labels.
     """
     counts = Counter(character for text in texts for character in text)
     frequent = sorted(character for character, count in counts.items() if count >= min_count)
@@ -154,11 +154,11 @@ def mandarin_characters(texts: Iterable[str], min_count: int = 1) -> Alphabet:
 
 
 def letters_of(texts: Iterable[str], language: str, min_count: int = 1) -> Alphabet:
-    """The alphabet of any other language: what its texts are spelt in, in code point order.
+    """The alphabet of any other language: the characters of its texts, in code point order.
 
-    That is every letter, mark and joiner, and the apostrophe, that stands in the texts at least
-    `min_count` times. Digits and signs are said in words that nobody knows here: they get no
-    label, and so a text that holds one is refused by name. A space is there, first, where the
+    These are all letters, marks, joiners and the apostrophe, if they appear in the texts at least
+    `min_count` times. ds2 does not know which words a speaker says for digits and signs, so these
+    get no label, and a text with one of them is refused by name. A space comes first if the
     language has words or the texts have spaces.
     The texts must be normalised.
     """
@@ -173,7 +173,7 @@ def letters_of(texts: Iterable[str], language: str, min_count: int = 1) -> Alpha
 
 
 def alphabet_of(texts: Iterable[str], language: str, min_count: int = 1) -> Alphabet:
-    """The characters that normalised texts of a language are spelt in; the English are known."""
+    """The alphabet of a language's normalised texts; for English it does not depend on texts."""
     if language == "en":
         return english_characters()
     if language == "zh":
@@ -182,7 +182,7 @@ def alphabet_of(texts: Iterable[str], language: str, min_count: int = 1) -> Alph
 
 
 def is_letter(character: str) -> bool:
-    """Whether it is a letter, or a mark that belongs to one."""
+    """Whether the character is a letter, or a mark that belongs to a letter."""
     return unicodedata.category(character)[0] in "LM"
 
 
@@ -197,12 +197,12 @@ def _pairs(text: str) -> list[str]:
 
 
 def visible(units: Iterable[str]) -> str:
-    """Units in a row, sorted; those that would not show on a terminal as their code points."""
+    """The units in a row, sorted; code points stand for units that a terminal would not show."""
     return " ".join(sorted(map(_visible, units)))
 
 
 def _visible(unit: str) -> str:
-    """The unit itself, or its code points if it would not show on a terminal."""
+    """The unit itself, or its code points if a terminal would not show it."""
     if unit.isprintable() and unit != " " and not unicodedata.combining(unit[0]):
         return unit
     return "".join(f"U+{ord(character):04X}" for character in unit)

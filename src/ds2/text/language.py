@@ -1,11 +1,11 @@
-"""Languages: their codes, their names, and which of them are written without spaces."""
+"""Languages: their codes, their names, and the languages that are written without spaces."""
 
 import re
 
 from ds2.errors import InputError
 
 UNSPACED = frozenset(["bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"])
-"""Languages whose words have no spaces between them: their unit is the character."""
+"""Languages without spaces between words: their unit is the character."""
 
 NAMES = {
     "af": "afrikaans",
@@ -102,7 +102,7 @@ NAMES = {
     "zh": "chinese",
     "zu": "zulu",
 }
-"""English names of languages by their codes. Other codes are languages, too."""
+"""English names of languages by code. Other codes are languages, too."""
 
 _LONG_CODES = """
 af:afr am:amh ar:ara as:asm az:aze be:bel bg:bul bn:ben bo:bod,tib br:bre bs:bos ca:cat cs:ces,cze
@@ -114,7 +114,7 @@ no:nor,nob,nno oc:oci or:ori,ory pa:pan pl:pol ps:pus pt:por ro:ron,rum ru:rus r
 sk:slk,slo sl:slv so:som sq:sqi,alb sr:srp sv:swe sw:swa,swh ta:tam te:tel tg:tgk th:tha tl:tgl,fil
 tr:tur tt:tat uk:ukr ur:urd uz:uzb vi:vie yo:yor zh:zho,chi,cmn zu:zul
 """
-"""The codes of three letters (ISO 639-2, both kinds, and some of ISO 639-3), as films have them."""
+"""Codes of three letters (ISO 639-2, both kinds, and some of ISO 639-3); films have such codes."""
 
 _CODES = (
     {name: code for code, name in NAMES.items()}
@@ -133,13 +133,13 @@ _CODES = (
     }
 )
 
-_NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # unknown, several, none: codes, too
+_NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # codes for unknown, several or no languages
 
 
 def language_of_name(name: str) -> str | None:
-    """The code that a name means: "de" of "de", "de-DE", "de_AT.UTF-8", "deu" and "German".
+    """The code for a name: "de" for "de", "de-DE", "de_AT.UTF-8", "deu" and "German".
 
-    None for what names no language.
+    None if the name is not a language.
     """
     first = re.split(r"[-_.\s]", name.strip().lower())[0]
     code = _CODES.get(first, first)
@@ -147,7 +147,7 @@ def language_of_name(name: str) -> str | None:
 
 
 def check_language(code: str) -> str:
-    """The code itself. Raises InputError unless it is one of two or three small letters."""
+    """The code itself. Raises InputError unless it has two or three small letters."""
     if re.fullmatch("[a-z]{2,3}", code):
         return code
     meant = language_of_name(code)

@@ -1,7 +1,7 @@
-"""Raw transcripts to text in the alphabet's style, per language.
+"""Normalisation: from raw transcripts to text in the style of the language's alphabet.
 
-Nothing is dropped in silence: a character that stands for something said, and that has no known
-reading, is kept, so that `ds2 check` reports it and training refuses it.
+No spoken character is lost silently. If a character stands for something that was said and has no
+known reading, it stays. Then `ds2 check` reports it and training refuses it.
 """
 
 import re
@@ -20,28 +20,28 @@ from ds2.text.unicode_rules import JOINERS, without_stray_joiners, written_alike
 APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼʹ′`´＇", "'"))
 
 UNDECOMPOSED = {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "þ": "th", "ı": "i"}
-"""Latin letters that Unicode takes for letters of their own, not for accented ones."""
+"""Latin letters that Unicode does not treat as accented letters."""
 
 MEANINGFUL = set("[]{}#%&@*_\\")
-"""Punctuation, to Unicode, that is no pause: marks of annotators, masked or spoken signs."""
+"""Unicode's punctuation that is not a pause: marks of annotators, masked or spoken signs."""
 
 
 SIGNS = "§‰‱٪؉"
-"""More such punctuation, in languages whose signs have no reading here."""
+"""More such punctuation, for languages whose signs ds2 cannot read."""
 
 BETWEEN_LETTERS = "·״" + JOINERS
-"""What is punctuation or noise but inside words, as in Catalan's col·lega."""
+"""Characters that belong to a word only inside it, as in Catalan's col·lega."""
 
 
 def normalise(text: str, language: str) -> str:
-    """A transcript as people write it, in the style of the language's alphabet.
+    """Bring a transcript, as people write it, to the style of the language's alphabet.
 
-    English ("en") is lower-case words of a to z, with apostrophes; accents are folded and
-    numbers, money, times and signs spelt out. Mandarin ("zh") is simplified characters; numbers
-    are read out, and only Latin words have spaces between them. Any other language is in small
-    letters, composed (NFC), without punctuation; its accents stay, and so do digits and signs,
-    which have no reading here. Text that is in the style already stays as it is.
-    Raises InputError for what is no language's code.
+    English ("en") becomes lower-case words of a to z with apostrophes. Accents are folded, and
+    numbers, money, times and signs are spelt out. Mandarin ("zh") becomes simplified characters.
+    Numbers are spelt out, and only Latin words have spaces between them. Any other language is
+    written in small letters, composed (NFC), without punctuation. Its accents stay. Digits and
+    signs stay, too, because ds2 cannot read them. Text in this style does not change.
+    Raises InputError if `language` is not a language code.
     """
     if language == "en":
         styled = spoken_english(_folded(text))
@@ -52,7 +52,7 @@ def normalise(text: str, language: str) -> str:
         return _simplified(join_words(words, language))
     styled = written_alike(text.translate(APOSTROPHES), check_language(language))
     while (simpler := _in_letters(styled, language)) != styled:
-        styled = simpler  # where spaces go, what they parted meets
+        styled = simpler  # without a space, its neighbours meet: look again
     return styled
 
 
@@ -63,7 +63,7 @@ def _in_letters(text: str, language: str) -> str:
 
 
 def folded_letters(text: str) -> set[str]:
-    """The letters of the text that the English style writes as others: é as e, ß as ss."""
+    """The letters of the text that the English style replaces: é by e, ß by ss."""
     if text.isascii():
         return set()
     lower = unicodedata.normalize("NFC", text).lower()
@@ -75,9 +75,10 @@ def folded_letters(text: str) -> set[str]:
 
 
 def _simplified(text: str) -> str:
-    """Traditional characters as simplified ones, by the words they stand in.
+    """The text with traditional characters made simplified, by the words that contain them.
 
-    A simplified text is left alone: some of its words are also traditional ones, of other meaning.
+    A simplified text stays as it is: some of its words also exist in traditional characters, with
+    another meaning.
     """
     return str(_simplifier().convert(text)) if any(map(_is_traditional, text)) else text
 
@@ -95,7 +96,7 @@ def _simplifier() -> Any:
 
 
 def _folded(text: str) -> str:
-    """Lower case, half width, plain apostrophes, Latin letters without their accents."""
+    """The text in lower case and half width, with plain apostrophes, without Latin accents."""
     text = re.sub(r"(?<=[0-9])(?=[¼-¾⅐-⅞])", " ", text.translate(APOSTROPHES))  # 2½ is not 21/2
     text = unicodedata.normalize("NFKC", text).translate(APOSTROPHES).casefold()
     if text.isascii():
@@ -115,15 +116,16 @@ def _folded(text: str) -> str:
 def _without_punctuation(
     text: str, is_letter: Callable[[str], bool], joining: str = "", meaningful: str = ""
 ) -> str:
-    """Pauses become spaces; apostrophes that belong to a word stay, quotation marks go.
+    """The text with spaces for pauses, with the apostrophes of words, without quotation marks.
 
-    An apostrophe belongs to a word where it joins letters (don't) and where it ends a word (two
-    weeks' pay, nothin'). At the end of a word it is a quotation mark if one was opened before it.
+    An apostrophe belongs to a word if it joins letters (don't) or ends a word (two weeks' pay,
+    nothin'). At the end of a word it is a quotation mark if a quotation is open.
 
-    joining: other characters that stay where they join letters; meaningful: that always stay.
+    joining: other characters that stay where they join letters.
+    meaningful: characters that always stay.
     """
     plain = "".join(c if c in joining or c in meaningful else _plain(c) for c in text)
-    is_open = False  # a quotation
+    is_open = False  # whether a quotation is open
 
     def replace(mark: re.Match[str]) -> str:
         nonlocal is_open

@@ -1,6 +1,6 @@
-"""Where a text has spaces: between words; in Mandarin, between Latin words alone.
+"""Spaces in texts: between all words, or in Mandarin only between Latin words.
 
-What is said of Mandarin here goes for every language that is written without spaces.
+All that this file says about Mandarin is true for every language that is written without spaces.
 """
 
 import re
@@ -10,14 +10,14 @@ from ds2.text.language import UNSPACED
 
 
 def is_spaced(language: str) -> bool:
-    """Whether spaces part all words of the language. In Mandarin they part Latin words alone."""
+    """Whether spaces separate all words of the language; in Mandarin, only Latin words."""
     return language not in UNSPACED
 
 
 def needs_space(before: str, after: str, language: str) -> bool:
-    """Whether a space must part two words, the second right after the first.
+    """Whether two neighbouring words need a space between them.
 
-    Without it they would read as one. There is nothing to part if one of them is empty.
+    Without it they would look like one word. An empty word needs no space.
     """
     if not before or not after:
         return False
@@ -25,7 +25,7 @@ def needs_space(before: str, after: str, language: str) -> bool:
 
 
 def join_words(words: Iterable[str], language: str) -> str:
-    """A text of words or of longer pieces, with the spaces that it needs and no others."""
+    """A text of words or of longer pieces, with only the spaces that it needs."""
     text = ""
     for word in words:
         text += " " * needs_space(text, word, language) + word

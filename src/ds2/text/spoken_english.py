@@ -1,4 +1,4 @@
-"""What an English reader says for numbers, money, times and signs."""
+"""The words that an English reader says for numbers, money, times and signs."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ WHOLE = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
 NUMBER = rf"{WHOLE}(?:\.[0-9]+)?"
 
 LONGEST = 15
-"""Digits; a longer number, or one that begins with 0, is read digit by digit."""
+"""Digits. A longer number, or a number that begins with 0, is read digit by digit."""
 
 CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
@@ -18,7 +18,7 @@ CURRENCIES = {
 }
 
 MONEY = "dollars?|bucks?|cents?|euros?|pounds?|quid|yen"
-"""What may stand behind an amount that has a sign as well: the two are one, read once."""
+"""Words that may follow an amount with a sign: sign and word are read once."""
 
 SCALES = {"k": "thousand", "m": "million", "bn": "billion", "b": "billion"}
 
@@ -32,13 +32,13 @@ SIGNS = (
     (r"°f(?:\s*degrees?\b)?(?:\s*fahrenheit\b)?", "degrees fahrenheit"),
     (r"°(?:\s*degrees?\b)?", "degrees"),
 )
-"""Signs, with the words that may stand behind them and mean the same, and their reading."""
+"""Signs, with words that may follow and mean the same, and the words for both."""
 
 
 def spoken_english(text: str) -> str:
-    """The text with all its digits, and the signs that have a reading, in words.
+    """The text with words for all its digits, and for the signs in SIGNS.
 
-    text: in lower case, half width and without accents. The words may have stray spaces.
+    text: in lower case, half width and without accents. The result may have extra spaces.
     """
     text = text.replace("⁄", "/").replace("−", "-")
     if re.search(r"[0-9]", text):
@@ -100,7 +100,7 @@ def _read_money(match: re.Match[str]) -> str:
     one, many, coin, coins = CURRENCIES[match["sign"] or match["sign_after"]]
     number = match["number"] or match["number_before"]
     scale = SCALES.get(match["scale"], match["scale"])
-    if match["word"]:  # it is read, and the sign is not
+    if match["word"]:  # the word is read, not the sign
         return f" {_number(number)} {scale or ''} {match['word']} "
     if scale:
         return f" {_number(number)} {scale} {many} "
@@ -172,11 +172,11 @@ _READINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (r"(?<![0-9/.])(?:([0-9]{1,9})\s+)?([0-9]{1,9})/([0-9]{1,9})(?![0-9/])", _read_fraction),
         (r"(?<![0-9.,])((?:1[1-9]|20)[0-9]0|[2-9]0)'?s\b", _read_decade),
         (rf"(?<![0-9.,])({WHOLE})(?:st|nd|rd|th)\b", _read_ordinal),
-        (r"(?<=[0-9])\s*–\s*(?=[0-9])", " to "),  # an en dash parts the ends of a range
+        (r"(?<=[0-9])\s*–\s*(?=[0-9])", " to "),  # an en dash between the ends of a range
         (r"(?:\bminus\s*)?(?<![0-9a-z])-(?=[0-9.])", " minus "),
         (r"(?:\bnumber\s*)?#\s?(?=[0-9])", " number "),
         (r"(?<![0-9])\.(?=[0-9])", " point "),
         (rf"(?:{WHOLE})(?:\.[0-9]+)*", _read_number),
     )
 )
-"""In this order: what is left by one is for the next; the last one takes every digit."""
+"""Patterns in order: each works on the text that the previous left; the last takes all digits."""

@@ -1,4 +1,4 @@
-"""What a Mandarin reader says for Arabic numerals: 阿拉伯数字 in 汉字."""
+"""The characters that a Mandarin reader says for Arabic numerals: 阿拉伯数字 in 汉字."""
 
 import re
 from collections.abc import Callable
@@ -7,19 +7,19 @@ from functools import cache
 DIGITS = dict(zip("0123456789", "零一二三四五六七八九", strict=True))
 
 NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
-MOBILE = "1[3-9][0-9]{9}"  # a telephone
-ALONE = r"(?<![0-9.,])"  # no digit of a longer number before
+MOBILE = "1[3-9][0-9]{9}"  # a telephone number
+ALONE = r"(?<![0-9.,])"  # not after a digit of a longer number
 
 SHORTEST_CODE = 7
-"""Digits from which on a number that is not round is a telephone's or the like, not a quantity."""
+"""Digits. A number with so many digits that is not round is a code, such as a telephone number."""
 
 LONGEST = 16
-"""Digits of the numbers that have a name: 千万亿."""
+"""Digits of the longest numbers that have a name: 千万亿."""
 
 CURRENCIES = {"$": "美元", "€": "欧元", "£": "英镑", "¥": "元"}
 
 MONEY = "美元|美金|美刀|欧元|英镑|镑|日元|人民币|块钱|块|圆|元"
-"""What may stand behind an amount whose sign stands before it: the two are one, read once."""
+"""Words that may follow an amount with a sign before it: sign and word are read once."""
 
 MEASURES = (
     "个只条张本位名次种件家台部辆块元米人岁天年周倍座所支队场句颗棵杯瓶套双封篇首小分点把头匹"
@@ -28,7 +28,7 @@ MEASURES = (
 
 
 def spoken_mandarin(text: str) -> str:
-    """The text with all its digits in characters.
+    """The text with Chinese characters for all its digits.
 
     text: in lower case, half width and simplified.
     """
@@ -91,7 +91,7 @@ def _two_digits(number: str) -> str:
 
 
 def _quantity(number: str) -> str:
-    """As `_number`, but two is 两."""
+    """Like `_number`, but two is 两."""
     return "两" if number == "2" else _number(number)
 
 
@@ -150,4 +150,4 @@ _READINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (rf"{NUMBER}(?:\.[0-9]+)*", _read_number),
     )
 )
-"""In this order: what is left by one is for the next; the last one takes every digit."""
+"""Patterns in order: each works on the text that the previous left; the last takes all digits."""

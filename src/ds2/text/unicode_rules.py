@@ -1,6 +1,6 @@
-"""Transcripts of any language in one style, by what Unicode knows of its characters.
+"""Transcripts of any language in one style, by Unicode's properties of their characters.
 
-What a number or a sign is called differs from language to language, so they stay as they are:
+Languages have different words for numbers and signs, so numbers and signs stay as they are.
 `ds2 check` names them, and training refuses them.
 """
 
@@ -10,20 +10,20 @@ from functools import cache
 
 WIDTHS = ("<wide>", "<narrow>")
 SAME_LETTERS = ("<compat>", "<initial>", "<medial>", "<final>", "<isolated>")
-"""Kinds of characters that are written for others without another meaning: widths, ligatures,
-forms of position. Superscripts, fractions and the like do have another."""
+"""Kinds of characters that replace other characters with the same meaning: widths, ligatures,
+forms of position. Superscripts, fractions and similar kinds have another meaning."""
 
 TURKIC = frozenset(("az", "tr"))
 """Languages in which i and dotless i are two letters, small and capital."""
 
-DECORATION = "\u0640"  # Arabic's stretching of a line
+DECORATION = "\u0640"  # Arabic's sign that stretches a line
 
 JOINERS = "\u200c\u200d"
-"""They part the forms of letters in Persian and in scripts of India; elsewhere they are noise."""
+"""They change the forms of letters in Persian and in scripts of India; elsewhere they are noise."""
 
 
 def written_alike(text: str, language: str) -> str:
-    """The text in small letters and in composed form (NFC), each letter as its plain self."""
+    """The text in small letters and in composed form (NFC), each letter in its plain form."""
     text = unicodedata.normalize("NFC", "".join(map(_plain_form, text)))
     if language in TURKIC:
         text = text.replace("İ", "i").replace("I", "ı")
@@ -40,5 +40,5 @@ def _plain_form(character: str) -> str:
 
 
 def without_stray_joiners(text: str) -> str:
-    """Joiners stay inside words alone."""
+    """The text with joiners only inside words."""
     return re.sub(rf"(?<!\S)[{JOINERS}]+|[{JOINERS}]+(?!\S)", "", text)

@@ -1,1 +1,1 @@
-"""What recognition tells: words with times, events, and the formats they are written in."""
+"""The results of recognition: words with times, events, and their file formats."""

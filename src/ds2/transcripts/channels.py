@@ -1,4 +1,4 @@
-"""Transcripts of a recording's channels, with a speaker on each, as one transcript."""
+"""Make one transcript of a recording's channels, with a speaker on each channel."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from ds2.transcripts.transcript import Transcript
 
 
 def merged(channels: Sequence[Transcript]) -> Transcript:
-    """One transcript of all channels, in the order of time.
+    """One transcript of all channels, in time order.
 
-    What somebody says at a stretch stays together, though another channel speaks meanwhile.
+    The words of a segment stay together, even if somebody speaks on another channel meanwhile.
 
-    channels: at least one, of one language, from the first channel on.
+    channels: the transcripts from the first channel on, at least one, all in one language.
     """
     language = channels[0].language
     duration_s = max(each.duration_s for each in channels)

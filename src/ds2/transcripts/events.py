@@ -1,4 +1,4 @@
-"""What a live stream tells while somebody speaks."""
+"""The events of a live stream while somebody speaks."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -8,17 +8,17 @@ from ds2.transcripts.transcript import Transcript
 
 @dataclass(frozen=True, slots=True)
 class SpeechStart:
-    """Somebody began to speak; once in a segment."""
+    """Somebody began to speak. It comes once in a segment."""
 
     time_s: float  # from the start of the stream
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What has been recognised of the segment under way.
+    """The text of the current segment so far.
 
-    stable: text that no more audio changes, and that later partials and the final begin with.
-    unstable: what comes after it, as far as it goes now.
+    stable: text that more audio cannot change; later partials and the final begin with it.
+    unstable: the text after it, which may still change.
     """
 
     stable: str
@@ -26,23 +26,23 @@ class Partial:
 
     @property
     def text(self) -> str:
-        """Both."""
+        """The stable and the unstable text."""
         return self.stable + self.unstable
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """A segment that is done; the times of its words are from the start of the stream."""
+    """A complete segment; the times of its words count from the start of the stream."""
 
     transcript: Transcript
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The speaker has paused, or has spoken for long: the segment ends here.
+    """The segment ends here, because the speaker paused or spoke for long.
 
-    reason: "silence", with nothing said; "pause", after speech; "length", the segment grew too
-    long; "request", the caller asked for it.
+    reason: "silence": nobody spoke; "pause": a pause after speech; "length": the segment became
+    too long; "request": the caller asked for the end.
     """
 
     time_s: float
@@ -50,4 +50,4 @@ class Endpoint:
 
 
 Event: TypeAlias = SpeechStart | Partial | Final | Endpoint
-"""In a segment: SpeechStart, any Partials, Final, Endpoint; at the end of a stream no Endpoint."""
+"""A segment has SpeechStart, any Partials, Final, Endpoint; the last of a stream no Endpoint."""

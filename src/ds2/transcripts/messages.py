@@ -1,4 +1,4 @@
-"""Events as JSON messages of our own protocol, for both ends: docs/reference/websocket.md."""
+"""Events as JSON messages of our protocol, for server and client: docs/reference/websocket.md."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +9,7 @@ from ds2.transcripts.transcript import Alternative, Transcript, Word
 
 
 def event_to_dict(event: Event, heard_s: float) -> dict[str, Any]:
-    """An event as a message. heard_s: the stream's audio that the model has taken."""
+    """An event as a message. heard_s: seconds of the stream that the model has processed."""
     match event:
         case SpeechStart(time_s):
             return {"type": "speech_start", "time_s": time_s}
@@ -49,7 +49,7 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
 
 
 def event_from_dict(message: dict[str, Any]) -> Event:
-    """The event that a message tells. Raises ValueError for a type that is none of an event's."""
+    """The event in a message. Raises ValueError for a type that is not an event's."""
     match message["type"]:
         case "speech_start":
             return SpeechStart(message["time_s"])
@@ -60,7 +60,7 @@ def event_from_dict(message: dict[str, Any]) -> Event:
         case "final":
             return Final(transcript_from_dict(message))
         case unknown:
-            raise ValueError(f'a message of unknown type "{unknown}"')
+            raise ValueError(f'a message has the unknown type "{unknown}"')
 
 
 def transcript_from_dict(message: dict[str, Any]) -> Transcript:

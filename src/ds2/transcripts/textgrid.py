@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from ds2.transcripts.transcript import Word
 
 Interval = tuple[float, float, str]
-"""Start and end in seconds, and what is said in between: "" for nothing."""
+"""Start and end in seconds, and the words between them; "" for a pause."""
 
 
 def to_textgrid(tiers: Mapping[str, Sequence[Word]], duration_s: float) -> str:
     """A TextGrid in the long text form, with an interval tier for each name.
 
-    The words of a tier are in time order and do not overlap.
+    The words of a tier must be in time order and must not overlap.
     """
     ends_s = [round(duration_s, 3), *(words[-1].end_s for words in tiers.values() if words)]
-    end_s = max(ends_s)  # a word's end may have been rounded up beyond the audio's
+    end_s = max(ends_s)  # rounding may put a word's end after the end of the audio
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
@@ -31,7 +31,7 @@ def to_textgrid(tiers: Mapping[str, Sequence[Word]], duration_s: float) -> str:
 
 
 def _intervals(words: Sequence[Word], end_s: float) -> Iterator[Interval]:
-    """The words and, in Praat's way, empty intervals wherever there are none."""
+    """The words, and between them empty intervals, as Praat needs them."""
     last_s = 0.0
     for word in words:
         if word.start_s > last_s:

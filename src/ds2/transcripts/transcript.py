@@ -1,4 +1,4 @@
-"""What was said, with times: words, segments, and the files people want them in."""
+"""Transcripts: words with times, segments, and the file formats for them."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,14 +11,14 @@ from ds2.errors import InputError
 from ds2.text.spacing import join_words, needs_space
 
 PAUSE_S = 0.8
-"""A silence so long ends a segment."""
+"""A silence of this length ends a segment."""
 LONGEST_SEGMENT_S = 10.0
-"""A segment ends at the next word after this, pause or not: nobody reads longer subtitles."""
+"""A segment ends at the next word after this time, because nobody reads longer subtitles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word (in Mandarin, a character) and when it was said."""
+    """A word (in Mandarin, a character) and its times."""
 
     text: str
     start_s: float
@@ -32,11 +32,11 @@ class Segment:
 
     words: tuple[Word, ...]
     text: str
-    channel: int | None = None  # its number from 1, where channels were heard apart
+    channel: int | None = None  # its number from 1, if the channels were transcribed separately
 
     @property
     def speaker(self) -> str | None:
-        """Who it is, as far as the channel tells: "Speaker 1"."""
+        """The name of the speaker on the channel: "Speaker 1"."""
         return None if self.channel is None else f"Speaker {self.channel}"
 
     @property
@@ -54,13 +54,13 @@ class Segment:
 
     @property
     def confidence(self) -> float:
-        """The mean of its words'."""
+        """The mean confidence of its words."""
         return sum(word.confidence for word in self.words) / len(self.words)
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A way to read a recording, and what its score is made of."""
+    """A possible text of a recording, and the parts of its score."""
 
     text: str
     scores: Scores
@@ -68,26 +68,26 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Transcript:
-    """A recording's text, its words in time order.
+    """A recording's text, with its words in time order.
 
-    Where channels were heard apart, the words are in the order of the segments.
+    If the channels were transcribed separately, the words are in the order of the segments.
     """
 
     words: tuple[Word, ...]
     duration_s: float
     language: str
-    alternatives: tuple[Alternative, ...] = ()  # where asked for, the best first: this text
-    channels: tuple["Transcript", ...] = ()  # one of each, where they were heard apart
+    alternatives: tuple[Alternative, ...] = ()  # if asked for; the best, this text, comes first
+    channels: tuple["Transcript", ...] = ()  # one for each, if they were transcribed separately
 
     @property
     def text(self) -> str:
-        """All words; Mandarin characters stand side by side, all else is parted by spaces."""
+        """All words, with spaces between them; Mandarin characters have no spaces."""
         return _text_of(self.words, self.language)
 
     def segments(self) -> list[Segment]:
-        """The words, cut at pauses, and where a segment grows too long.
+        """The words, cut at pauses and where a segment becomes too long.
 
-        Those of channels that were heard apart are in the order in which they begin.
+        If the transcript has channels, their segments are in the order of their starts.
         """
         if self.channels:
             told = (
@@ -110,7 +110,7 @@ class Transcript:
 
 
 def together(finals: Sequence[Transcript]) -> Transcript:
-    """One transcript of all segments, at least one; alternatives only where there is just one."""
+    """One transcript of all segments (at least one); it has alternatives only for one segment."""
     if len(finals) == 1:
         return finals[0]
     words = tuple(word for final in finals for word in final.words)
@@ -120,15 +120,15 @@ def together(finals: Sequence[Transcript]) -> Transcript:
 
 @dataclass(frozen=True)
 class LineShape:
-    """How subtitles are broken into lines, and what JSON holds; Whisper's options and meanings.
+    """The line breaks of subtitles, and the content of JSON; Whisper's options and meanings.
 
-    A width or count makes a new subtitle when full; without any, a segment is one line.
+    A new subtitle begins when a width or count is full. Without any of them, a segment is one line.
     """
 
     max_line_width: int | None = None  # characters
     max_line_count: int | None = None  # lines of one subtitle; needs max_line_width
     max_words_per_line: int | None = None
-    highlight_words: bool = False  # underline each word while it is said
+    highlight_words: bool = False  # underline each word while somebody says it
     word_times: bool = True  # whether JSON has them
 
     def __post_init__(self) -> None:
@@ -145,7 +145,7 @@ def _text_of(words: Iterable[Word], language: str) -> str:
 
 
 def _separated(words: Iterable[Word], language: str) -> Iterator[tuple[str, Word]]:
-    """Each word with what stands before it."""
+    """Each word, with the separator before it."""
     before = ""
     for word in words:
         yield " " * needs_space(before, word.text, language), word
@@ -153,15 +153,15 @@ def _separated(words: Iterable[Word], language: str) -> Iterator[tuple[str, Word
 
 
 def to_txt(transcript: Transcript, shape: LineShape) -> str:
-    """The text, a segment a line, with its speaker where channels were heard apart."""
+    """The text with a segment in each line, and its speaker if the transcript has channels."""
     del shape
     return "".join(segment.line + "\n" for segment in transcript.segments())
 
 
 def to_tsv(transcript: Transcript, shape: LineShape) -> str:
-    """Start and end in milliseconds, and text, parted by tabs; a segment a line.
+    """A line for each segment: start and end in milliseconds and text, with tabs between.
 
-    Where channels were heard apart, the speaker comes last.
+    If the transcript has channels, the speaker comes last.
     """
     del shape
     lines = ["start\tend\ttext" + "\tspeaker" * bool(transcript.channels)]
@@ -173,7 +173,7 @@ def to_tsv(transcript: Transcript, shape: LineShape) -> str:
 
 
 def to_json(transcript: Transcript, shape: LineShape) -> str:
-    """Everything, in Whisper's layout as far as it has a place for it."""
+    """Everything, in Whisper's layout with some more keys."""
     fields = transcript_to_dict(transcript)
     if not shape.word_times:
         for segment in fields["segments"]:
@@ -184,7 +184,7 @@ def to_json(transcript: Transcript, shape: LineShape) -> str:
 def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
     """Plain data: text, language, duration, segments with their words, alternatives if any.
 
-    Where channels were heard apart, segments have a speaker, and each channel its text.
+    If the transcript has channels, segments have a speaker, and each channel has its text.
     """
     fields: dict[str, Any] = {
         "text": transcript.text,
@@ -196,7 +196,7 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
                 "start": segment.start_s,
                 "end": segment.end_s,
                 "text": segment.text,
-                **_speaker_of(segment),
+                **speaker_of(segment),
                 "confidence": round(segment.confidence, 4),
                 "words": [_word_to_dict(word) for word in segment.words],
             }
@@ -212,7 +212,8 @@ def transcript_to_dict(transcript: Transcript) -> dict[str, Any]:
     return fields
 
 
-def _speaker_of(segment: Segment) -> dict[str, Any]:
+def speaker_of(segment: Segment) -> dict[str, Any]:
+    """Plain data: the speaker and the channel, where channels were heard apart."""
     if segment.channel is None:
         return {}
     return {"speaker": segment.speaker, "channel": segment.channel}
@@ -241,8 +242,8 @@ def _word_to_dict(word: Word) -> dict[str, Any]:
 
 
 def to_ctm(transcript: Transcript, utterance_id: str) -> str:
-    """NIST's CTM: utterance, channel, start, duration, word and confidence; a word a line."""
-    name = "_".join(utterance_id.split())  # white space parts the fields
+    """NIST's CTM, a word in each line: utterance, channel, start, duration, word, confidence."""
+    name = "_".join(utterance_id.split())  # white space separates the fields
     return "".join(
         f"{name} {number} {word.start_s:.3f} {word.end_s - word.start_s:.3f} {word.text} "
         f"{word.confidence:.4f}\n"
@@ -252,7 +253,7 @@ def to_ctm(transcript: Transcript, utterance_id: str) -> str:
 
 
 def to_srt(transcript: Transcript, shape: LineShape) -> str:
-    """SubRip subtitles; where channels were heard apart, each begins with its speaker."""
+    """SubRip subtitles; if the transcript has channels, each begins with its speaker."""
     cues = enumerate(_cues(transcript, shape, in_text=True), 1)
     return "".join(
         f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{cue.text}\n\n"
@@ -261,7 +262,7 @@ def to_srt(transcript: Transcript, shape: LineShape) -> str:
 
 
 def to_vtt(transcript: Transcript, shape: LineShape) -> str:
-    """WebVTT subtitles; where channels were heard apart, in voice spans of their speakers."""
+    """WebVTT subtitles; if the transcript has channels, in voice spans of their speakers."""
     cues = _cues(transcript, shape, in_text=False)
     return "WEBVTT\n\n" + "".join(
         f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n{cue.text}\n\n" for cue in cues
@@ -277,12 +278,12 @@ WRITERS: Mapping[str, Callable[[Transcript, LineShape], str]] = MappingProxyType
         "json": to_json,
     }
 )
-"""Writers by file extension; `to_ctm` needs a name besides."""
+"""Writers by file extension; `to_ctm` is not here, because it also needs a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cue:
-    """A subtitle: what is on the screen from start to end."""
+    """A subtitle: the text on the screen from start to end."""
 
     start_s: float
     end_s: float
@@ -290,7 +291,7 @@ class _Cue:
 
 
 def _cues(transcript: Transcript, shape: LineShape, *, in_text: bool) -> Iterator[_Cue]:
-    """The subtitles. in_text: the speaker's name is part of the text; else it is a mark of VTT."""
+    """The subtitles. in_text: whether the speaker is part of the text; if not, a VTT voice span."""
     for segment in transcript.segments():
         name = f"{segment.speaker}: " if segment.speaker and in_text else ""
         voice = f"<v {segment.speaker}>" if segment.speaker and not in_text else ""
@@ -304,19 +305,19 @@ def _cues(transcript: Transcript, shape: LineShape, *, in_text: bool) -> Iterato
 
 
 Line = list[tuple[str, Word]]
-"""Words, each with what stands before it."""
+"""Words, each with the separator before it."""
 
 
 def _subtitles(
     words: Sequence[Word], language: str, shape: LineShape, name: str
 ) -> Iterator[list[Line]]:
-    """A segment's words in lines, so many lines a subtitle. name: what each begins with."""
+    """A segment's words as the lines of each subtitle. name: the beginning of each subtitle."""
     lines: list[Line] = []
     for separator, word in _separated(words, language):
         if lines and not _is_full(lines[-1], separator + word.text, shape):
             lines[-1].append((separator, word))
             continue
-        # Without a count, wide text flows over as many lines as it needs, as Whisper does.
+        # Without a count, wide text takes as many lines as it needs, as in Whisper.
         new_subtitle = shape.max_words_per_line is not None or (
             shape.max_line_count is not None and len(lines) == shape.max_line_count
         )
@@ -335,7 +336,7 @@ def _is_full(line: Line, addition: str, shape: LineShape) -> bool:
 
 
 def _highlighted(lines: Sequence[Line], words: Sequence[Word]) -> Iterator[_Cue]:
-    """A cue for each word, underlined while it is said, and for the gaps between."""
+    """A cue for each word, which it underlines, and for each gap between words."""
     last_s = words[0].start_s
     for spoken in words:
         if spoken.start_s > last_s:

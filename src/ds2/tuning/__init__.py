@@ -1,1 +1,1 @@
-"""Settings of the beam search that fit a development set."""
+"""Tune the settings of the beam search on a development set."""

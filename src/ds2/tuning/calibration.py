@@ -1,9 +1,9 @@
 """Confidence: from the posterior over the beam to the probability that a word is right.
 
-A beam is surer of itself than it should be: it sees only what it kept. Platt scaling mends that
-(Platt, 1999, "Probabilistic Outputs for Support Vector Machines"): the log-odds of being right are
-a straight line of the log-odds of the posterior, fitted on a development set. Two numbers are not
-overfitted by a few hundred words.
+A beam overestimates its posteriors, because it sees only the hypotheses that it kept. Platt scaling
+corrects this (Platt, 1999, "Probabilistic Outputs for Support Vector Machines"). It fits a straight
+line on a development set: from the log-odds of the posterior to the log-odds of being right. A few
+hundred words do not overfit two numbers.
 """
 
 import math
@@ -25,13 +25,13 @@ NUM_FOLDS = 10
 
 @dataclass(frozen=True)
 class Platt:
-    """A straight line from the log-odds of the posterior to those of being right."""
+    """A straight line from the log-odds of the posterior to the log-odds of being right."""
 
     slope: float = 1.0
     offset: float = 0.0
 
     def apply(self, posteriors: Floats) -> Floats:
-        """`calibrated`, for (N,) posteriors."""
+        """The calibrated confidences, (N,), of (N,) posteriors."""
         log_odds = self.slope * _log_odds(posteriors) + self.offset
         return np.asarray(1 / (1 + np.exp(np.clip(-log_odds, -FARTHEST, FARTHEST))))
 
@@ -42,11 +42,13 @@ def _log_odds(posteriors: Floats) -> Floats:
 
 
 def fit_platt(posteriors: Floats, is_right: Bools, *, ridge: float = 1.0) -> Platt:
-    """The line that makes the words' rightness likeliest, by Newton's method.
+    """Fit the line of the highest likelihood, by Newton's method.
 
-    posteriors, is_right: (N,). Nothing is ever quite certain: with Platt's targets there is an
-    answer for words that are all right, or all wrong, too. The slope is drawn to 1 as by so many
-    words as `ridge`, which settles it where the posteriors are all alike.
+    posteriors, is_right: (N,).
+    ridge: a number of words; this weight draws the slope towards 1, and determines the slope if
+        all posteriors are equal.
+
+    Platt's targets are never 0 or 1, so there is a solution even if all words are right or wrong.
     """
     num_right = int(np.count_nonzero(is_right))
     num_wrong = len(is_right) - num_right
@@ -78,12 +80,12 @@ class Bin:
     """Words of about the same confidence."""
 
     num_words: int
-    confidence: float  # their mean
+    confidence: float  # the mean of their confidences
     share_right: float
 
 
 def reliability(confidences: Floats, is_right: Bools, num_bins: int = NUM_BINS) -> list[Bin]:
-    """The words in bins of equal numbers, by confidence; words of one confidence share a bin."""
+    """Bins with equal numbers of words, by confidence; equal confidences share a bin."""
     if not len(confidences):
         return []
     edges = np.quantile(confidences, np.arange(1, num_bins) / num_bins, method="inverted_cdf")
@@ -102,18 +104,18 @@ def reliability(confidences: Floats, is_right: Bools, num_bins: int = NUM_BINS) 
 
 
 def expected_calibration_error(bins: Sequence[Bin]) -> float:
-    """How far confidence and truth are apart in the mean (Naeini et al., 2015); 0 without words."""
+    """The mean distance of confidence and truth (Naeini et al., 2015); 0 without words."""
     total = sum(item.num_words for item in bins)
     distances = (item.num_words * abs(item.confidence - item.share_right) for item in bins)
     return sum(distances) / max(1, total)
 
 
 def normalised_cross_entropy(confidences: Floats, is_right: Bools) -> float:
-    """How much the confidences tell, from below 0 to 1 (NIST's measure).
+    """The information in the confidences, from below 0 to 1 (NIST's measure).
 
-    0 is what one confidence for all words gives, if it is the share of right ones: that is
-    calibrated perfectly, and useless, which the calibration error does not show. NaN if all words
-    are right or all are wrong.
+    It is 0 if all words have the same confidence, the share of right words. Such confidences are
+    perfectly calibrated and useless, and the calibration error does not show that. It is NaN if
+    all words are right or all are wrong.
     """
     share = float(is_right.mean()) if len(is_right) else 0.0
     if share in (0.0, 1.0):
@@ -124,16 +126,16 @@ def normalised_cross_entropy(confidences: Floats, is_right: Bools) -> float:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How good some confidences are."""
+    """The quality of some confidences."""
 
     bins: list[Bin]
     error: float  # expected calibration error
     cross_entropy: float  # normalised
-    loss: float  # mean negative log-likelihood of what was right, in nats; 0 without words
+    loss: float  # mean negative log-likelihood of the truth, in nats; 0 without words
 
 
 def judge(confidences: Floats, is_right: Bools) -> Judgement:
-    """Judge (N,) confidences."""
+    """Measure the quality of (N,) confidences."""
     bins = reliability(confidences, is_right)
     return Judgement(
         bins,
@@ -152,20 +154,20 @@ def _loss(confidences: Floats, is_right: Bools) -> float:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted line, and how good confidences are without it and with it."""
+    """A fitted line, and the quality of the confidences without it and with it."""
 
     platt: Platt
     before: Judgement  # of the posteriors themselves
-    after: Judgement  # each utterance by a line that was fitted on others
+    after: Judgement  # each utterance with a line fitted on other utterances
 
     @property
     def helps(self) -> bool:
-        """Whether lines fitted on other utterances say better what is right than none."""
+        """Whether lines that are fitted on other utterances improve the confidences."""
         return self.after.loss < self.before.loss
 
     @property
     def kept(self) -> Platt:
-        """The line, or the one that changes nothing where it does not help."""
+        """The line if it helps; otherwise the line that changes nothing."""
         return self.platt if self.helps else Platt()
 
 
@@ -174,8 +176,8 @@ def calibrate(
 ) -> Calibration:
     """Fit a line to the words of a development set, and judge it by cross-validation.
 
-    posteriors, is_right: of each utterance, of each word. Utterances are parted whole: the words
-    of one are right or wrong together.
+    posteriors, is_right: for each utterance, for each word. All words of an utterance stay in one
+    fold, because they depend on each other.
     """
     owners = np.repeat(np.arange(len(posteriors)), [len(words) for words in posteriors])
     values = np.array([value for words in posteriors for value in words], np.float64)

@@ -1,4 +1,4 @@
-"""What utterances may say, with the parts of each text's score: settings tried without decoding."""
+"""Candidate texts of utterances, with the parts of their scores: try settings without decoding."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,27 +16,28 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int32]
 
 FORBIDDEN = -1e6
-"""The price of an unknown word in a closed vocabulary: more than any score can make up for, and a
-text without any still wins over one with fewer."""
+"""The price of an unknown word in a closed vocabulary. No other score can compensate for it, and
+texts with fewer unknown words still win over texts with more."""
 
 
 class Candidates:
-    """The texts that decoding has found for one utterance."""
+    """The texts that decoding found for an utterance."""
 
     def __init__(self, reference: Sequence[str]) -> None:
         self._reference = reference
-        self._rows: dict[int, int] = {}  # of each text, by its hash: texts would fill the memory
+        self._rows: dict[int, int] = {}  # by each text's hash, because texts would fill the memory
         self.parts: Floats = np.empty((0, 4))
-        """(K, 4): log p_ctc, log p_lm, number of words, and of unknown words, long ones more."""
+        """(K, 4): log p_ctc, log p_lm, number of words, unknown words (long ones count more)."""
         self.errors: Integers = np.empty(0, np.int32)
-        """(K,)"""
+        """(K,): number of errors of each text."""
 
     def add(
         self, texts: Sequence[Sequence[str]], acoustics: Sequence[float], lm: NgramModel
     ) -> None:
-        """Take texts, in words, with their acoustic scores.
+        """Add texts, in words, with their acoustic scores.
 
-        Of a text that is known already the higher score counts: beams sum up what they kept.
+        If a text is known already, the higher score counts, because a beam sums only the paths that
+        it kept.
         """
         new: list[Sequence[str]] = []
         rows: list[tuple[float, float, int, float]] = []
@@ -54,7 +55,7 @@ class Candidates:
 
 
 def _language(text: Sequence[str], lm: NgramModel) -> tuple[float, int, float]:
-    """log p_lm of a sentence, its words, and how often it pays for unknown ones."""
+    """log p_lm of a sentence, its number of words, and the number of prices for unknown words."""
     ids = [lm.word_id(word) for word in text]
     log_probs, _ = lm.score_ids([*ids, END], lm.begin_state())
     unknown = [word for word, index in zip(text, ids, strict=True) if index == UNKNOWN]
@@ -75,7 +76,7 @@ class Pool:
         return sum(len(candidates.errors) for candidates in self._utterances)
 
     def add(self, decoded: Iterable[list[Hypothesis]]) -> list[Hypothesis]:
-        """Take the hypotheses of each utterance; returns the best ones."""
+        """Add the hypotheses of each utterance; return the best of each utterance."""
         best = []
         for candidates, hypotheses in zip(self._utterances, decoded, strict=True):
             texts = [self._dev.words(hypothesis) for hypothesis in hypotheses]
@@ -85,9 +86,9 @@ class Pool:
         return best
 
     def errors(self, weights: Floats) -> Integers:
-        """(U, P) errors of each utterance's best candidate, for each of P ways to weigh the parts.
+        """The (U, P) errors of each utterance's best candidate, for each of P sets of weights.
 
-        weights: (P, 4), of acoustics, language model, words and unknown words.
+        weights: (P, 4), for acoustics, language model, words and unknown words.
         """
         return np.stack(
             [

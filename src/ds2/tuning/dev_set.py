@@ -1,4 +1,4 @@
-"""A development set whose acoustic outputs are computed once, and decoded again and again."""
+"""A development set: its acoustic outputs are computed once and decoded many times."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ LogProbs = NDArray[np.float32]
 
 
 class Outputs:
-    """The log_probs (T, V) of utterances, in a temporary file: memory stays bounded."""
+    """The log_probs (T, V) of utterances, in a temporary file, so that memory stays bounded."""
 
     def __init__(self, num_labels: int) -> None:
         self._num_labels = num_labels
@@ -51,11 +51,11 @@ class Outputs:
 
     @property
     def num_frames(self) -> int:
-        """Of all utterances."""
+        """The number of output frames of all utterances."""
         return self._first_frames[-1]
 
     def append(self, log_probs: LogProbs) -> None:
-        """Keep those of one more utterance. Raises InputError if the disk is full."""
+        """Keep the log_probs of one more utterance. Raises InputError if the disk is full."""
         try:
             self._file.write(np.ascontiguousarray(log_probs, np.float32).tobytes())
             self._file.flush()
@@ -68,7 +68,7 @@ class Outputs:
         self._first_frames.append(self.num_frames + len(log_probs))
 
     def read(self, index: int) -> LogProbs:
-        """Those of one utterance."""
+        """The log_probs of an utterance."""
         first, last = self._first_frames[index : index + 2]
         self._file.seek(4 * self._num_labels * first)
         data = self._file.read(4 * self._num_labels * (last - first))
@@ -77,15 +77,15 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Trial:
-    """The development set as decoded once."""
+    """The result of decoding the development set with some settings."""
 
     settings: BeamSettings
-    counts: tuple[EditCounts, ...]  # of each utterance
+    counts: tuple[EditCounts, ...]  # for each utterance
     elapsed_s: float
 
     @cached_property
     def rate(self) -> Rate:
-        """The word error rate; in Mandarin, of characters."""
+        """The word error rate; in Mandarin, the character error rate."""
         return rate_of(self.counts)
 
     @property
@@ -100,7 +100,7 @@ def rate_of(counts: Sequence[EditCounts]) -> Rate:
 
 @dataclass(frozen=True)
 class DevSet:
-    """Utterances to be decoded, and what they should give."""
+    """Utterances to decode, and their references."""
 
     alphabet: Alphabet
     outputs: Outputs
@@ -109,7 +109,7 @@ class DevSet:
 
     @property
     def num_words(self) -> int:
-        """Of all references."""
+        """The number of words in all references, at least 1."""
         return max(1, sum(map(len, self.references)))
 
     def decode(
@@ -122,7 +122,7 @@ class DevSet:
         report: Report,
     ) -> Iterator[list[Hypothesis]]:
         """The n best hypotheses of each utterance."""
-        step = 8 * num_threads  # so that a user who interrupts need not wait long
+        step = 8 * num_threads  # short, so that an interrupt does not wait long
         for start in range(0, len(self.outputs), step):
             report(stage, start / len(self.outputs))
             indices = range(start, min(start + step, len(self.outputs)))
@@ -130,7 +130,7 @@ class DevSet:
             yield from search.decode_batch(batch, n=n, num_threads=num_threads)
 
     def words(self, hypothesis: Hypothesis) -> tuple[str, ...]:
-        """What a hypothesis says."""
+        """The words of a hypothesis."""
         text = self.alphabet.decode(token.label for token in hypothesis.tokens)
         return tuple(units(text, self.alphabet.language))
 
@@ -152,7 +152,7 @@ class DevSet:
 def references_of(
     utterances: Sequence[Utterance], alphabet: Alphabet
 ) -> tuple[tuple[str, ...], ...]:
-    """The texts in words. Raises InputError for an utterance that has none."""
+    """The texts in words. Raises InputError for an utterance without a text."""
     for utterance in utterances:
         if not utterance.text:
             raise InputError(f"{utterance.where}: has no text to compare with")
@@ -169,7 +169,7 @@ def hear(
     num_threads: int = 1,
     report: Report,
 ) -> DevSet:
-    """Run the acoustic model over the utterances, once, into `outputs`, which is empty yet.
+    """Run the acoustic model over the utterances once, and write into `outputs`, which is empty.
 
     Raises InputError for a recording that cannot be read.
     """

@@ -1,4 +1,4 @@
-"""A picture of what tuning found: error rates over alpha and beta, beams, confidences."""
+"""A picture of the tuning: error rates over alpha and beta, beams, confidences."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def draw_tuning(dev: DevSet, tuned: Tuned, title: str) -> "Figure":
-    """Draw what was found; `write_figure` writes it."""
+    """Draw the results of tuning; `write_figure` writes the figure."""
     figure = import_figure()(figsize=(15, 5), layout="constrained")
     choose_fonts(title)
     surface, beams, confidence = figure.subplots(1, 3)
@@ -31,7 +31,7 @@ def _draw_surface(figure: "Figure", axes: "Axes", tuned: Tuned, name: str) -> No
     found = tuned.search
     surface, best = found.surface, found.best.settings
     rates = 100 * surface.rates.T
-    # The bottom of the valley is what matters; far off, rates of several hundred per cent occur.
+    # The lowest rates matter most; far away there are rates of several hundred per cent.
     levels = rates.min() + (np.percentile(rates, 90) - rates.min()) * np.linspace(0, 1, 25) ** 2
     levels = np.unique(np.append(levels, levels[-1] + 1e-6))
     filled = axes.contourf(
@@ -49,7 +49,7 @@ def _draw_surface(figure: "Figure", axes: "Axes", tuned: Tuned, name: str) -> No
     axes.set_ylabel("beta: bonus of a word")
     price = best.unknown_word_score
     words = "none allowed" if price is None else f"{price:g} each"
-    axes.set_title(f"unknown words: {words}; decoded at o, with another price at x", fontsize=9)
+    axes.set_title(f"unknown words: {words}; o: decoded, x: decoded at another price", fontsize=9)
 
 
 def _draw_beams(axes: "Axes", dev: DevSet, tuned: Tuned, name: str) -> None:
@@ -62,7 +62,7 @@ def _draw_beams(axes: "Axes", dev: DevSet, tuned: Tuned, name: str) -> None:
         axes.annotate(f" {tried.width}", (speed, 100 * rate.rate), fontsize=9)
     axes.axhline(100 * tuned.greedy.rate, color="0.5", linestyle=":")
     axes.set_xscale("log")
-    axes.set_xlabel("times real time, decoding alone")
+    axes.set_xlabel("times real time, only decoding")
     axes.set_ylabel(f"{name} (%), 95% intervals")
     axes.set_title("beam widths; dotted: greedy", fontsize=9)
 
@@ -70,7 +70,7 @@ def _draw_beams(axes: "Axes", dev: DevSet, tuned: Tuned, name: str) -> None:
 def _draw_confidence(axes: "Axes", tuned: Tuned) -> None:
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     _draw_bins(axes, tuned.calibration.before, "C1", "before")
-    _draw_bins(axes, tuned.calibration.after, "C2", "calibrated, on other words")
+    _draw_bins(axes, tuned.calibration.after, "C2", "calibrated on other utterances")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_xlabel("confidence")

@@ -1,13 +1,14 @@
 """The search for alpha, beta, the price of unknown words and the beam width.
 
-Decoding a development set is slow, weighing what has been decoded is fast. So the settings are
-not tried one by one, as a grid or an optimiser that sees error rates alone would have to: each
-decoding gives the best texts of every utterance with the parts of their scores, and from all
-texts so far the error rate of thousands of settings follows in a second. The best of these is
-decoded next, which adds the texts that matter there, until it stays where it is. That is minimum
-error rate training (Och, 2003), with a grid in place of his line search: three numbers need no
-more. The rate is averaged over neighbouring settings before the best is taken: a development set
-is small, and a narrow dent in its surface is chance (Cer et al., 2008).
+It is slow to decode a development set, and fast to weigh the decoded texts again. Therefore the
+search does not decode with each setting, as a grid or an optimiser of error rates would. Each
+decoding gives the best texts of every utterance, with the parts of their scores. From all texts so
+far, the error rates of thousands of settings follow in a second. The next decoding uses the best of
+these settings, and adds the texts that matter there. The search ends when the best settings no
+longer change. This is minimum error rate training (Och, 2003), with a grid in place of his line
+search, because there are only three numbers. The search averages the rate over neighbouring
+settings before it takes the best: a development set is small, and a narrow dent in the surface is
+chance (Cer et al., 2008).
 """
 
 import time
@@ -31,14 +32,14 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
 
 NUM_BEST = 50
-"""Texts taken from each utterance's beam."""
+"""The number of texts from each utterance's beam."""
 NUM_FOLDS = 10
 PRICES = (None, -20.0, -15.0, -10.0, -7.0, -5.0, -3.0, -1.5, 0.0)
-"""Of unknown words; None forbids them, which is where ever higher prices lead."""
+"""Prices of unknown words; None forbids them, like an infinite price."""
 STARTS = ((1.0, 1.5, None), (2.0, 3.0, -5.0))
-"""alpha, beta and price of the decodings after the first: apart, so that their texts are."""
+"""alpha, beta and price of the second and third decoding; far apart, to get different texts."""
 NEAR = (0.05, 0.25)
-"""Differences in alpha and beta that are none."""
+"""The largest differences in alpha and beta that do not count as different."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Grid:
 
     @cached_property
     def weights(self) -> Floats:
-        """(P, 4), as `Pool.errors` takes them."""
+        """The weights (P, 4) for `Pool.errors`."""
         prices = [FORBIDDEN if price is None else price for price in self.prices]
         axes = np.meshgrid([1.0], self.alphas, self.betas, prices, indexing="ij")
         return np.stack([axis.ravel() for axis in axes], axis=1)
@@ -66,16 +67,16 @@ class Grid:
         return np.asarray(sliding_window_view(padded, (3, 3, 3)).mean(axis=(3, 4, 5)))
 
     def lowest(self, errors: Integers) -> tuple[int, tuple[float, float, float | None]]:
-        """The best setting by (P,) errors, its index and alpha, beta and price."""
+        """The index of the best setting by (P,) errors, and its alpha, beta and price."""
         index = int(self.smoothed(errors).argmin())
         a, b, p = np.unravel_index(index, self.shape)
         return index, (float(self.alphas[a]), float(self.betas[b]), self.prices[p])
 
 
 def wide_grid(around: BeamSettings, prices: tuple[float | None, ...], size: int = 17) -> Grid:
-    """A grid from no language model at all to twice its weight, and to 4 either side of beta.
+    """A grid from alpha 0 to twice the current alpha, and from beta - 4 to beta + 4.
 
-    It is laid around the best settings so far, so no fixed range can hide better ones.
+    It lies around the best settings so far, so no fixed range can hide better settings.
     """
     alphas = np.linspace(0, max(2.0, 2 * around.lm_weight), size)
     return Grid(alphas, around.word_bonus + np.linspace(-4, 4, size), prices)
@@ -90,7 +91,7 @@ def _fine_grid(alpha: float, beta: float, price: float | None) -> Grid:
 
 @dataclass(frozen=True)
 class Surface:
-    """The error rate over alpha and beta at one price, by the candidates."""
+    """The error rates over alpha and beta at one price, from the candidates."""
 
     alphas: Floats  # (A,)
     betas: Floats  # (B,)
@@ -99,13 +100,13 @@ class Surface:
 
 @dataclass(frozen=True)
 class Search:
-    """What was tried, and what came of it."""
+    """The trials of the search, and its results."""
 
     trials: tuple[Trial, ...]
     best: Trial
     surface: Surface
-    chosen_rate: float  # of the best settings, by the candidates
-    held_out_rate: float  # if each utterance's settings are chosen on others
+    chosen_rate: float  # error rate of the best settings, from the candidates
+    held_out_rate: float  # error rate if other utterances choose each utterance's settings
 
 
 def search(
@@ -119,8 +120,9 @@ def search(
 ) -> Search:
     """Find alpha, beta and the price of unknown words that give the fewest errors.
 
-    first: where to begin; its beam and pruning are those of all trials.
-    num_trials: decodings at most; it ends before when the best settings have been decoded.
+    first: the first settings; all trials use their beam and pruning.
+    num_trials: the largest number of decodings; the search ends earlier if it has already decoded
+        with the best settings.
     """
     pool = Pool(dev, lm)
     trials: list[Trial] = []
@@ -139,7 +141,7 @@ def search(
         counts = dev.counted(pool.add(decoded))
         trials.append(Trial(settings, counts, time.perf_counter() - start_s))
         if not waiting:
-            report("weighing", None)
+            report("comparing settings", None)
             settings = _proposed(pool, _fewest(trials))
             if not any(_is_near(settings, trial.settings) for trial in trials):
                 waiting.append(settings)
@@ -166,7 +168,7 @@ def _is_near(one: BeamSettings, other: BeamSettings) -> bool:
 
 
 def _proposed(pool: Pool, best: Trial) -> BeamSettings:
-    """The settings that should give the fewest errors, by the candidates."""
+    """The settings with the fewest errors, from the candidates."""
     wide = wide_grid(best.settings, PRICES)
     _, point = wide.lowest(pool.errors(wide.weights).sum(axis=0))
     fine = _fine_grid(*point)
@@ -181,9 +183,10 @@ def _surface(pool: Pool, dev: DevSet, best: Trial) -> Surface:
 
 
 def _flattered_and_held_out(pool: Pool, dev: DevSet, best: Trial) -> tuple[float, float]:
-    """The rate of the best settings, and that if each tenth's settings come from the others.
+    """The rate of the best settings, and the rate if nine tenths choose the settings of each tenth.
 
-    What the second is above the first is what choosing settings has flattered the first by.
+    The first rate is too low, because the same utterances chose the settings. The second shows by
+    how much.
     """
     grid = wide_grid(best.settings, PRICES)
     errors = pool.errors(grid.weights)  # (U, P)

@@ -1,4 +1,4 @@
-"""Tuning a beam search from end to end: weights, beam width, confidence."""
+"""Tune a beam search from end to end: weights, beam width, confidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from ds2.tuning.widths import WIDTHS, WidthTrial, narrowest, try_widths
 
 @dataclass(frozen=True)
 class Tuned:
-    """The settings that were found, and how."""
+    """The settings that tuning found, and the steps to them."""
 
     settings: BeamSettings
     greedy: Rate  # without beam and language model
@@ -37,7 +37,7 @@ def tune(
 ) -> Tuned:
     """Fit the settings of the beam search to a development set.
 
-    first: where to begin; its beam is that of the search for alpha, beta and unknown words.
+    first: the first settings; the search for alpha, beta and unknown words uses their beam.
     """
     first = replace(first, confidence_slope=1.0, confidence_offset=0.0)
     report("decoding greedily", None)

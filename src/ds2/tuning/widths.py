@@ -1,4 +1,4 @@
-"""How wide the beam has to be, and how far its posteriors can be believed."""
+"""Choose the beam width, and collect the posteriors for the calibration."""
 
 import math
 import time
@@ -21,10 +21,10 @@ WIDTHS = (1, 10, 50, 100, 200, 500)
 
 @dataclass(frozen=True)
 class WidthTrial:
-    """The development set as decoded with one beam, and what the beam thought of its words."""
+    """The development set, decoded with one beam width, and the posteriors of its words."""
 
     trial: Trial
-    posteriors: tuple[tuple[float, ...], ...]  # of each utterance, of each word recognised
+    posteriors: tuple[tuple[float, ...], ...]  # for each utterance, for each recognised word
     is_right: tuple[tuple[bool, ...], ...]
 
     @property
@@ -41,7 +41,7 @@ def try_widths(
     num_threads: int,
     report: Report,
 ) -> list[WidthTrial]:
-    """Decode with beams of each width."""
+    """Decode with a beam of each width."""
     tried = []
     for width in widths:
         wide = replace(settings, beam_width=width)
@@ -66,7 +66,7 @@ def try_widths(
 def _judged(
     dev: DevSet, hypothesis: Hypothesis, reference: Sequence[str]
 ) -> tuple[tuple[float, ...], tuple[bool, ...]]:
-    """What the beam thought of each word, and whether it is right."""
+    """The posterior of each recognised word, and whether it is right."""
     words = words_of(hypothesis.tokens, dev.alphabet, 1.0, math.inf)
     heard = [
         (unit, word.confidence)
@@ -79,10 +79,10 @@ def _judged(
 
 
 def narrowest(tried: Sequence[WidthTrial]) -> WidthTrial:
-    """The narrowest beam that is as good as the widest, as far as the set can tell.
+    """The narrowest beam that is as good as the widest, as far as the set can show.
 
-    That is, whose errors are more by at most one standard error of the difference, utterance by
-    utterance (the rule of Breiman et al., 1984, for the simplest model that will do).
+    It may have more errors, but by at most one standard error of the difference, utterance by
+    utterance (the rule of Breiman et al., 1984, for the simplest sufficient model).
     """
     ordered = sorted(tried, key=lambda item: item.width)
     widest = _errors(ordered[-1])

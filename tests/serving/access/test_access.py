@@ -1,4 +1,4 @@
-"""Who may come in: secrets in one spelling, our own host names, refusals that pages can read."""
+"""Access: secrets with one spelling, our own host names, refusals that pages can read."""
 
 import base64
 import socket
@@ -35,7 +35,7 @@ def locked(recognizer: Recognizer) -> Iterator[str]:
 
 
 def spellings(secret: str) -> Iterator[str]:
-    """What a careless decoder of base64 would take for the same secret."""
+    """Spellings that a careless base64 decoder would take for the same secret."""
     body = secret.removeprefix("ek_")
     for letter in sorted({*string.punctuation, " ", "\t", "é"} - {*"-_"}):
         yield f"ek_{letter}{body}"
@@ -102,7 +102,7 @@ def test_a_page_that_has_its_name_changed_reads_nothing(recognizer: Recognizer) 
             assert "--allow-host" in answer.json()["error"]["message"]
         port = int(at.split(":")[1])
         with socket.create_connection(("127.0.0.1", port)) as raw:
-            url = "ws://rebound.example:8000/v1/stream"  # as it is asked for by a page
+            url = "ws://rebound.example:8000/v1/stream"  # as a page asks for it
             with pytest.raises(InvalidStatus) as caught:
                 connect(url, sock=raw, origin=Origin("http://rebound.example:8000")).close()
         assert caught.value.response.status_code == 403

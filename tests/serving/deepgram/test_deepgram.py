@@ -1,4 +1,4 @@
-"""Deepgram's interface, used by Deepgram's own client over a real server."""
+"""Deepgram's interface, with Deepgram's own client and a real server."""
 
 import io
 import json
@@ -33,7 +33,7 @@ from ds2.serving.config import ServeSettings
 from ds2.serving.engine.refused import Refused
 from ds2.serving.protocols.deepgram.query import Query, query_of
 
-# What their client imports of websockets has been given up there.
+# Their client imports parts of websockets that are deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:websockets:DeprecationWarning")
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "en-1.ogg"
@@ -63,7 +63,7 @@ def client(address: str) -> Iterator[DeepgramClient]:
 
 @contextmanager
 def client_of(address: str, key: str) -> Iterator[DeepgramClient]:
-    """The real client, told of another host, as docs/reference/other-clients.md tells it."""
+    """The real client with another host, as in docs/reference/other-clients.md."""
     http, ws = f"http://{address}", f"ws://{address}"
     place = DeepgramClientEnvironment(base=http, production=ws, agent=ws, agent_rest=http)
     with httpx.Client() as connections:  # which their client would not close
@@ -72,7 +72,7 @@ def client_of(address: str, key: str) -> Iterator[DeepgramClient]:
 
 @pytest.fixture(scope="module")
 def waveform() -> Waveform:
-    """The sample, as 16-bit integers have it."""
+    """The sample, rounded to 16-bit integers."""
     return (np.rint(read_audio(SAMPLE) * 32767) / 32768).astype(np.float32)
 
 
@@ -83,12 +83,12 @@ def pcm(waveform: Waveform) -> bytes:
 
 @pytest.fixture(scope="module")
 def said(recognizer: Recognizer, waveform: Waveform) -> Transcript:
-    """What `ds2 transcribe` makes of the same."""
+    """The text of `ds2 transcribe` for the same samples."""
     return recognizer.transcribe(waveform)
 
 
 def listened(client: DeepgramClient, audio: bytes, **options: Any) -> list[Any]:
-    """All messages that a stream gets."""
+    """All messages of a stream."""
     with client.listen.v1.connect(model="nova-3", **options) as socket:
         for start in range(0, len(audio), PIECE):
             socket.send_media(audio[start : start + PIECE])
@@ -98,7 +98,7 @@ def listened(client: DeepgramClient, audio: bytes, **options: Any) -> list[Any]:
 
 
 def text_of(messages: list[Any]) -> str:
-    """The text of the results that are final."""
+    """The text of the final results."""
     results = [each for each in messages if isinstance(each, ListenV1Results) and each.is_final]
     return " ".join(filter(None, (each.channel.alternatives[0].transcript for each in results)))
 
@@ -284,7 +284,7 @@ def connected(address: str, query: str = "encoding=linear16", **options: Any) ->
 
 
 def received(client: ClientConnection) -> list[dict[str, Any]]:
-    """All that comes until the server closes."""
+    """All messages until the server closes."""
     messages = []
     with suppress(ConnectionClosed):
         while True:
@@ -318,7 +318,7 @@ def test_what_is_wrong_within_a_stream_is_told_and_ends_it(
 
 @pytest.fixture(scope="module")
 def call(waveform: Waveform) -> np.ndarray:
-    """Two speakers, the second a second later."""
+    """Two speakers; the second begins a second later."""
     late = np.concatenate([np.zeros(16_000, np.float32), waveform])
     return np.stack([np.pad(waveform, (0, 16_000)), late], axis=1)
 
@@ -352,7 +352,7 @@ def test_a_live_stream_of_several_channels(
     address: str, call: np.ndarray, said: Transcript, multichannel: str
 ) -> None:
     query = f"encoding=linear16&sample_rate=16000&channels=2&multichannel={multichannel}"
-    samples = call if multichannel == "true" else call[:, :1] * [1, -1]  # which cancel each other
+    samples = call if multichannel == "true" else call[:, :1] * [1, -1]  # they cancel each other
     raw = (samples * 32767).astype("<i2").tobytes()
     with connected(address, query) as client:
         for start in range(0, len(raw), 6401):  # within samples, too

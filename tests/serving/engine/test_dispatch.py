@@ -206,6 +206,41 @@ def test_steps_are_short_while_somebody_speaks(watched: Watched) -> None:
     assert report.audio_s <= 0.4
 
 
+def test_who_is_silent_does_not_slow_uploads(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ds2.serving.engine.dispatch.SILENT_S", 0.05)
+    silent = watched.line()
+    silent.feed(noise(100))  # too little for a chunk; the stream stays open
+    watched.hold()
+    time.sleep(0.1)
+    uploads = {watched.line(is_live=False) for _ in range(4)}
+    for line in uploads:
+        line.feed(noise(3 * SAMPLE_RATE_HZ))
+    watched.go_on()
+    lines, report = watched.next_step()
+    assert lines == uploads  # not a share of the batch
+    assert report.audio_s > 4 * 10 * CHUNK_S  # nor a short step
+
+
+def test_live_streams_have_their_turn_however_many_uploads_wait(recognizer: Recognizer) -> None:
+    """More uploads have waited long than a step takes; the senders were there before them."""
+    watched = Watched(recognizer, batch_size=32)
+    watched.hold()
+    live = {watched.line() for _ in range(12)}
+    for line in live:
+        line.feed(noise(4 * SAMPLE_RATE_HZ))  # ahead of real time: as urgent as an upload
+    uploads = [watched.line(is_live=False) for _ in range(40)]
+    for line in uploads:
+        line.feed(noise(ENOUGH))
+    time.sleep(1.1 * UPLOAD_PATIENCE_S)
+    watched.go_on()
+    lines, _ = watched.next_step()
+    assert live < lines
+    assert len(lines) == 32
+    watched.dispatcher.stop()
+
+
 def test_steps_are_long_beside_who_sends_faster_than_real_time(watched: Watched) -> None:
     watched.hold()
     fast = watched.line()

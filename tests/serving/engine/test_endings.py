@@ -1,4 +1,4 @@
-"""Every way out of a stream is an answer at once: faults, shutdowns, clients that go."""
+"""Every end of a stream is answered at once: faults, shutdowns, clients that leave."""
 
 import asyncio
 import io
@@ -40,7 +40,7 @@ def noise(num_samples: int, seed: int = 0) -> Waveform:
 
 
 class FailingFile(io.BytesIO):
-    """A file whose disk fails in a way that nobody has foreseen."""
+    """A file whose disk fails in an unexpected way."""
 
     def read(self, size: int | None = -1) -> bytes:
         del size
@@ -92,7 +92,7 @@ def answered(recognizer: Recognizer, path: str, **headers: str) -> httpx.Respons
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged, as it is written."""
+    """Keeps the log as it is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def test_an_unforeseen_error_is_answered_with_the_name_that_the_log_has(
 def test_an_error_within_an_answer_is_logged_with_its_name(
     recognizer: Recognizer, lines: list[str]
 ) -> None:
-    with pytest.raises(AssertionError):  # of the client's, which wants a whole answer
+    with pytest.raises(AssertionError):  # a warning of the client, which expects a whole answer
         answered(recognizer, "/late", **{"x-request-id": "late-1"})
     [fault] = [line for line in lines if "a request failed" in line]
     assert '"request": "late-1"' in fault
@@ -219,7 +219,7 @@ def test_a_reader_that_never_began_leaves_no_coroutine_behind(recognizer: Recogn
 
 
 def test_a_file_in_the_way_is_told_without_a_fault(recognizer: Recognizer, tmp_path: Path) -> None:
-    """An error that has been foreseen stays the client's."""
+    """An expected error remains the client's fault."""
     path = tmp_path / "none.wav"
     path.write_bytes(b"RIFF\0\0\0\0nothing of the kind")
 

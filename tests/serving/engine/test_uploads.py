@@ -1,4 +1,4 @@
-"""Recordings by HTTP: all protocols have one way in, and work ends with its client."""
+"""Recordings by HTTP: all protocols share one path, and work ends when its client leaves."""
 
 import asyncio
 import socket
@@ -38,7 +38,7 @@ def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
 
 @pytest.fixture(scope="module")
 def long_wav(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An hour: far more than is recognised while a client goes away."""
+    """An hour, far more than the server recognises while a client leaves."""
     path = tmp_path_factory.mktemp("long") / "long.wav"
     minute = np.random.default_rng(0).normal(0, 0.1, 60 * SAMPLE_RATE_HZ).astype(np.float32)
     write_wav(path, np.tile(minute, round(LONG_S / 60)), SAMPLE_RATE_HZ)
@@ -77,12 +77,12 @@ def test_a_full_server_answers_before_the_recording_comes(
 ) -> None:
     at, service = served
     with connected(at) as first, connected(at) as second, connected(at) as third:
-        for client in (first, second):  # on their way: each has a place already
+        for client in (first, second):  # on their way: each already has a place
             client.sendall(head(path, kind, 100_000))
         wait_for(lambda: service.num_sessions == 2)
-        third.sendall(head(path, kind, 100_000))  # and no byte of the body
+        third.sendall(head(path, kind, 100_000))  # and no byte of the body has come
         assert third.recv(100).startswith(b"HTTP/1.1 503 ")
-    wait_for(lambda: service.num_sessions == 0)  # who is cut off gives the place back
+    wait_for(lambda: service.num_sessions == 0)  # a client that is cut off frees its place
 
 
 @pytest.mark.parametrize(("path", "kind"), PLACES)
@@ -94,7 +94,7 @@ def test_work_ends_with_its_client(
     with connected(at) as client:
         client.sendall(head(path, kind, len(body)) + body)
         wait_for(lambda: service.num_sessions == 1)
-        time.sleep(0.2)  # the work is under way
+        time.sleep(0.2)  # the work has begun
     wait_for(lambda: service.num_sessions == 0, 10.0)
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's Realtime interface, used by OpenAI's own client over a real server."""
+"""OpenAI's Realtime interface, with OpenAI's own client and a real server."""
 
 import asyncio
 import base64
@@ -63,7 +63,7 @@ def pcm(waveform: Waveform, rate_hz: int = 24_000) -> bytes:
 
 
 def heard(data: bytes, rate_hz: int = 24_000, encoding: Encoding = "s16le") -> Waveform:
-    """What a server makes of bytes: a waveform at 16 kHz."""
+    """The waveform at 16 kHz that a server makes from bytes."""
     resampler = Resampler(rate_hz)
     pieces = [resampler.feed(Samples(encoding).feed(data)), resampler.finish()]
     return np.clip(np.concatenate(pieces), -1, 1)
@@ -76,7 +76,7 @@ def append(connection: Any, data: bytes, step: int = 9600) -> None:
 
 
 def receive_until(connection: Any, last: str) -> list[Any]:
-    """Events to the first of a type, which is the last of them."""
+    """The events up to the first of a type, with that event."""
     events = [connection.recv()]
     while events[-1].type != last:
         assert events[-1].type != "error", events[-1]
@@ -169,7 +169,7 @@ def test_what_is_cleared_is_not_told_of(
         connection.recv()
         connection.session.update(session=MANUAL)
         connection.recv()
-        connection.input_audio_buffer.clear()  # there is nothing yet
+        connection.input_audio_buffer.clear()  # nothing has come yet
         assert connection.recv().type == "input_audio_buffer.cleared"
         append(connection, pcm(first))
         connection.input_audio_buffer.clear()
@@ -261,7 +261,7 @@ def test_model_language_and_keywords_choose_the_recogniser(
         connection.session.update(session=update(transcription={"keywords": []}))
         connection.recv()
         append(connection, data)
-        # Other settings end the stream; what it holds becomes a turn.
+        # Other settings end the stream; its audio becomes a turn.
         connection.session.update(session=update(transcription={"language": "en"}))
         *_, completed, updated = receive_until(connection, "session.updated")
         assert completed.transcript == recognizers["zh"].transcribe(heard(data)).text
@@ -422,7 +422,7 @@ def test_a_full_server_says_so(recognizers: dict[str, Recognizer]) -> None:
                 socket.recv()
             first.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
             first.send(json.dumps({"type": "x"}))
-            assert json.loads(first.recv())["type"] == "error"  # so it has come to be heard
+            assert json.loads(first.recv())["type"] == "error"  # so the model has heard it
             second.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
             assert json.loads(second.recv())["error"]["code"] == "server_overloaded"
             with pytest.raises(ConnectionClosedError) as caught:

@@ -1,4 +1,4 @@
-"""OpenAI's HTTP interface, used by OpenAI's own client over a real server."""
+"""OpenAI's HTTP interface, with OpenAI's own client and a real server."""
 
 import asyncio
 import io
@@ -53,12 +53,12 @@ def client(address: str) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def said(recognizers: dict[str, Recognizer]) -> Transcript:
-    """What `ds2 transcribe` makes of the sample."""
+    """The text of `ds2 transcribe` for the sample."""
     return recognizers["en"].transcribe(SAMPLE)
 
 
 def noise(duration_s: float) -> bytes:
-    """A WAV file that says nothing in particular."""
+    """A WAV file of noise."""
     file = io.BytesIO()
     samples = 0.1 * np.random.default_rng(0).standard_normal(round(16_000 * duration_s))
     soundfile.write(file, samples.astype(np.float32), 16_000, format="WAV")
@@ -215,7 +215,7 @@ def test_chunks_between_pauses_make_up_one_text(client: openai.OpenAI, said: Tra
         whole = create(file=SAMPLE, model="en", chunking_strategy=chunking)
         *deltas, done = create(file=SAMPLE, model="en", chunking_strategy=chunking, stream=True)
         assert "".join(event.delta for event in deltas) == done.text == whole.text
-        # Decoding begins anew after a pause, which may change a word beside it.
+        # Decoding begins again after a pause, and that may change a word beside it.
         assert abs(len(whole.text.split()) - len(said.words)) <= 2
 
 
@@ -234,6 +234,60 @@ def test_keywords_prompt_and_hotwords_are_hot_phrases(
     assert create(file=SAMPLE, model="en", extra_body=hotwords).text == expected
     *deltas, done = create(file=SAMPLE, model="en", keywords=keywords, stream=True)
     assert "".join(event.delta for event in deltas) == done.text == expected
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording with something else on each of two channels."""
+    path = tmp_path_factory.mktemp("calls") / "call.wav"
+    samples = 0.1 * np.random.default_rng(1).standard_normal((48_000, 2))
+    soundfile.write(path, samples.astype(np.float32), 16_000)
+    return path
+
+
+def test_channels_are_heard_apart(
+    client: openai.OpenAI, recognizers: dict[str, Recognizer], call: Path
+) -> None:
+    expected = recognizers["zh"].transcribe(call, channels="split")
+    texts = [{"channel": 1 + i, "text": each.text} for i, each in enumerate(expected.channels)]
+    assert len({each["text"] for each in texts}) == 2
+    create = client.audio.transcriptions.create
+    asked: Any = {"file": call, "model": "zh", "extra_body": {"channels": "split"}}
+    plain = create(**asked).to_dict()
+    assert (plain["text"], plain["channels"]) == (expected.text, texts)
+    logprobs = create(**asked, include=["logprobs"]).logprobs or ()
+    assert "".join(each.token or "" for each in logprobs) == expected.text
+    for kind, written in (("text", "txt"), ("srt", "srt"), ("vtt", "vtt")):
+        told: Any = create(**asked, response_format=kind)
+        assert told == WRITERS[written](expected, LineShape())
+        assert "Speaker 2" in told
+    granularities = ["word", "segment"]
+    verbose = create(
+        **asked, response_format="verbose_json", timestamp_granularities=granularities
+    ).to_dict()
+    assert verbose["channels"] == texts
+    assert verbose["duration"] == 3.0
+    segments = expected.segments()
+    assert [(each["speaker"], each["channel"], each["text"]) for each in verbose["segments"]] == [
+        (segment.speaker, segment.channel, segment.text) for segment in segments
+    ]
+    assert [(each["speaker"], each["word"]) for each in verbose["words"]] == [
+        (segment.speaker, word.text) for segment in segments for word in segment.words
+    ]
+
+
+@pytest.mark.parametrize("channels", ["mix", 1, 2])
+def test_one_text_is_of_the_mix_or_of_one_channel(
+    client: openai.OpenAI, recognizers: dict[str, Recognizer], call: Path, channels: Any
+) -> None:
+    expected = recognizers["zh"].transcribe(call, channels=channels).text
+    create = client.audio.transcriptions.create
+    asked: Any = {"file": call, "model": "zh", "extra_body": {"channels": str(channels)}}
+    answer = create(**asked).to_dict()
+    assert answer["text"] == expected
+    assert "channels" not in answer
+    *_, done = create(**asked, stream=True)
+    assert done.text == expected
 
 
 def test_phrases_are_read_from_what_people_write(recognizers: dict[str, Recognizer]) -> None:
@@ -272,6 +326,15 @@ def test_phrases_are_read_from_what_people_write(recognizers: dict[str, Recogniz
         ),
         ({"extra_body": {"max_line_width": "wide"}}, 400, "max_line_width", "whole number"),
         ({"extra_body": {"max_line_count": 2}}, 400, "max_line_count", "max_line_width"),
+        ({"extra_body": {"channels": "0"}}, 400, "channels", "a number from 1 on"),
+        ({"extra_body": {"channels": "left"}}, 400, "channels", "mix, split"),
+        ({"extra_body": {"channels": "3"}}, 400, "file", "there is no channel 3"),
+        (
+            {"extra_body": {"channels": "split"}, "stream": True},
+            400,
+            "channels",
+            "leave out stream",
+        ),
         ({"file": ("a.mp3", b"no music")}, 400, "file", "cannot be read|not a recording"),
         ({"file": ("a.wav", b"")}, 400, "file", "empty"),
         ({"file": ("a.mp3", b"no music"), "stream": True}, 400, "file", "not a recording"),
@@ -349,7 +412,7 @@ def test_models_can_be_listed_and_looked_up(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_client_that_goes_away_frees_its_place(address: str, streamed: bool) -> None:
-    file = io.BytesIO()  # an hour of silence is small, and takes more than a moment
+    file = io.BytesIO()  # an hour of silence is a small file, but its work takes time
     soundfile.write(file, np.zeros(3600 * 8000, np.int16), 8000, format="FLAC")
     data = {"model": "zh", "stream": str(streamed).lower()}
     url = f"http://{address}/v1/audio/transcriptions"
@@ -368,12 +431,14 @@ FIELDS = st.dictionaries(
             *("stream", "timestamp_granularities[]", "include[]", "keywords[]", "hotwords"),
             *("chunking_strategy", "chunking_strategy[type]", "chunking_strategy[threshold]"),
             *("max_line_width", "highlight_words", "file", "chunking_strategy[", "unknown"),
+            "channels",
         ]
     ),
     st.one_of(
         st.text(max_size=20),
         st.sampled_from(["en", "zh", "true", "auto", "server_vad", "verbose_json", "srt", "word"]),
         st.sampled_from(["1", "-1", "1e999", "nan", "²", "{}", "[]", '{"type": "server_vad"}']),
+        st.sampled_from(["split", "mix"]),
     ),
     max_size=6,
 )

@@ -1,4 +1,4 @@
-"""The web page in a real Chromium: words from a microphone that is a wav file, and from files."""
+"""The web page in a real Chromium: words from files, and from a WAV file as microphone."""
 
 import json
 import re
@@ -32,12 +32,12 @@ from ds2.transcripts.transcript import WRITERS, LineShape, Transcript, Word
 
 pytest_plugins = ["aids.browser_fixtures"]
 pytestmark = pytest.mark.slow
-NARROWEST_PX = 320  # what WCAG 2.2 asks for (reflow)
+NARROWEST_PX = 320  # WCAG 2.2 requires this width (reflow)
 
 
 @pytest.fixture(scope="module")
 def empty_page(browser: Browser, at: str) -> Iterator[Page]:
-    """The page for trying its modules one by one."""
+    """The page for tests of its single modules."""
     page = browser.new_page()
     page.goto(at)
     yield page
@@ -108,7 +108,7 @@ def test_spoken_words_come_as_they_are_transcribed(
     listen_for(page, sent, len(spoken) / SAMPLE_RATE_HZ)
     heard = sent.waveform()
     transcript = english.transcribe(heard)
-    assert likeness(heard, spoken) > 0.9  # it is the sentence, and nothing has bent it
+    assert likeness(heard, spoken) > 0.9  # it is the sentence, without distortion
     assert words_of(page) == [word.text for word in transcript.words]
     assert_same_json(saved(page, "json"), transcript)
     latency = re.compile(r"^Latency \d+ ms \+ 490 ms context$")
@@ -252,7 +252,7 @@ def test_axe_finds_no_barrier_and_nothing_sticks_out_of_a_narrow_phone(open_page
 
 
 def assert_no_barrier(page: Page) -> None:
-    """By axe's rules, WCAG 2.2's contrasts among them, on light and on dark."""
+    """The page follows axe's rules with WCAG 2.2's contrasts, in light and in dark colours."""
     axe = Axe()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
@@ -261,7 +261,7 @@ def assert_no_barrier(page: Page) -> None:
 
 
 def assert_same_json(text: str, transcript: Transcript) -> None:
-    """As `ds2 transcribe` writes it; numbers may differ in rounding, for chunks are others."""
+    """The file equals that of `ds2 transcribe`; other chunks may round numbers differently."""
     shown, expected = json.loads(text), json.loads(WRITERS["json"](transcript, LineShape()))
     assert shown["text"] == expected["text"]
     assert shown["language"] == expected["language"]

@@ -1,4 +1,4 @@
-"""The web page as it is served: its files, their headers, the facts it asks for."""
+"""The web page from the server: its files, their headers, the facts that it requests."""
 
 import re
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def references(name: str) -> set[str]:
-    """What a file loads, by name; the page at / names its parts page/NAME."""
+    """The names of files that a file loads; the page at / names its parts page/NAME."""
     found = set(REFERENCE.findall(TEXTS[name])) - {"v1/stream"}
     return {reference.removeprefix("page/").removeprefix("./") for reference in found}
 
@@ -50,7 +50,7 @@ def test_no_file_names_another_host() -> None:
 
 
 def test_the_page_has_no_script_or_style_of_its_own() -> None:
-    # The policy forbids them: a name that somebody spoke can then never become a program.
+    # The policy forbids them, so that spoken text can never become a program.
     page = TEXTS["index.html"]
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
     assert all('src="page/' in tag for tag in re.findall(r"<script[^>]*>", page))

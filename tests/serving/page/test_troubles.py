@@ -1,4 +1,4 @@
-"""The web page in a real Chromium when something is wrong: what it says, and how one goes on."""
+"""The web page in a real Chromium when something is wrong: its message, and the way on."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ KEY = "a-key-of-the-server"
 def test_what_the_server_refuses_is_told(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page()
     page.get_by_text("Hot phrases").click()
-    page.get_by_label("Names and words").fill("你好")  # which English cannot spell
+    page.get_by_label("Names and words").fill("你好")  # English cannot spell it
     page.set_input_files("input[type=file]", ROOT / "samples" / "en-1.ogg")
     expect(page.get_by_role("alert")).to_contain_text("The server refused", timeout=LONG_MS)
     expect(page.get_by_role("alert")).to_contain_text("你")
@@ -109,7 +109,7 @@ def test_a_file_goes_on_where_the_connection_was_lost(open_page: OpenPage) -> No
     def through(line: Any) -> None:
         server = line.connect_to_server()
         lines.append(line)
-        if len(lines) == 1:  # the first goes dead once there is text
+        if len(lines) == 1:  # the first connection dies after there is text
             line.on_message(lambda message: server.send(message))
             server.on_message(lambda message: hear(line, message))
 
@@ -127,7 +127,7 @@ def test_a_file_goes_on_where_the_connection_was_lost(open_page: OpenPage) -> No
     once = json.loads(saved(page, "json"))
     page.get_by_role("button", name="Clear").click()
     open_file(page, path)
-    assert json.loads(saved(page, "json")) == once  # as if nothing had happened
+    assert json.loads(saved(page, "json")) == once  # as without any trouble
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Many replicas: one dies, the streams of the other go on; what the dashboard asks for exists."""
+"""Many replicas: if one dies, streams of the other continue. The dashboard's metrics exist."""
 
 import asyncio
 import importlib.util
@@ -41,7 +41,7 @@ def noise(num_samples: int, seed: int) -> Waveform:
     return np.random.default_rng(seed).normal(0, 0.1, num_samples).astype(np.float32)
 
 
-# The board, and what a replica takes
+# The board, and the load of a replica
 
 
 def test_metrics_of_replicas_stand_together_each_with_its_name() -> None:
@@ -90,7 +90,7 @@ def test_messages_that_are_too_large_or_pile_up_close_the_connection(sizes: list
 
     async def take() -> None:
         inbox = Inbox(receive, send, settings)
-        await asyncio.sleep(0)  # the client is faster than who reads
+        await asyncio.sleep(0)  # the client is faster than the reader
         assert await inbox.receive() == {"type": "websocket.disconnect", "code": 1009}
         with pytest.raises(OSError):
             await inbox.send({"type": "websocket.send", "text": ""})
@@ -157,7 +157,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The place of `ds2 serve --ray`, in processes of its own."""
+    """The address of `ds2 serve --ray`, in its own processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -184,7 +184,7 @@ def cluster(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def named_in_metrics(at: str, num_replicas: int) -> set[str]:
-    """The replicas that /metrics names, once so many have had streams, which this sends."""
+    """Send streams until this number of replicas had some; return the replicas in /metrics."""
     deadline_s = time.monotonic() + 60
     while True:
         asyncio.run(text_of(at, noise(8000, 0)))
@@ -203,7 +203,7 @@ def replicas_of(at: str) -> list[int]:
             is_replica = (path / "cmdline").read_bytes().startswith(b"ray::ServeReplica")
             if is_replica and mark in (path / "environ").read_bytes().split(b"\0"):
                 found.append(int(path.name))
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
     return found
 
@@ -214,7 +214,7 @@ async def last_text(stream: RemoteStream) -> str:
 
 
 async def told(at: str, waveform: Waveform, half: asyncio.Barrier, go: asyncio.Event) -> str:
-    """The text of a stream that lives through a death; raises ServerGone if its server dies."""
+    """The text of a stream during the death of a replica. Raises ServerGone if its server dies."""
     async with connect(at, endpoints=False) as stream:
         await stream.send(waveform[: len(waveform) // 2])
         await half.wait()
@@ -225,7 +225,7 @@ async def told(at: str, waveform: Waveform, half: asyncio.Barrier, go: asyncio.E
 
 
 async def through_a_death(at: str, waveforms: list[Waveform]) -> list[str | BaseException]:
-    """What streams say, or how they fail, while a replica is killed."""
+    """The texts of streams, or their errors, while a replica is killed."""
     half, go = asyncio.Barrier(len(waveforms) + 1), asyncio.Event()
     telling = [asyncio.create_task(told(at, each, half, go)) for each in waveforms]
     await half.wait()
@@ -248,7 +248,7 @@ def test_streams_outlive_the_other_replica_and_those_it_took_go_on_anew(
     cluster: str, bundle: Path
 ) -> None:
     recognizer = Recognizer.load(bundle)
-    waveforms = [noise(30_000 + 1000 * seed, seed) for seed in range(12)]  # not all on one replica
+    waveforms = [noise(30_000 + 1000 * seed, seed) for seed in range(12)]  # more than one replica
     whole = [recognizer.transcribe(each).text for each in waveforms]
     texts = asyncio.run(through_a_death(cluster, waveforms))
     gone = [index for index, text in enumerate(texts) if isinstance(text, ServerGone)]

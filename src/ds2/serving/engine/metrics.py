@@ -1,11 +1,13 @@
 """What a server tells Prometheus of itself."""
 
 import os
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from ds2.serving.engine.dispatch import Report
+if TYPE_CHECKING:
+    from ds2.serving.engine.dispatch import Report
 
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -50,7 +52,7 @@ class Metrics:
             "latency_seconds", "From the arrival of a live chunk to its result.", SECONDS
         )
 
-    def observe(self, model: str, report: Report) -> None:
+    def observe(self, model: str, report: "Report") -> None:
         """Count a step."""
         if not report.batch_size:
             return

@@ -178,25 +178,37 @@ class Service:
         logger.info("stream ended", extra={"facts": session.facts()})
 
     async def transcribe(
-        self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
+        self,
+        source: BinaryIO | Path | bytes,
+        options: StreamOptions,
+        room: Room | None = None,
+        *,
+        channel: int | None = None,
     ) -> Transcript:
         """The transcript of a recording in any format; never live, whatever the options say.
 
-        room: the place that it takes over. Raises Refused; InputError for what cannot be read.
+        room: the place that it takes over. channel: the only one that is heard, from 1; None is
+        the mix of all. Raises Refused; InputError for what cannot be read.
         """
         finals = [
             event.transcript
-            async for event in self.transcribe_events(source, options, room)
+            async for event in self.transcribe_events(source, options, room, channel=channel)
             if isinstance(event, Final)
         ]
         return together(finals)
 
     async def transcribe_events(
-        self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
+        self,
+        source: BinaryIO | Path | bytes,
+        options: StreamOptions,
+        room: Room | None = None,
+        *,
+        channel: int | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The events of a recording, as `transcribe` comes to know them."""
         options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
-        async with await self.open(options, room) as session, self._reading(source, session):
+        heard: Channels = "mix" if channel is None else channel
+        async with await self.open(options, room) as session, self._reading(source, session, heard):
             async for event in session.events():
                 yield event
 
@@ -207,15 +219,18 @@ class Service:
         options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
         num_channels = await asyncio.to_thread(_num_channels, source)
         opening = self.open_channels(options, num_channels, room)
-        async with await opening as sessions, self._reading(source, sessions):
+        async with await opening as sessions, self._reading(source, sessions, "split"):
             return await transcript_of(sessions)
 
     @asynccontextmanager
     async def _reading(
-        self, source: BinaryIO | Path | bytes, session: Session | ChannelSessions
+        self,
+        source: BinaryIO | Path | bytes,
+        session: Session | ChannelSessions,
+        channels: Channels,
     ) -> AsyncIterator[None]:
         """Let a task read the recording while the block takes its events."""
-        reading = asyncio.create_task(self._read(source, session))
+        reading = asyncio.create_task(self._read(source, session, channels))
         try:
             yield
             await reading
@@ -230,9 +245,11 @@ class Service:
                 reading.exception()  # told already, or of no interest any more
 
     async def _read(
-        self, source: BinaryIO | Path | bytes, session: Session | ChannelSessions
+        self,
+        source: BinaryIO | Path | bytes,
+        session: Session | ChannelSessions,
+        channels: Channels,
     ) -> None:
-        channels: Channels = "split" if isinstance(session, ChannelSessions) else "mix"
         blocks = audio_blocks(source, block_s=UPLOAD_BLOCK_S, channels=channels)
         audio_s = 0.0
         try:

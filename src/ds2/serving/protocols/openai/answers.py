@@ -9,7 +9,15 @@ from starlette.responses import PlainTextResponse, Response
 
 from ds2.text.alphabet import Alphabet
 from ds2.text.language import NAMES
-from ds2.transcripts.transcript import WRITERS, LineShape, Segment, Transcript, Word
+from ds2.transcripts.transcript import (
+    WRITERS,
+    LineShape,
+    Segment,
+    Transcript,
+    Word,
+    speaker_of,
+    to_txt,
+)
 
 LEAST_CONFIDENCE = 1e-9  # JSON can hold its logarithm, but not the logarithm of 0
 
@@ -19,7 +27,7 @@ def json_body(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"text": transcript.text}
     if logprobs:
         body["logprobs"] = logprobs_of(transcript)
-    return body | {"usage": usage(transcript.duration_s)}
+    return body | _channels(transcript) | {"usage": usage(transcript.duration_s)}
 
 
 def verbose_json_body(
@@ -39,17 +47,31 @@ def verbose_json_body(
             for index, segment in enumerate(transcript.segments())
         ]
     if words:
-        body["words"] = [_word(word) for word in transcript.words]
-    return body | {"usage": usage(transcript.duration_s)}
+        body["words"] = [
+            _word(word) | speaker_of(segment)
+            for segment in transcript.segments()
+            for word in segment.words
+        ]
+    return body | _channels(transcript) | {"usage": usage(transcript.duration_s)}
 
 
 def text_response(transcript: Transcript, file_format: str, shape: LineShape) -> Response:
     """The formats `text`, `srt` and `vtt`: the file itself."""
     if file_format == "text":
-        return PlainTextResponse(transcript.text + "\n")
+        text = to_txt(transcript, shape) if transcript.channels else transcript.text + "\n"
+        return PlainTextResponse(text)
     content = WRITERS[file_format](transcript, shape)
     kind = {"srt": "text/plain", "vtt": "text/vtt"}[file_format]
     return Response(content, media_type=kind)
+
+
+def _channels(transcript: Transcript) -> dict[str, Any]:
+    """The text of each channel, where channels were heard apart (beyond OpenAI's)."""
+    told = [
+        {"channel": number, "text": channel.text}
+        for number, channel in enumerate(transcript.channels, 1)
+    ]
+    return {"channels": told} if told else {}
 
 
 def usage(duration_s: float) -> dict[str, Any]:
@@ -99,6 +121,7 @@ def _segment(index: int, segment: Segment, alphabet: Alphabet) -> dict[str, Any]
         "start": round(segment.start_s, 3),
         "end": round(segment.end_s, 3),
         "text": segment.text,
+        **speaker_of(segment),  # beyond OpenAI's
         "tokens": alphabet.encode(segment.text),
         "temperature": 0.0,  # nothing is drawn at random
         "avg_logprob": round(sum(map(_log, segment.words)) / len(segment.words), 4),

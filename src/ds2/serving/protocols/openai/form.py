@@ -8,6 +8,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from ds2.audio import Channels
 from ds2.errors import InputError
 from ds2.serving.engine.refused import Refused
 from ds2.serving.protocols.openai.parameters import TurnDetection, turn_detection
@@ -40,6 +41,7 @@ class TranscriptionForm:
     logprobs: bool = False
     stream: bool = False
     chunking: Literal["auto"] | TurnDetection | None = None
+    channels: Channels = "mix"
     shape: LineShape = field(default_factory=LineShape)  # of subtitles
 
     def __post_init__(self) -> None:
@@ -52,6 +54,9 @@ class TranscriptionForm:
         if "word" in self.granularities and streams:
             told = "timestamp_granularities: words need response_format verbose_json, srt or vtt"
             raise Refused(400, told, "timestamp_granularities[]")
+        if self.stream and self.channels == "split":
+            told = "channels: the texts of several channels are not streamed: leave out stream"
+            raise Refused(400, told, "channels")
 
 
 async def receive_form(request: Request) -> FormData:
@@ -104,6 +109,7 @@ def read_form(form: FormData) -> TranscriptionForm:
         logprobs=bool(include),
         stream=_flag(form, "stream"),
         chunking=_chunking(form),
+        channels=_channels(form),
         shape=_shape(form, by_word="word" in granularities),
     )
 
@@ -159,6 +165,19 @@ def _chunking(form: FormData) -> Literal["auto"] | TurnDetection | None:
     if not isinstance(keys, Mapping) or keys.get("type") != "server_vad":
         raise Refused(400, f'{name}: must be "auto" or an object of type server_vad', name)
     return turn_detection(keys, name)
+
+
+def _channels(form: FormData) -> Channels:
+    """What is heard of a recording with several channels, as `ds2 transcribe` has it."""
+    value = _text(form, "channels")
+    if value is None or value == "mix":
+        return "mix"
+    if value == "split":
+        return "split"
+    if not (value.isascii() and value.isdigit() and len(value) < 6 and int(value)):
+        told = f'channels: must be mix, split or a number from 1 on, not "{value[:20]}"'
+        raise Refused(400, told, "channels")
+    return int(value)
 
 
 def _shape(form: FormData, *, by_word: bool) -> LineShape:

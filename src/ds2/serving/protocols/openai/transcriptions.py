@@ -106,12 +106,17 @@ async def _respond(request: Request, service: Service, form: FormData, room: Roo
     asked = read_form(form)
     card = find_model(service, asked.model, asked.languages)
     options = await asyncio.to_thread(_options, asked, card)  # keywords may be many
+    channel = asked.channels if isinstance(asked.channels, int) else None
     if asked.stream:
-        events = service.transcribe_events(asked.file, options, room)
+        events = service.transcribe_events(asked.file, options, room, channel=channel)
         # A bad recording fails here, while the answer can still be an error.
         first = await run_while_wanted(request, anext(events, None))
         return _event_stream(asked, form, card.language, first, events)
-    transcript = await run_while_wanted(request, service.transcribe(asked.file, options, room))
+    if asked.channels == "split":
+        work = service.transcribe_channels(asked.file, options, room)
+    else:
+        work = service.transcribe(asked.file, options, room, channel=channel)
+    transcript = await run_while_wanted(request, work)
     return await asyncio.to_thread(_answer, asked, card, transcript)  # may be hours long
 
 

@@ -78,8 +78,8 @@ def test_workers_that_die_early_wait_ever_longer_until_the_supervisor_gives_up(
     for wait_s, before_s, after_s in zip(waits_s, begun_s, begun_s[1:], strict=False):
         assert after_s - before_s >= wait_s
     assert log == [
-        *(f"a worker died (3): another takes its place in {wait_s:g} s" for wait_s in waits_s),
-        "a worker died 4 times as soon as it was started",
+        *(f"a worker died (3): a new one starts in {wait_s:g} s" for wait_s in waits_s),
+        "a worker died 4 times right after its start",
     ]
 
 
@@ -98,7 +98,7 @@ def test_a_worker_is_replaced(tmp_path: Path, patience: dict[str, float], waits:
         told = [each for _, each in made.notes()]
     assert status == 0
     assert told == ["begins", "begins", "begins", "is ready", "is told to end"]
-    assert log == [f"a worker died (3): another takes its place in {wait}" for wait in waits]
+    assert log == [f"a worker died (3): a new one starts in {wait}" for wait in waits]
 
 
 def test_a_task_that_cannot_be_done_is_not_tried_again(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_an_address_is_refused_in_words_that_fit(capsys: pytest.CaptureFixture[s
 
 def test_a_recording_is_no_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["align", CLIP, "-m", ZH]) == 2
-    assert "align takes a manifest" in capsys.readouterr().err
+    assert "`ds2 align` reads manifests" in capsys.readouterr().err
     assert main(["check", CLIP]) == 2
     assert "is a recording, where a manifest is wanted" in capsys.readouterr().err
 

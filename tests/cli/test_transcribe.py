@@ -71,7 +71,8 @@ def test_several_files_are_not_run_together_on_standard_output(
     recordings = write_recordings(tmp_path, "a.wav", "b.wav")
     assert main(["transcribe", *recordings, "-m", model, "-f", form]) == 2
     assert capsys.readouterr().err == (
-        f"ds2: -f {form}: writes a file for each of the 2 recordings: say where with -o DIR\n"
+        f"ds2: -f {form}: writes a file for each of the 2 recordings: name a directory with -o "
+        "DIR\n"
     )
     assert main(["transcribe", recordings[0], "-m", model, "-f", form]) == 0
 
@@ -162,10 +163,11 @@ def test_whispers_names_are_ours(
     assert segment["words"]
     capsys.readouterr()
     assert main([*arguments[:-1], "zh"]) == 2
-    assert capsys.readouterr().err == f"ds2: --language zh: {model} is a model of en\n"
+    assert capsys.readouterr().err == f"ds2: --language zh: the model {model} is for en: change "
+    "one of them\n"
     with pytest.raises(SystemExit, match="2"):
         main([*arguments[:-1], "klingon"])
-    assert "klingon: there is no model of this language" in capsys.readouterr().err
+    assert "klingon: ds2 comes with no model of this language" in capsys.readouterr().err
 
 
 def test_a_language_alone_chooses_the_model(
@@ -272,7 +274,7 @@ def test_a_directory_says_what_it_passes_over(
     assert main(["transcribe", str(tmp_path), "-m", model]) == 0
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 2
-    assert said.err == f"ds2: {tmp_path}: passed over 1 file that holds no sound\n"
+    assert said.err == f"ds2: {tmp_path}: skipped 1 file that holds no sound\n"
 
 
 def write_call(path: Path) -> str:
@@ -302,8 +304,11 @@ def test_a_choice_of_channels_that_cannot_be_is_refused(
 ) -> None:
     call = write_call(tmp_path / "call.wav")
     for options, told in (
-        (["--raw", "s16le", "--channels", "2"], "say with --raw-channels how many"),
-        (["--stream", "--channels", "split"], "--stream shows one text: name a channel"),
+        (
+            ["--raw", "s16le", "--channels", "2"],
+            "give the number of channels of the samples with --raw-channels",
+        ),
+        (["--stream", "--channels", "split"], "--stream shows one text: name one channel"),
     ):
         source = "-" if "--raw" in options else call
         assert main(["transcribe", source, "-m", model, *options]) == 2

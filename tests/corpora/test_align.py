@@ -120,11 +120,11 @@ def test_what_another_run_left_is_not_gone_on_with(
         (["{talk}", "{empty}"], "empty.txt: holds no text"),
         (["{talk}", "{gone}"], "gone.txt: no such file"),
         (["{gone}", "{text}"], "gone.txt: no such file or directory"),
-        (["{text}", "{text}"], "text.txt: not a recording that can be read"),
+        (["{text}", "{text}"], "text.txt: not a recording that ds2 can read"),
         (["{talk}", "{chinese}"], "has no text that can be aligned"),
         (["{talk}", "{text}", "--beam", "0"], "--beam: must be above 0, not 0"),
         (["{talk}", "{text}", "--extra-speech", "nan"], "--extra-speech: must be above 0, not nan"),
-        (["{talk}", "{text}", "--workers", "2"], "--workers: is for --ray"),
+        (["{talk}", "{text}", "--workers", "2"], "--workers: works with --ray only"),
         (["{talk}", "{text}", "-o", "{text}/out.jsonl"], "text.txt: cannot be a directory"),
     ],
 )

@@ -280,11 +280,11 @@ def test_errors_are_a_failure_and_come_first(
     assert lines[1] == f"  {path}:5 and 2 more: the alphabet lacks ♥ (in: ♥)"
     assert lines[2] == f"  {path}:8 and 1 more: the alphabet lacks ☂ (in: ☂)"
     assert lines[3] == "  ... and 1 more"
-    assert "--limit 0 shows each of them" in lines
+    assert "--limit 0 shows every problem" in lines
     assert ds2_check(path, "--limit", "0") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[6] == f"  {path}:10: the alphabet lacks ☃ (in: ☃)"
-    assert "--limit 0 shows each of them" not in lines
+    assert "--limit 0 shows every problem" not in lines
 
 
 def test_texts_cannot_break_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -342,7 +342,7 @@ def test_a_model_tells_alphabet_and_time_stride(tmp_path: Path) -> None:
         (["--time-stride", "0"], "--time-stride: 0: it must be at least 1"),
         (["--alphabet", "/no.json"], "--alphabet /no.json: no such file"),
         (["--alphabet", __file__], f"--alphabet {__file__}: is no JSON file"),
-        (["--alphabet", "bigrams", "--language", "zh"], "--language zh: the alphabet is of en"),
+        (["--alphabet", "bigrams", "--language", "zh"], "--language zh: the alphabet is for en"),
     ],
 )
 def test_options_that_cannot_be_are_refused(

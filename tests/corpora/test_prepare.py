@@ -266,8 +266,8 @@ def test_an_incomplete_split_gets_no_manifest(
     assert capsys.readouterr().err == (
         "ds2: train-clean-100: 28,539 utterances expected, 4 found: the copy is incomplete\n"
         "ds2: dev-clean: 2,703 utterances expected, 4 found: the copy is incomplete\n"
-        "ds2: 2 of 2 splits got no manifest: fetch what is missing, or write what is there with "
-        "--allow-incomplete\n"
+        "ds2: 2 of 2 splits got no manifest: download the missing parts, or write "
+        "incomplete splits with --allow-incomplete\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["LibriSpeech"]
     assert run("librispeech", tmp_path, "--allow-incomplete") == 0
@@ -596,7 +596,7 @@ def test_a_broken_copy_gets_one_line_and_no_manifest(
     [
         (["librispech", "x"], "librispech: no such corpus: did you mean librispeech?; "),
         (["wenetspeech", "x"], "wenetspeech: no such corpus: did you mean wenet-speech?; "),
-        (["librispeech"], "name a corpus and a directory, or --list"),
+        (["librispeech"], "NAME, DIR: name a corpus and a directory"),
         (["an4", ".", "--split", "dev"], "--split dev: an4 has train, test"),
         (["an4", ".", "--option", "x=1"], "--option: an4 is not read by lhotse and takes none"),
         (["an4", ".", "--language", "en"], "--language en: an4 has but one: leave it out"),

@@ -204,7 +204,7 @@ def test_too_few_speakers_are_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say how much to set aside: --dev 5%, --test 5% or both"),
+        ([], "--dev, --test: give the size of one or both, such as --dev 5%"),
         (["--dev", "much"], "--dev much: it must be a share (5%), hours (2h) or utterances (500)"),
         (["--dev", "0%"], "--dev 0%: it must be a share (5%), hours (2h) or utterances (500)"),
         (["--dev", "1.5"], "--dev 1.5: it must be a whole number of utterances, or end in % or h"),
@@ -262,7 +262,7 @@ def test_a_train_of_one_speaker_is_not_made_in_silence(
     write_manifest(path, [said(f"s{i % 3}", i, text=f"number {i}") for i in range(60)])
     command = ["corpus", "split", str(path), "--dev", "10%", "--test", "10%", "-o"]
     assert main([*command, str(tmp_path / "by-speaker")]) == 0
-    assert "ds2: train has one speaker" in (told := capsys.readouterr().err)
+    assert "ds2: train has only the speaker" in (told := capsys.readouterr().err)
     assert "--by text" in told
     assert main([*command, str(tmp_path / "by-text"), "--by", "text"]) == 0
     assert not capsys.readouterr().err

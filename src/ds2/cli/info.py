@@ -144,7 +144,7 @@ def decoding_text(settings: "BeamSettings") -> str:
 def _latency(latency_s: float | None) -> str:
     if latency_s is None:
         return "the whole utterance: this model does not stream"
-    return f"{1000 * latency_s:.0f} ms of later audio, and a chunk (200 ms)"
+    return f"{1000 * latency_s:.0f} ms of audio after each moment, and a chunk (200 ms)"
 
 
 def _flat(name: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

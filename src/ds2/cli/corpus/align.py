@@ -100,5 +100,5 @@ def _recordings(args: argparse.Namespace) -> "list[Utterance]":
         raise InputError(f"{args.recording}: no such file or directory")
     text = "\n".join(line for _, line in numbered_lines(args.transcript))
     if not text:
-        raise InputError(f"{args.transcript}: has no text: name another file")
+        raise InputError(f"{args.transcript}: holds no text: name another file")
     return [Utterance(args.recording.absolute(), text=text, source_file=args.transcript, line=1)]

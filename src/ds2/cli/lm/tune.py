@@ -116,7 +116,7 @@ def _load_models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
     bundle = load_bundle(find_bundle(args.model), verify_lm_header=args.lm is None)
     source = args.lm or bundle.lm_path
     if source is None:
-        raise InputError(f"{bundle.path}: has no language model: name one with --lm")
+        raise InputError(f"{bundle.path}: holds no language model: name one with --lm")
     lm = NgramModel.load(source)
     lm.require(bundle.alphabet.word_unit, bundle.alphabet.language)
     lm.verify()

@@ -581,8 +581,8 @@ def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as file:
         add_picture(file)
-    assert problem_of(lambda: read_audio(path)) == f"{path}: has no sound track: name a file with "
-    "sound"
+    told = f"{path}: has no sound track: name a file with sound"
+    assert problem_of(lambda: read_audio(path)) == told
 
 
 def test_more_planes_than_can_be_read_safely_are_refused(tmp_path: Path) -> None:

@@ -163,8 +163,8 @@ def test_whispers_names_are_ours(
     assert segment["words"]
     capsys.readouterr()
     assert main([*arguments[:-1], "zh"]) == 2
-    assert capsys.readouterr().err == f"ds2: --language zh: the model {model} is for en: change "
-    "one of them\n"
+    told = f"ds2: --language zh: the model {model} is for en: change one of them\n"
+    assert capsys.readouterr().err == told
     with pytest.raises(SystemExit, match="2"):
         main([*arguments[:-1], "klingon"])
     assert "klingon: ds2 comes with no model of this language" in capsys.readouterr().err

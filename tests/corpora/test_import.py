@@ -181,8 +181,7 @@ def test_texts_beside_the_recordings(tmp_path: Path, capsys: pytest.CaptureFixtu
     ]
     assert "texts: .txt and .lab beside the recordings" in capsys.readouterr().out
     assert main(command) == 2
-    assert "exists already: replace it with --force, or name another with "
-    "-o" in capsys.readouterr().err
+    assert "exists already: replace it with --force, or name another" in capsys.readouterr().err
 
 
 def test_the_one_table_in_the_folder_is_taken(folder: Path) -> None:

@@ -260,7 +260,7 @@ def test_a_file_that_looks_like_an_option_is_explained(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         main(["transcribe", "-dash.wav"])
-    assert "-dash.wav: is taken for an option: write ./-dash.wav" in capsys.readouterr().err
+    assert "-dash.wav: looks like an option: write ./-dash.wav" in capsys.readouterr().err
     assert main(["transcribe", "-m", model, "--", "-dash.wav"]) == 0
     assert main(["transcribe", "-m", model, "./-dash.wav"]) == 0
 

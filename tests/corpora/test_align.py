@@ -121,7 +121,7 @@ def test_what_another_run_left_is_not_gone_on_with(
         (["{talk}", "{gone}"], "gone.txt: no such file"),
         (["{gone}", "{text}"], "gone.txt: no such file or directory"),
         (["{text}", "{text}"], "text.txt: not a recording that ds2 can read"),
-        (["{talk}", "{chinese}"], "has no text that can be aligned"),
+        (["{talk}", "{chinese}"], "has no text to align"),
         (["{talk}", "{text}", "--beam", "0"], "--beam: must be above 0, not 0"),
         (["{talk}", "{text}", "--extra-speech", "nan"], "--extra-speech: must be above 0, not nan"),
         (["{talk}", "{text}", "--workers", "2"], "--workers: works with --ray only"),

@@ -118,10 +118,10 @@ def test_a_classifier_is_written_and_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nonsense", "is no classifier"),
-        ("[]", "is no classifier"),
+        ("nonsense", "is not a classifier"),
+        ("[]", "is not a classifier"),
         ('{"format_version": 9, "features": []}', "of another version"),
-        ("", "is no classifier"),
+        ("", "is not a classifier"),
     ],
 )
 def test_what_is_no_classifier_is_refused(tmp_path: Path, text: str, message: str) -> None:

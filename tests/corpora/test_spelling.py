@@ -45,7 +45,7 @@ def test_an_alphabet_is_made_of_letters_and_names_the_rest(
 @pytest.mark.parametrize(
     ("texts", "language", "arguments", "message"),
     [
-        (["ja"], None, [], "which language the texts are in is not clear (none is named)"),
+        (["ja"], None, [], "the language of the texts is not clear (none is named)"),
         ([""], "de", [], "no utterance has a text"),
         (["ja"], "de", ["--language", "German"], "it must be a code of two or three small letters"),
         (["ja"], "ja", ["--min-count", "9"], "--min-count 9: no character occurs that often"),
@@ -76,11 +76,11 @@ def test_a_check_tells_of_letters_that_english_loses(
     assert main(["check", path, "--no-audio"]) == 0
     told = capsys.readouterr().out
     assert "1 of 2 texts" in told
-    assert "letters that are written as a to z: ß ü; if they are not English" in told
+    assert "letters that ds2 replaces by a to z: ß ü; if they are not English" in told
     assert main(["check", path, "--no-audio", "--language", "de"]) == 0
     told = capsys.readouterr().out
     assert "is read as: über straßen" in told
-    assert "written as a to z" not in told
+    assert "a to z" not in told
 
 
 def test_a_check_goes_by_the_language_of_the_manifest(

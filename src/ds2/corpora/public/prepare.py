@@ -203,7 +203,7 @@ def _root(request: Request) -> Path:
     """The root of the corpus, in the directory or a little below. Raises InputError."""
     corpus, directory = request.corpus, request.directory.absolute()
     if not directory.is_dir():
-        hint = "" if request.downloads else "; --download downloads it" * bool(corpus.archives)
+        hint = "" if request.downloads else "; --download gets it" * bool(corpus.archives)
         raise InputError(
             f"{request.directory}: is not a directory with a copy of {corpus.name}{hint}"
         )
@@ -269,7 +269,7 @@ def _not_there(request: Request) -> InputError:
     elif packed:
         hint = f"{packed[0]} is not unpacked: unpack it, or add --download"
     elif not any(directory.iterdir()):
-        how = "--download downloads it" if corpus.archives else corpus.source
+        how = "--download gets it" if corpus.archives else corpus.source
         hint = f"the directory is empty: {how}"
     else:
         places = [split.place or "*.wav" for split in corpus.splits[:3]]

@@ -54,8 +54,8 @@ def read_tedlium(asked: Asked) -> Iterator[tuple[str, Found]]:
             if here:
                 raise InputError(
                     f"{split.name}: {len(here):,} talks have no .{name} file (first: "
-                    f"{directory / name / min(here)}.{name}): fetch them, or move their "
-                    f".{there} files away and use --allow-incomplete"
+                    f"{directory / name / min(here)}.{name}): download them, or move "
+                    f"their .{there} files away and use --allow-incomplete"
                 )
         # Plain texts split words as in "it 's", and mark noise. Kaldi's style does neither.
         options = {"normalize_text": "kaldi", **asked.options, "dataset_parts": split.name}

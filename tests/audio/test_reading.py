@@ -397,7 +397,7 @@ def test_probing_tells_what_a_truncated_file_lacks() -> None:
 
 BROKEN = {
     "empty.wav": (b"", "is empty: there is no recording in it"),
-    "silent.wav": (wav_bytes(ramp(0)), "holds no samples"),
+    "silent.wav": (wav_bytes(ramp(0)), "holds no samples: record or copy it again"),
     "cut.wav": (
         wav_bytes(ramp(6_000), claims=32_000),
         "truncated or damaged: 0.38 s of 1.00 s can be read:"
@@ -407,7 +407,7 @@ BROKEN = {
         wav_bytes(ramp(), rate=1),
         "has a sample rate of 1 Hz: it must be 2000 to 768000; 8000 to 48000 is usual",
     ),
-    "mute.wav": (wav_bytes(ramp(), channels=0), "has 0 channels: it must be 1 or more"),
+    "mute.wav": (wav_bytes(ramp(), channels=0), "has 0 channels: it must have 1 or more"),
     **{
         name: (
             data,

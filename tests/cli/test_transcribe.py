@@ -129,7 +129,10 @@ def test_one_file_takes_several_recordings_where_the_format_can(
     ]
     assert {line.split()[0] for line in output.read_text().splitlines()} == {"a_wav", "a_wav-2"}
     for name, told in (
-        ("out.srt", "srt is written as a file for each of the 2 recordings: name a directory"),
+        (
+            "out.srt",
+            "srt is written as a file for each of the 2 recordings: name a directory with -o DIR",
+        ),
         ("out.srt -f vtt", "ends in .srt, but -f is vtt: change one of them"),
         ("out.txt -f all", "ends in .txt, but -f is all: change one of them"),
     ):

@@ -62,7 +62,7 @@ def checked(pieces: Iterable[Waveform], start: int, rate: int, name: str) -> Ite
             told = f"{name}: the sample at {time_s:.3f} s is {sample:g}: "
             if np.isfinite(sample):
                 raise InputError(told + "float samples must be in [-1, 1]: scale them")
-            raise InputError(told + "this is not sound: export the recording again")
+            raise InputError(told + "not sound: export the recording again")
         yield piece
         position += len(piece)
 

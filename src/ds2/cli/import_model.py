@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     with needing("import", told="import"):
         from ds2.importing import files  # noqa: F401
         from ds2.importing.writing import write_imported
-    with needing("train", "import", told=f"reading what {args.toolkit} saves"):
+    with needing("train", "import", told=f"reading a checkpoint of {args.toolkit}"):
         imported = _read(args)
     licence = args.licence or LICENCES[args.toolkit]
     bundle = write_imported(imported, args.output, precision=args.weights, licence=licence)

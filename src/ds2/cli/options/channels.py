@@ -27,8 +27,8 @@ def channels_of(args: argparse.Namespace) -> "Channels":
     """
     if args.raw and args.raw_channels is None and args.channels not in (None, "mix", 1):
         raise InputError(
-            f"--channels {args.channels}: chooses what ds2 hears: give the number of channels "
-            "of the samples with --raw-channels"
+            f"--channels {args.channels}: chooses the channels to recognise: give the number of "
+            "channels of the samples with --raw-channels"
         )
     channels: Channels = args.channels or "mix"
     return channels

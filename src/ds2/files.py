@@ -43,9 +43,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
 def _open_neighbour(path: Path) -> tuple[int, Path]:
     """A new file beside `path`, open for writing, and its name.
 
-    It has the rights of any new file of this process. This does not ask for the process's mask:
-    asking changes the mask for a moment, and other threads could then make files that everybody may
-    write. The name does not contain that of `path`, which may have the greatest length already.
+    It has the rights of any new file of this process. This does not ask for the process's mask,
+    because asking changes the mask for a moment. Other threads could then make files that everybody
+    may write. The name does not contain that of `path`, which may have the greatest length already.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
     flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)

@@ -31,8 +31,8 @@ def claimed_ratio(log: str) -> float:
 def ogg_end(file: Seekable) -> int:
     """The number of samples to the end, as the last page of an Ogg file gives it.
 
-    Half a page is enough. 0 if the page does not say, if the file holds several streams, or if the
-    recording comes out of a longer stream, whose pages count from its own start.
+    Half a page is enough. 0 if the page does not say, or if the file holds several streams. 0 also
+    for a part of a longer stream, because its pages count from the start of that stream.
     Leaves the file at its beginning.
     """
     first = _pages(file.read(2 * OGG_LARGEST_PAGE))

@@ -19,10 +19,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "models",
         help="list the installed models, or install others",
-        description="List the models that -m takes by name. ds2 looks in four places: the "
-        "directory in the environment variable DS2_MODELS, ./models, your data directory, where "
-        "`ds2 models get` installs models, and the models that come with ds2. If two models have "
-        "one name, ds2 takes the first.",
+        description="List the models that -m takes by name. ds2 looks in four places. The first is "
+        "the directory in the environment variable DS2_MODELS. The others are ./models, your data "
+        "directory, and the models that come with ds2. `ds2 models get` installs into your data "
+        "directory. If two models have one name, ds2 takes the first.",
     )
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -40,9 +40,9 @@ def _add_get(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = actions.add_parser(
         "get",
         help="install a model from an archive",
-        description="Download or read a .tar.gz, .tar.xz or .zip archive with one bundle, verify "
-        "the checksums and install the bundle in your data directory. ds2 refuses an archive that "
-        "holds several bundles or would write elsewhere.",
+        description="Read or download an archive of one bundle (.tar.gz, .tar.xz or .zip), and "
+        "verify the checksums. Then install the bundle in your data directory. ds2 refuses an "
+        "archive that holds several bundles or would write elsewhere.",
     )
     parser.add_argument("source", metavar="URL|FILE", help="the archive: a URL or a file")
     parser.add_argument(

@@ -12,8 +12,8 @@ def choose(weights: Sequence[int], target: float, most: int) -> list[int]:
     """Sorted indices of at most `most` weights whose sum is near the target.
 
     This takes the weights in their order, which should be random, as far as they fit. It prefers
-    small weights, so that the choice has ten or more if possible, because a test set of one speaker
-    tests only one speaker. Then it adds, removes or exchanges single weights while this brings the
+    small weights, so that the choice has ten or more if possible. A test set of one speaker would
+    test only one speaker. Then it adds, removes or exchanges single weights while this brings the
     sum nearer.
     """
     if target <= 0 or most <= 0:

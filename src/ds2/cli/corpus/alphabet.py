@@ -23,9 +23,9 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser = actions.add_parser(
         "alphabet",
         help="make an alphabet from the texts of manifests",
-        description="Read the texts of manifests in any language, and write their letters as an "
-        "alphabet for the setting data.alphabet of a training run. Digits and signs are not "
-        "letters: ds2 lists them, so that you can write them in words.",
+        description="Read the texts of manifests in any language, and write an alphabet of their "
+        "letters. The setting data.alphabet of a training run names this file. Digits and signs "
+        "are not letters: ds2 lists them, so that you can write them in words.",
     )
     parser.add_argument(
         "manifests", type=Path, nargs="+", metavar="MANIFEST", help="manifests with the texts"

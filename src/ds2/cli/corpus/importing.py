@@ -21,9 +21,10 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "import",
         help="make a manifest from a folder of recordings and a table of texts",
         description="Read a folder of recordings and their texts, and write a manifest. The texts "
-        "are in tables (CSV, TSV, a JSON array, LJSpeech's metadata.csv, Common Voice's lists, or "
-        "lines with a name and a text) or in a .txt or .lab file beside each recording. ds2 "
-        "detects columns, quotes and encodings. It reports what it detected and what it left out.",
+        "are in a .txt or .lab file beside each recording, or in tables. A table is CSV, TSV, a "
+        "JSON array, LJSpeech's metadata.csv, a list of Common Voice, or lines with a name and a "
+        "text. ds2 detects columns, quotes and encodings. It reports what it detected and what it "
+        "left out.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of the recordings")
     parser.add_argument(

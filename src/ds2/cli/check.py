@@ -70,6 +70,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="time stride of the network, in feature frames for each output; ds2 uses it to find "
         "recordings that are too short for their texts (default: 2)",
     )
+    _add_scope(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_scope(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the scope and of the output."""
     parser.add_argument(
         "--no-normalise",
         action="store_true",
@@ -90,7 +96,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "problem on a line of its own (default: 10)",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -48,6 +48,32 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="also show the result for each value of this field of the manifest, such as source; "
         "may be repeated (default: none)",
     )
+    _add_report(parser)
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="number of recordings that each core recognises at once (default: 8)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of processor cores to use (default: 1)",
+    )
+    parser.add_argument(
+        "--raw-text",
+        action="store_true",
+        help="use the texts as they are; do not normalise them",
+    )
+    add_decoding(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the report."""
     parser.add_argument(
         "--worst",
         type=int,
@@ -70,27 +96,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="FILE",
         help="write the manifest again to this file, with pred_text in every line (default: none)",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=positive,
-        default=8,
-        metavar="N",
-        help="number of recordings that each core recognises at once (default: 8)",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="number of processor cores to use (default: 1)",
-    )
-    parser.add_argument(
-        "--raw-text",
-        action="store_true",
-        help="use the texts as they are; do not normalise them",
-    )
-    add_decoding(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -28,26 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "published models.",
     )
     toolkits = parser.add_subparsers(dest="toolkit", metavar="TOOLKIT", required=True)
-    paddlespeech = toolkits.add_parser(
-        "paddlespeech",
-        help="import an unpacked archive of PaddleSpeech",
-        description="Read an unpacked archive of PaddleSpeech, and write a bundle. The archive "
-        "holds model.yaml or conf/deepspeech2*.yaml, a .pdparams file, and the preprocessing, "
-        "vocabulary and mean_std.json that the configuration names.",
-    )
-    paddlespeech.add_argument("source", type=Path, metavar="DIR", help="the unpacked archive")
-    paddlespeech.add_argument(
-        "--config",
-        type=Path,
-        metavar="YAML",
-        help="configuration, if there are several (default: the only one)",
-    )
-    paddlespeech.add_argument(
-        "--checkpoint",
-        type=Path,
-        metavar="PDPARAMS",
-        help="weights, if there are several (default: the only file)",
-    )
+    paddlespeech = _add_paddlespeech(toolkits)
     pytorch = toolkits.add_parser(
         "deepspeech.pytorch",
         help="import a .pth or .ckpt file of deepspeech.pytorch",
@@ -61,8 +42,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
             name,
             help=f"import a {file} of {name.upper()}",
             description=f"Read a checkpoint of {name.upper()}'s deepspeech2 with its configuration "
-            "and vocabulary, and write a "
-            "bundle." + (" This needs torch." if name == "masr" else ""),
+            "and vocabulary, and write a bundle."
+            + (" This needs torch." if name == "masr" else ""),
         )
         other.add_argument("source", type=Path, metavar="FILE", help="the checkpoint")
         other.add_argument(
@@ -83,6 +64,32 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for other in parsers:
         _add_shared(other)
     parser.set_defaults(run=run)
+
+
+def _add_paddlespeech(
+    toolkits: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> argparse.ArgumentParser:
+    parser = toolkits.add_parser(
+        "paddlespeech",
+        help="import an unpacked archive of PaddleSpeech",
+        description="Read an unpacked archive of PaddleSpeech, and write a bundle. The archive "
+        "holds model.yaml or conf/deepspeech2*.yaml, a .pdparams file, and the preprocessing, "
+        "vocabulary and mean_std.json that the configuration names.",
+    )
+    parser.add_argument("source", type=Path, metavar="DIR", help="the unpacked archive")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="YAML",
+        help="configuration, if there are several (default: the only one)",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="PDPARAMS",
+        help="weights, if there are several (default: the only file)",
+    )
+    return parser
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:

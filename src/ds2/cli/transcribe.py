@@ -69,6 +69,28 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_output(
         parser, FORMATS, "--output_format", "--output_dir", told="the files of each recording"
     )
+    _add_work(parser)
+    add_channels(parser)
+    parser.add_argument(
+        "--stream", action="store_true", help="show the text live, as if somebody spoke it now"
+    )
+    parser.add_argument(
+        "--pace",
+        type=_pace,
+        default=1.0,
+        metavar="X",
+        help="with --stream: seconds of audio to play in each second; 0 plays as fast as possible "
+        "(default: 1)",
+    )
+    add_vad(parser)
+    add_decoding(parser)
+    add_shape(parser.add_argument_group("subtitles (srt, vtt) and JSON"))
+    _add_raw(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the work and of its result."""
     parser.add_argument(
         "--jobs",
         type=positive,
@@ -91,21 +113,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="number of hypotheses of each recording, with their scores, in JSON (default: 1)",
     )
-    add_channels(parser)
-    parser.add_argument(
-        "--stream", action="store_true", help="show the text live, as if somebody spoke it now"
-    )
-    parser.add_argument(
-        "--pace",
-        type=_pace,
-        default=1.0,
-        metavar="X",
-        help="with --stream: seconds of audio to play in each second; 0 plays as fast as possible "
-        "(default: 1)",
-    )
-    add_vad(parser)
-    add_decoding(parser)
-    add_shape(parser.add_argument_group("subtitles (srt, vtt) and JSON"))
+
+
+def _add_raw(parser: argparse.ArgumentParser) -> None:
+    """Add the options of samples without a header."""
     raw = parser.add_argument_group("samples without a header, on standard input")
     raw.add_argument(
         "--raw",
@@ -125,7 +136,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="number of interleaved channels (default: 1)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

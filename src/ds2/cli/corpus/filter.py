@@ -41,24 +41,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="MANIFEST",
         help="manifest to write, with the utterances that ds2 keeps",
     )
-    parser.add_argument(
-        "--trusted",
-        type=Path,
-        metavar="MANIFEST",
-        help="manifest with right texts, to train the classifier (default: the manifest to filter)",
-    )
-    parser.add_argument(
-        "--classifier",
-        type=Path,
-        metavar="FILE",
-        help="classifier that --save wrote earlier (default: train a new one)",
-    )
-    parser.add_argument(
-        "--save",
-        type=Path,
-        metavar="FILE",
-        help="write the classifier to this file (default: none)",
-    )
+    _add_classifier(parser)
     parser.add_argument(
         "--threshold",
         type=float,
@@ -93,6 +76,28 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     add_workers(parser)
     parser.set_defaults(act=act)
+
+
+def _add_classifier(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the classifier."""
+    parser.add_argument(
+        "--trusted",
+        type=Path,
+        metavar="MANIFEST",
+        help="manifest with right texts, to train the classifier (default: the manifest to filter)",
+    )
+    parser.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="FILE",
+        help="classifier that --save wrote earlier (default: train a new one)",
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="write the classifier to this file (default: none)",
+    )
 
 
 def act(args: argparse.Namespace) -> int:

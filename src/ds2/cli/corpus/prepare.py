@@ -54,6 +54,15 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="CODE",
         help="language to prepare, such as en, of a corpus with several (default: the only one)",
     )
+    _add_reading(parser)
+    parser.add_argument(
+        "--jobs", type=positive, metavar="N", help="number of threads (default: one for each core)"
+    )
+    parser.set_defaults(act=act)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the download and of the reading."""
     parser.add_argument(
         "--download", action="store_true", help="download and unpack the missing parts first"
     )
@@ -77,10 +86,6 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="KEY=VALUE",
         help="argument for lhotse's preparer of the corpus; may be repeated (default: none)",
     )
-    parser.add_argument(
-        "--jobs", type=positive, metavar="N", help="number of threads (default: one for each core)"
-    )
-    parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> int | None:

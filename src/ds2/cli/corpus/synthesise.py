@@ -32,24 +32,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument(
         "text", type=Path, nargs="?", metavar="TEXT", help="text file, or manifest with texts"
     )
-    parser.add_argument(
-        "--engine",
-        required=True,
-        metavar="ENGINE",
-        help="the synthesiser: espeak-ng; any program, such as 'command:flite -voice {voice} -t "
-        "{text} -o {output}'; or a Python class, as module:Name or file.py:Name",
-    )
-    parser.add_argument(
-        "--voices",
-        action="append",
-        default=[],
-        metavar="NAME,...",
-        help="names of voices, or patterns such as 'en-us+f*'; may be repeated (default: the "
-        "engine's voice, if it has only one)",
-    )
-    parser.add_argument(
-        "--list-voices", action="store_true", help="print the engine's voices, then stop"
-    )
+    _add_voices(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -92,6 +75,28 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--jobs", type=positive, default=1, metavar="N", help="number of threads (default: 1)"
     )
     parser.set_defaults(act=act)
+
+
+def _add_voices(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the voices."""
+    parser.add_argument(
+        "--engine",
+        required=True,
+        metavar="ENGINE",
+        help="the synthesiser: espeak-ng; any program, such as 'command:flite -voice {voice} -t "
+        "{text} -o {output}'; or a Python class, as module:Name or file.py:Name",
+    )
+    parser.add_argument(
+        "--voices",
+        action="append",
+        default=[],
+        metavar="NAME,...",
+        help="names of voices, or patterns such as 'en-us+f*'; may be repeated (default: the "
+        "engine's voice, if it has only one)",
+    )
+    parser.add_argument(
+        "--list-voices", action="store_true", help="print the engine's voices, then stop"
+    )
 
 
 def act(args: argparse.Namespace) -> int | None:

@@ -56,6 +56,12 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         help="bonus for each word, in Mandarin for each character, as a natural logarithm "
         "(default: the model's setting, else 1)",
     )
+    _add_beam(group)
+    _add_phrases(group)
+
+
+def _add_beam(group: argparse._ArgumentGroup) -> None:
+    """Add the options of the beam."""
     group.add_argument(
         "--beam-width",
         type=positive,
@@ -80,7 +86,6 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         help="score of a word that the language model does not know, a natural logarithm of 0 or "
         "less; off forbids such words (default: the model's setting, else -10)",
     )
-    _add_phrases(group)
 
 
 def _add_phrases(group: argparse._ArgumentGroup) -> None:

@@ -320,8 +320,8 @@ def test_text_that_is_not_utf8_is_refused_by_line(tmp_path: Path) -> None:
     ("name", "data", "message"),
     [
         ("none.txt", None, "none.txt: no such file"),
-        ("bad.gz", b"not gzip", "bad.gz: is not a complete gzip file"),
-        ("cut.gz", gzip.compress(GENESIS.encode())[:-9], "cut.gz: is not a complete gzip file"),
+        ("bad.gz", b"not gzip", "bad.gz: is no complete gzip file"),
+        ("cut.gz", gzip.compress(GENESIS.encode())[:-9], "cut.gz: is no complete gzip file"),
     ],
 )
 def test_text_that_cannot_be_read_is_refused(

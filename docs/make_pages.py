@@ -1,4 +1,4 @@
-"""Write the command reference and the settings from the program; --check tells if they are old."""
+"""Write the command reference and the settings from the program. --check only compares them."""
 
 import argparse
 import ast
@@ -15,7 +15,7 @@ from command_examples import EXAMPLES
 
 DOCS = Path(__file__).parent / "reference"
 EVERYWHERE = {"help", "quiet", "verbose"}
-"""The options of every command: the page explains them once."""
+"""The options of every command. The page explains them once."""
 PLAIN_TITLES = {"positional arguments": "Arguments", "options": "Options"}
 
 CLI_HEAD = """\
@@ -24,8 +24,9 @@ CLI_HEAD = """\
 `make docs` writes this page from the program. `ds2 COMMAND --help` shows the same text in a
 terminal.
 
-A value in round brackets at the end of a meaning is the default. An option that is marked
-**required** has none.
+The meaning of an option ends with its default: the value that ds2 takes if you leave the option
+out. You must give an option that is marked **required**. An option without a value is a switch. It
+is off by default.
 
 Every command takes these options:
 
@@ -40,7 +41,7 @@ Every command ends with one of these exit codes:
 | code | meaning |
 |---|---|
 | 0 | The command did its work. |
-| 1 | The command found errors in what it had to judge. Or the system failed: the disk is full. |
+| 1 | The command found errors in the data. Or the system failed, for example with a full disk. |
 | 2 | ds2 cannot use the input. One line on standard error names the fault and the remedy. |
 | 130 | You interrupted the command with Ctrl-C. |
 """
@@ -54,12 +55,14 @@ A training run reads one TOML file. The file has a table for each part: `[data]`
 `[network]`, `[augmentation]` and `[training]`. `--set training.epochs=5` on the command line
 changes one setting.
 
-In `[network]`, `preset = "NAME"` names a network, and the other keys change it. The presets are:
+In `[network]`, `preset = "NAME"` chooses a network, and the other keys change it. The presets are:
 {presets}. [Choosing a size](../how-to/choose-a-size.md) helps to choose one.
 """
 
 Table = tuple[tuple[str, str], ...]
-"""Rows of a table: what one types, and what it means."""
+"""Rows of a table: what you type, and what it means."""
+Group = tuple[str, Table]
+"""A group of options: its description, often none, and its rows."""
 
 
 def commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -73,7 +76,7 @@ def commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
 
 
 def cli_page() -> str:
-    """The command reference: a list, shared options once, and a section for each command."""
+    """The command reference: a list, the shared options, and a section for each command."""
     from ds2.cli import build_parser
 
     whole = build_parser()
@@ -87,8 +90,10 @@ def cli_page() -> str:
         for parser in parsers
     ]
     lines.append("")
-    for title, rows in sorted(shared):
-        lines += [f"## {heading(title)}", "", *table(rows), ""]
+    for title, (description, rows) in sorted(shared):
+        lines += [f"## {heading(title)}", ""]
+        lines += [sentence(description), ""] if description else []
+        lines += [*table(rows), ""]
     for parser in parsers:
         description = parser.description or purpose_of[parser.prog]
         lines += [f"## {parser.prog}", "", sentence(description), ""]
@@ -97,9 +102,9 @@ def cli_page() -> str:
 
 
 def section(
-    parser: argparse.ArgumentParser, groups: dict[str, Table], shared: set[tuple[str, Table]]
+    parser: argparse.ArgumentParser, groups: dict[str, Group], shared: set[tuple[str, Group]]
 ) -> list[str]:
-    """The actions of one command, examples, and its options."""
+    """The actions, the examples and the options of one command."""
     lines = []
     inner = subparsers_of(parser)
     if inner:
@@ -108,18 +113,18 @@ def section(
     if inner and parser.prog not in EXAMPLES:
         return lines
     lines += ["```console", *EXAMPLES[parser.prog], "```", ""]
-    for title, rows in groups.items():
-        if (title, rows) in shared:
+    for title, group in groups.items():
+        if (title, group) in shared:
             name = heading(title)
             lines += [f"It also takes the [{name[0].lower() + name[1:]}](#{anchor(name)}).", ""]
         else:
             own = PLAIN_TITLES.get(title, title[0].upper() + title[1:])
-            lines += [f"**{own}**", "", *table(rows), ""]
+            lines += [f"**{own}**", "", *table(group[1]), ""]
     return lines
 
 
-def groups_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Table]]:
-    """Title and rows of each group of options that is not empty."""
+def groups_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Group]]:
+    """Title, description and rows of each group of options that is not empty."""
     for group in parser._action_groups:
         rows = tuple(
             (spelling(action), meaning(action))
@@ -129,11 +134,11 @@ def groups_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Table]]:
             and action.help != argparse.SUPPRESS
         )
         if rows:
-            yield str(group.title), rows
+            yield str(group.title), (group.description or "", rows)
 
 
 def spelling(action: argparse.Action) -> str:
-    """How one types an argument or option: "`-o FILE`, `--output FILE`"."""
+    """What you type for an argument or option: "`-o`, `--output FILE`"."""
     value = action.metavar or (
         "{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper()
     )
@@ -151,21 +156,29 @@ def spelling(action: argparse.Action) -> str:
 
 
 def _is_older_spelling(name: str, action: argparse.Action) -> bool:
-    """Whether it is another program's spelling of a name that is there: --max_line_width."""
+    """Whether the name only repeats another one with underscores, such as --max_line_width."""
     return "_" in name and name.replace("_", "-") in action.option_strings
 
 
 def meaning(action: argparse.Action) -> str:
-    """The help text; it says so where the option must be given."""
-    text = " ".join((action.help or "").split())
+    """The help text, with a mark if the option is required.
+
+    An option with a value must name its default, and must name the one that the program has.
+    """
+    text = " ".join((action.help or "").split()).replace("%%", "%")
     if not text:
         raise SystemExit(f"{action.option_strings or action.dest}: give it a help text")
     required = action.option_strings and action.required
+    if action.option_strings and action.nargs != 0 and not required:
+        told = re.search(r"\(default: (.+)\)$", text)
+        default = action.default if isinstance(action.default, str | int | float) else None
+        if not told or f"{default}".removesuffix(".0") not in ("None", argparse.SUPPRESS, told[1]):
+            raise SystemExit(f'{action.option_strings}: end the help with "(default: ...)"')
     return text + (" **required**" if required else "")
 
 
 def subparsers_of(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    """The parsers of a command's actions, if it has any."""
+    """The parsers of a command's actions."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             return list(dict.fromkeys(action.choices.values()))
@@ -185,7 +198,7 @@ def purposes(parser: argparse.ArgumentParser) -> dict[str, str]:
 
 
 def heading(title: str) -> str:
-    """The heading of a group that several commands share."""
+    """The heading of a group of options that several commands share."""
     name = title.partition(",")[0].partition(" (")[0]
     return f"{name[0].upper()}{name[1:]} options"
 
@@ -198,7 +211,7 @@ def table(rows: Table) -> list[str]:
 
 
 def cell(text: str) -> str:
-    """Text fit for a cell: a bar would end it, and angle brackets would be tags."""
+    """Text for a cell. A bar would end the cell, and an angle bracket would begin a tag."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -242,7 +255,7 @@ def rows(part: Any) -> Iterator[tuple[str, str, str]]:
         notes = [*above(text, node.lineno - 1), behind(text, node)]
         note = " ".join(note for note in notes if note)
         if not note:
-            raise SystemExit(f"{part.__name__}.{name}: give it a comment that says what it means")
+            raise SystemExit(f"{part.__name__}.{name}: give it a comment that explains it")
         default = "**required**" if node.value is None else _toml(ast.unparse(node.value))
         yield name, default, note.replace("|", "\\|") + choices(part, name)
 
@@ -263,7 +276,7 @@ def behind(text: list[str], node: ast.AnnAssign) -> str:
 
 
 def choices(part: Any, name: str) -> str:
-    """The values that a field may have, where they are few."""
+    """The values of a field that has a fixed choice."""
     for field in dataclasses.fields(part):
         if field.name == name and getattr(field.type, "__args__", None):
             values = [one for one in field.type.__args__ if isinstance(one, str)]  # type: ignore[union-attr]
@@ -273,7 +286,7 @@ def choices(part: Any, name: str) -> str:
 
 
 def _toml(value: str) -> str:
-    """A default as one would write it in TOML."""
+    """A default as TOML writes it."""
     if "field(" in value or "BASELINE" in value:
         return "by preset"
     words = {"True": "true", "False": "false", "None": "", "()": "[]"}

@@ -94,7 +94,7 @@ def test_channels_are_heard_apart_as_here(at: str, recognizer: Recognizer, tmp_p
 def test_a_stream_of_two_channels_tells_whose_an_event_is(at: str) -> None:
     async def channels_told() -> set[int | None]:
         async with connect(f"http://{at}", num_channels=2) as stream:
-            with pytest.raises(InputError, match="have 1 channels, and the stream 2"):
+            with pytest.raises(InputError, match="have 1 channels, but the stream has 2"):
                 await stream.send(noise(100))
             await stream.send(np.stack([noise(48_000), noise(48_000, 1)], axis=1))
             await stream.finish()
@@ -160,7 +160,7 @@ def test_errors_tell_that_nobody_answers() -> None:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         error = asyncio.run(failed(f"127.0.0.1:{taken.getsockname()[1]}"))
     assert "cannot be reached" in str(error)
-    assert "is no server's address" in str(asyncio.run(failed("ftp://x")))
+    assert "is not the URL of a server" in str(asyncio.run(failed("ftp://x")))
 
 
 def test_a_key_is_sent(recognizer: Recognizer) -> None:
@@ -204,7 +204,7 @@ def test_the_command_goes_on_after_a_recording_that_cannot_be_read(
     results = dict(transcribe_remotely(names, arguments(at)))
     assert results[0] == results[2] == recognizer.transcribe(tmp_path / "a.wav")
     assert isinstance(results[1], InputError)
-    assert "not a recording that can be read" in str(results[1])
+    assert "not a recording that ds2 can read" in str(results[1])
 
 
 def test_ds2_transcribe_writes_the_same_with_a_server(
@@ -220,7 +220,7 @@ def test_ds2_transcribe_writes_the_same_with_a_server(
     assert written[0] == written[1]
     assert main(["transcribe", str(tmp_path), "--server", at]) == 2
     output = capsys.readouterr()
-    assert "not a recording that can be read" in output.err
+    assert "not a recording that ds2 can read" in output.err
     assert output.out.startswith(str(tmp_path / "a.wav"))
 
 

@@ -50,7 +50,7 @@ def test_what_cannot_be_told_is_refused_in_one_line(tmp_path: Path) -> None:
     for data, told in (
         (TEXT.encode("utf-16-le"), "holds zero bytes, as UTF-16 without its mark does"),
         (gzip.compress(TEXT.encode()), "is compressed by gzip: give it a name that ends in .gz"),
-        (b"\xff\xfe" + b"a\0" * HEAD_BYTES + b"\0\xdc", "is no sound UTF-16, as which it begins"),
+        (b"\xff\xfe" + b"a\0" * HEAD_BYTES + b"\0\xdc", "begins as UTF-16, but holds other bytes"),
         ("caf\u00e9".encode("latin-1"), "byte 3 is not UTF-8: save it as UTF-8"),
     ):
         path.write_bytes(data)

@@ -74,16 +74,16 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: `ds2 --help` needs none of them."""
+    """Import a public name at its first use, because `ds2 --help` needs none of them."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ds2' has no attribute {name!r}")
     import importlib
 
     value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value  # found at once from now on
+    globals()[name] = value  # Python finds it without this function from now on
     return value
 
 
 def __dir__() -> list[str]:
-    """The public names, also those that are not imported yet: completion offers them."""
+    """The public names, for completion. They include names that are not imported yet."""
     return [*__all__, "__version__"]

@@ -1,4 +1,4 @@
-"""`python -m ds2`: the command `ds2`, by the Python that runs it."""
+"""`python -m ds2`: runs the command `ds2` with this Python."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""A client of `ds2 serve`: live audio up, events down.
+"""A client of `ds2 serve`: it sends live audio and receives events.
 
 async with connect("ws://127.0.0.1:8000", language="en") as stream:
-    await stream.send(waveform)     # as often as there is audio, say from another task
+    await stream.send(waveform)     # as often as you have audio, for example in another task
     await stream.finish()
     async for event in stream:
         print(event)
@@ -32,20 +32,20 @@ from ds2.transcripts.transcript import Transcript, together
 
 PATH = "/v1/stream"
 BLOCK_S = 1.0
-"""Audio in a message of an upload: 64 KB, well under any server's limit."""
+"""Seconds of audio in a message of an upload: 64 KB, well below any server's limit."""
 OPEN_TIMEOUT_S = 20.0
 LAST_WORD_S = 1.0
-"""After an error of the server, for the task that sends to tell of one of its own."""
+"""After an error of the server, the sending task has this time to report its own error."""
 GOING_AWAY = (1001, 1012)
 """Close codes of RFC 6455 and its registry: going away, service restart."""
 SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 class ServerError(Exception):
-    """What the server, or the way to it, could not do; the message is one line."""
+    """An error of the server or of the connection. The message is one line."""
 
     def __init__(self, message: str, status: int | None = None, param: str | None = None) -> None:
-        """status: as HTTP's: 400, 401, 404, 429, 503; None if the server could not be asked.
+        """status: an HTTP status, such as 400, 401, 404, 429 or 503; None if no server answered.
         param: the option at fault."""
         super().__init__(message)
         self.status = status
@@ -53,11 +53,11 @@ class ServerError(Exception):
 
 
 class ServerGone(ServerError):
-    """The server, or the way to it, went away: connect again, and send what had no Final yet."""
+    """The connection broke. Connect again, and send the audio that had no Final yet."""
 
 
 class RemoteStream:
-    """A stream on a server; made by `connect`. Iterate over it for its events."""
+    """A stream on a server. `connect` makes it. Iterate over it to get its events."""
 
     def __init__(
         self, websocket: ClientConnection, ready: dict[str, Any], num_channels: int = 1
@@ -65,21 +65,21 @@ class RemoteStream:
         self._num_channels = num_channels
         self.model: str = ready["model"]
         self.language: str = ready["language"]
-        self.latency_s: float | None = ready["latency_s"]  # of the model, chunks not counted
-        self.channel: int | None = None  # of the last event, from 1; None if there is but one
-        self.heard_s = 0.0  # audio that the server's model had taken at the last text
+        self.latency_s: float | None = ready["latency_s"]  # of the model, without chunks
+        self.channel: int | None = None  # of the last event, from 1; None for one channel
+        self.heard_s = 0.0  # audio that the server had recognised at the last text
         self._websocket = websocket
 
     async def send(self, samples: ArrayLike) -> None:
-        """Send samples; waits while the server has more than it likes to hold.
+        """Send samples. This waits while the server has too much audio already.
 
-        samples: of any kind that `Recognizer.transcribe` takes; of a stream with several channels
-            (N, channels). Raises InputError.
+        samples: any kind that `Recognizer.transcribe` takes; (N, channels) for a stream with
+            several channels. Raises InputError.
         """
         if self._num_channels == 1:
             waveform = mono_of(samples)
         elif (waveform := frames_of(samples)).shape[1] != self._num_channels:
-            told = f"have {waveform.shape[1]} channels, and the stream {self._num_channels}"
+            told = f"have {waveform.shape[1]} channels, but the stream has {self._num_channels}"
             raise InputError(f"the samples: {told}: give (N, {self._num_channels})")
         await self._send(np.ascontiguousarray(waveform, "<f4").tobytes())
 
@@ -88,15 +88,15 @@ class RemoteStream:
         await self._send(json.dumps({"type": "flush"}))
 
     async def finish(self) -> None:
-        """No more audio comes; the last events follow."""
+        """End the audio. The last events follow."""
         await self._send(json.dumps({"type": "finish"}))
 
     async def close(self) -> None:
-        """Give the stream up."""
+        """Close the stream at once."""
         await self._websocket.close()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """Events, to the end of the stream. Raises ServerError."""
+        """The events until the end of the stream. Raises ServerError."""
         try:
             async for text in self._websocket:
                 message = json.loads(text)
@@ -138,11 +138,11 @@ async def connect(
 ) -> AsyncIterator[RemoteStream]:
     """A new stream. Raises ServerError.
 
-    url: of the server, http://, https://, ws:// or wss://; the path may be left out.
-    endpoints: whether segments end where the speaker pauses; or rules, by name, that differ from
-    the server's. num_channels: of the samples; if several, each is heard apart, and
-    `RemoteStream.channel` tells whose an event is. is_live: False for a recording, which yields to
-    whom speaks.
+    url: the server, with http://, https://, ws:// or wss://; you may leave out the path.
+    endpoints: whether segments end where the speaker pauses; or a dict of rules that replace those
+    of the server. num_channels: of the samples; the server recognises each channel on its own, and
+    `RemoteStream.channel` is the channel of an event. is_live: False for a recording; the server
+    serves live streams first.
     """
     start = {
         "type": "start",
@@ -175,11 +175,11 @@ async def transcribe(
     channels: Channels = "mix",
     **options: Any,
 ) -> Transcript:
-    """The transcript of a recording, sent at whatever speed the server takes it.
+    """The transcript of a recording, which is sent as fast as the server takes it.
 
-    track: of several sound tracks, its number, from 1, or its language; None is the default.
-    channels: as of `Recognizer.transcribe`. options: as of `connect`.
-    Raises ServerError; InputError for what cannot be read.
+    track: number of the sound track, counted from 1, or its language; None is the default track.
+    channels: as in `Recognizer.transcribe`. options: as in `connect`.
+    Raises ServerError; InputError for a recording that it cannot read.
     """
     given = {"endpoints": False, "partials": False, "is_live": False, **options}
     blocks = audio_blocks(source, block_s=BLOCK_S, track=track, channels=channels)
@@ -197,7 +197,7 @@ async def transcribe(
         except ServerError:
             await asyncio.wait([sending], timeout=LAST_WORD_S)
             if sending.done() and isinstance(sending.exception(), InputError):
-                await sending  # what is wrong with the recording: the reason for all else
+                await sending  # raises the fault of the recording, which caused all others
             raise
         finally:
             sending.cancel()
@@ -213,7 +213,7 @@ async def _send_all(stream: RemoteStream, blocks: Iterator[Waveform]) -> None:
             await stream.send(block)
         await stream.finish()
     except BaseException:
-        await stream.close()  # else both sides wait for each other
+        await stream.close()  # otherwise both sides wait for each other
         raise
 
 
@@ -227,8 +227,8 @@ async def _open_connection(
             _address(url),
             additional_headers=headers,
             open_timeout=OPEN_TIMEOUT_S,
-            compression=None,  # sound does not shrink
-            max_size=None,  # an hour's words are one message
+            compression=None,  # compression hardly shrinks sound
+            max_size=None,  # one message may hold the words of an hour
             **options,
         )
     except InvalidStatus as error:
@@ -247,7 +247,7 @@ async def _start_stream(websocket: ClientConnection, start: dict[str, Any]) -> d
     except ConnectionClosed as error:
         raise _cut(error) from None
     except (ValueError, KeyError, TypeError):
-        raise ServerError("what answers there is no ds2 server") from None
+        raise ServerError("the program that answers there is not a ds2 server") from None
     if message["type"] == "error":
         raise _error_in(message)
     ready: dict[str, Any] = message
@@ -255,10 +255,10 @@ async def _start_stream(websocket: ClientConnection, start: dict[str, Any]) -> d
 
 
 def _address(url: str) -> str:
-    """The WebSocket's address. Raises ServerError for what is no address."""
+    """The URL of the WebSocket. Raises ServerError for a wrong URL."""
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     if parts.scheme not in SCHEMES or not parts.netloc:
-        raise ServerError(f"{url}: is no server's address: write it like ws://127.0.0.1:8000")
+        raise ServerError(f"{url}: is not the URL of a server: write it like ws://127.0.0.1:8000")
     path = parts.path if parts.path.strip("/") else PATH
     return urlunsplit((SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
 
@@ -275,17 +275,17 @@ def _error_in(message: dict[str, Any]) -> ServerError:
 
 
 def _refusal(url: str, error: InvalidStatus) -> ServerError:
-    """What a server that refused the handshake says in its answer."""
+    """The error that a server gives when it refuses the handshake."""
     status = error.response.status_code
     try:
         told = json.loads(error.response.body or b"")["error"]["message"]
     except (ValueError, KeyError, TypeError):
-        told = f"is not a ds2 server, or not open to this client: it answered {status}"
+        told = f"is not a ds2 server, or refuses this client: it answered {status}"
     return ServerError(f"{url}: {told}", status)
 
 
 def _cut(error: ConnectionClosed) -> ServerError:
-    if error.rcvd is None or error.rcvd.code in GOING_AWAY:  # None: without a word
+    if error.rcvd is None or error.rcvd.code in GOING_AWAY:  # None: without a closing frame
         return _gone()
     reason = f": {error.rcvd.reason}" if error.rcvd.reason else ""
     return ServerError(f"the connection was closed{reason}")

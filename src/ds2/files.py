@@ -1,4 +1,4 @@
-"""Files: written so that a reader sees the old one or the new one, never half; read unpacked."""
+"""Reading and writing of files. A reader sees the old file or the new one, never half of it."""
 
 import codecs
 import gzip
@@ -17,10 +17,10 @@ from ds2.errors import InputError
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary neighbour of `path`; on success it takes the name, on error it goes.
+    """Open a temporary file beside `path`. It gets the name on success, and goes on an error.
 
-    mode: "w" (UTF-8 text, line ends kept as written) or "wb". Half characters, which Python makes
-    of the bytes in file names that are not text, become JSON's escapes: UTF-8 has none.
+    mode: "w" (UTF-8 text, with line ends as you write them) or "wb". Python turns bytes of file
+    names that are not text into half characters. UTF-8 has none, so they become JSON's escapes.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,9 +43,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
 def _open_neighbour(path: Path) -> tuple[int, Path]:
     """A new file beside `path`, open for writing, and its name.
 
-    It has the rights that any new file of this process gets. To ask for the process's mask is to
-    change it for a moment, in which other threads would make files that everybody may write.
-    The name does not hold that of `path`, which may be as long as a name can be.
+    It has the rights of any new file of this process. This does not ask for the process's mask,
+    because asking changes the mask for a moment. Other threads could then make files that everybody
+    may write. The name does not contain that of `path`, which may have the greatest length already.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
     flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -54,7 +54,7 @@ def _open_neighbour(path: Path) -> tuple[int, Path]:
 
 
 def make_neighbour(path: Path) -> Path:
-    """A new directory beside `path`, to be given its name; with the rights of any new one."""
+    """A new directory beside `path`, with the usual rights. The caller renames it to `path`."""
     directory = _free_name(path)
     directory.mkdir()
     return directory
@@ -65,14 +65,16 @@ def _free_name(path: Path) -> Path:
 
 
 def check_output(path: Path) -> None:
-    """Raise InputError if no file can be written there: before the work, not after it."""
+    """Raise InputError, before any work, if nobody can write a file there."""
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path}: cannot be written: name a file where one may be")
+        raise InputError(
+            f"{path}: cannot be written: name a file in a directory that you may write to"
+        )
 
 
 def sync_directory(path: Path) -> None:
     """Make renames inside the directory survive a power cut, where the system allows it."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no directories
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open directories
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -82,13 +84,11 @@ def sync_directory(path: Path) -> None:
 
 
 def missing_file(path: str | os.PathLike[str], told: str = "no such file") -> InputError:
-    """The error that says there is no such file, or that an address is none."""
+    """The error for a missing file, or for a URL in the place of a file."""
     address = re.search(r"\b(https?|ftp|s3|gs):/+(.+)", os.fspath(path))
     if address:
         url = f"{address[1]}://{address[2]}"
-        return InputError(
-            f"{url}: is an address, where a file is wanted: fetch it first: curl -LO {url}"
-        )
+        return InputError(f"{url}: is a URL, not a file: download it first: curl -LO {url}")
     return InputError(f"{path}: {told}")
 
 
@@ -101,7 +101,9 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
     except FileNotFoundError:
         raise missing_file(path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise InputError(f"{path}: is no complete gzip file: copy or compress it again") from None
+        raise InputError(
+            f"{path}: is not a complete gzip file: copy or compress it again"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
 
@@ -112,7 +114,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks of other encodings than UTF-8, the longer before what they begin with."""
+"""Byte order marks of encodings other than UTF-8. A longer mark comes before its beginning."""
 HEAD_BYTES = 1024
 GZIP = {b"\x1f\x8b": "compressed by gzip: give it a name that ends in .gz"}
 NO_OTHERS: Mapping[bytes, str] = {}
@@ -120,15 +122,15 @@ NO_OTHERS: Mapping[bytes, str] = {}
 
 @contextmanager
 def open_text(path: Path, others: Mapping[bytes, str] = NO_OTHERS) -> Iterator[BinaryIO]:
-    """The text of a file in UTF-8 bytes without a mark, unpacked if its name ends in .gz.
+    """The text of a file as UTF-8 bytes without a mark, unpacked if its name ends in .gz.
 
-    A byte order mark tells UTF-8, UTF-16 and UTF-32, which editors and spreadsheets on Windows
-    write. Text without a mark is handed on as it is.
+    A byte order mark shows UTF-8, UTF-16 or UTF-32. Editors and spreadsheets on Windows write
+    such marks. Text without a mark passes unchanged.
 
-    others: how files of other kinds begin, and what each kind is and what to do, for messages.
+    others: the first bytes of other kinds of files, with a description and advice for messages.
 
-    Raises InputError, also for files of other kinds, and for what has no mark and holds zero bytes,
-    as UTF-16 does.
+    Raises InputError, also for the other kinds of files, and for zero bytes without a mark, as in
+    UTF-16.
     """
     with open_unpacked(path) as file, as_utf8(file, path, others) as text:
         yield text
@@ -138,7 +140,7 @@ def open_text(path: Path, others: Mapping[bytes, str] = NO_OTHERS) -> Iterator[B
 def as_utf8(
     file: BinaryIO, path: Path, others: Mapping[bytes, str] = NO_OTHERS
 ) -> Iterator[BinaryIO]:
-    """What `open_text` gives, of a file that is open. path: its name, in messages.
+    """The same as `open_text` for an open file. path: its name, for messages.
 
     Raises InputError.
     """
@@ -164,7 +166,7 @@ def as_utf8(
 
 
 def read_text(path: Path) -> str:
-    """All of a file that `open_text` opens. Raises InputError, and for what is not UTF-8."""
+    """The whole text of a file, through `open_text`. Raises InputError, also if it is not UTF-8."""
     with open_text(path) as file:
         data = file.read()
     try:
@@ -179,14 +181,14 @@ class _AsUtf8(io.RawIOBase):
     def __init__(self, file: BinaryIO, encoding: str, path: Path) -> None:
         self._text = codecs.getreader(encoding)(file)
         self._held = b""
-        self._told = f"{path}: is no sound {encoding.upper()}, as which it begins"
+        self._told = f"{path}: begins as {encoding.upper()}, but holds other bytes"
 
     def readable(self) -> bool:
         """Always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer as far as there is text."""
+        """Fill the buffer, as far as the text reaches."""
         if not self._held:
             try:
                 self._held = self._text.read(HEAD_BYTES, HEAD_BYTES).encode()

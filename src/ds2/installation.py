@@ -1,4 +1,4 @@
-"""How this ds2 was installed, and so what to type where a part of it is missing."""
+"""The command that installs a missing part of this ds2."""
 
 import importlib.metadata
 import json
@@ -10,13 +10,13 @@ from urllib.parse import unquote, urlsplit
 from ds2.errors import InputError
 
 DISTRIBUTION = "deepspeech2"
-"""The name that pip knows; the package and the command are called ds2."""
+"""The name for pip. The package and the command have the name ds2."""
 
 
 def install_command(*extras: str) -> str:
-    """What to type to have these extras, say "train" and "serve", beside what is there.
+    """The command that adds extras such as "train" and "serve" to this installation.
 
-    It names the place that this ds2 came from: a checkout, a wheel, or the package index.
+    It names the source of this ds2: a checkout, a wheel, or the package index.
     """
     chosen = ",".join(extras)
     checkout = _checkout()
@@ -27,20 +27,20 @@ def install_command(*extras: str) -> str:
 
 @contextmanager
 def needing(*extras: str, told: str) -> Iterator[None]:
-    """Import libraries of these extras inside; InputError tells what to type for a missing one.
+    """Import libraries of these extras inside. For a missing one, InputError names the command.
 
-    told: what is missing them, say "training".
+    told: what needs the library, such as "training".
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "ds2":  # a fault of ours
+        if (error.name or "").split(".")[0] == "ds2":  # our own fault
             raise
         raise InputError(f"{told} needs {error.name}: {install_command(*extras)}") from None
 
 
 def _checkout() -> Path | None:
-    """The directory of the sources, where this file is run from them."""
+    """The directory of the sources, if this file runs from there."""
     directory = Path(__file__).resolve().parents[2]
     try:
         settings = (directory / "pyproject.toml").read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def _checkout() -> Path | None:
 
 
 def _local_source() -> Path | None:
-    """The directory or wheel that pip installed this ds2 from, if it is still there."""
+    """The directory or wheel from which pip installed this ds2, if it still exists."""
     try:
         text = importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
         url = urlsplit(json.loads(text or "{}").get("url", ""))

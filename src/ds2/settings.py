@@ -1,4 +1,4 @@
-"""Settings: parsed TOML or JSON into frozen dataclasses, and errors that name the key."""
+"""Settings: turns parsed TOML or JSON into frozen dataclasses. Errors name the key."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ds2.errors import InputError, did_you_mean
 
 SETTINGS = ConfigDict(extra="forbid", strict=False)
-"""What a settings dataclass sets as `__pydantic_config__`: an unknown key is an error."""
+"""The `__pydantic_config__` of a settings dataclass. It makes an unknown key an error."""
 
 T = TypeVar("T")
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 def settings_from(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """Build the dataclass `cls` (and the ones inside it) from plain data.
 
-    where: the file the data came from, for messages.
-    Raises InputError that names the key for unknown keys, wrong types and impossible values;
-    a dataclass tells impossible values by raising ValueError in `__post_init__`.
+    where: the file of the data, for messages.
+    Raises InputError that names the key, for unknown keys, wrong types and impossible values. A
+    dataclass refuses impossible values with a ValueError in `__post_init__`.
     """
     _refuse_unknown_keys(cls, data, where, ())
     try:
@@ -29,7 +29,7 @@ def settings_from(cls: type[T], data: Mapping[str, Any], where: str) -> T:
 
 
 def settings_to_dict(settings: Any) -> dict[str, Any]:
-    """The plain data of a settings dataclass, fit for JSON or TOML; the inverse of reading it."""
+    """The plain data of a settings dataclass for JSON or TOML. `settings_from` reads it back."""
     data: dict[str, Any] = TypeAdapter(type(settings)).dump_python(settings, mode="json")
     return data
 
@@ -37,7 +37,7 @@ def settings_to_dict(settings: Any) -> dict[str, Any]:
 def _refuse_unknown_keys(
     cls: Any, data: Mapping[str, Any], where: str, path: tuple[str, ...]
 ) -> None:
-    """Stdlib dataclasses ignore unknown keys in pydantic; a misspelt key must not be ignored."""
+    """Raise InputError for an unknown key. pydantic would ignore it for a standard dataclass."""
     fields = {field.name: field.type for field in dataclasses.fields(cls)}
     for key, value in data.items():
         if key not in fields:
@@ -54,6 +54,6 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     name = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":  # of a dataclass, which begins with the field's name
+    if problem["type"] == "value_error":  # the dataclass's message begins with the field's name
         return f"{name}.{message}".removeprefix(".")
     return f"{name}: {message[0].lower()}{message[1:]}"

@@ -66,8 +66,8 @@ def test_channels_of_opposite_sign_leave_the_louder_one(
     assert len(caplog.records) == 1
     number = 1 if gain == 1 else 2
     assert caplog.records[0].getMessage() == (
-        f"{path}: its channels have opposite signs and cancel each other when mixed: "
-        f"channel {number} alone is heard"
+        f"{path}: its channels have opposite signs and cancel each other in the mix: "
+        f"using channel {number} only"
     )
 
 

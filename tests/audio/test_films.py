@@ -142,7 +142,7 @@ def test_the_default_track_is_heard_and_the_choice_is_told(
     assert parts[0][0] == pytest.approx(5 * default, abs=NEAR_S)
     chosen, other = ("2 (eng)", "1 (chi)") if default else ("1 (chi)", "2 (eng)")
     assert caplog.messages == [
-        f"the audio given: of 2 sound tracks, number {chosen} is heard; there is also {other}: "
+        f"the audio given: has 2 sound tracks: using {chosen}; the others are {other}: "
         "choose with --track"
     ]
 
@@ -157,7 +157,9 @@ def test_tracks_are_listed() -> None:
 
 @pytest.mark.parametrize("track", [3, 0, "fr", "3"])
 def test_a_track_that_is_not_there_is_refused(track: int | str) -> None:
-    with pytest.raises(InputError, match=r"has no sound track .*: there is 1 \(chi\), 2 \(eng\)"):
+    with pytest.raises(
+        InputError, match=r"has no sound track .*: choose one of 1 \(chi\), 2 \(eng\)"
+    ):
         read_audio(two_tracks(), track=track)
     with pytest.raises(InputError, match="must be a number, or a language"):
         read_audio(two_tracks(), track="?")

@@ -66,7 +66,7 @@ def test_names_that_only_look_like_sound_are_passed_over(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe")
     found = search(tmp_path)
     assert names_in(found) == ["a.wav"]
-    assert found.passed_over == f"{tmp_path}: passed over 7 files that hold no sound"
+    assert found.passed_over == f"{tmp_path}: skipped 7 files that hold no sound"
 
 
 def test_links_to_directories_are_followed_once(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_links_to_directories_are_followed_once(tmp_path: Path) -> None:
     assert names_in(found) == ["out/far.ogg", "real/inner/near.ogg"]
     assert (found.num_others, found.num_repeated) == (1, 3)
     assert found.passed_over == (
-        f"{root}: passed over 1 file that holds no sound, 3 links to directories done already"
+        f"{root}: skipped 1 file that holds no sound, 3 links to directories that are done already"
     )
 
 

@@ -397,21 +397,21 @@ def test_probing_tells_what_a_truncated_file_lacks() -> None:
 
 BROKEN = {
     "empty.wav": (b"", "is empty: there is no recording in it"),
-    "silent.wav": (wav_bytes(ramp(0)), "holds no samples"),
+    "silent.wav": (wav_bytes(ramp(0)), "holds no samples: record or copy it again"),
     "cut.wav": (
         wav_bytes(ramp(6_000), claims=32_000),
         "truncated or damaged: 0.38 s of 1.00 s can be read:"
-        " copy the file again, or ask only for what is there",
+        " copy the file again, or ask for the readable part only",
     ),
     "slow.wav": (
         wav_bytes(ramp(), rate=1),
         "has a sample rate of 1 Hz: it must be 2000 to 768000; 8000 to 48000 is usual",
     ),
-    "mute.wav": (wav_bytes(ramp(), channels=0), "has 0 channels: it must be 1 or more"),
+    "mute.wav": (wav_bytes(ramp(), channels=0), "has 0 channels: it must have 1 or more"),
     **{
         name: (
             data,
-            "not a recording that can be read: convert it, say with: ffmpeg -i FILE out.wav",
+            "not a recording that ds2 can read: convert it first, with: ffmpeg -i FILE out.wav",
         )
         for name, data in {
             "text.wav": b"this is no recording\n" * 100,
@@ -482,7 +482,7 @@ def test_truncated_files_are_refused_but_for_the_part_that_is_there(
     path.write_bytes(data[: len(data) * 6 // 10])
     told = re.fullmatch(
         r"(.*): truncated or damaged: (\d\.\d\d) s of (\d\.\d\d) s can be read:"
-        r" copy the file again, or ask only for what is there",
+        r" copy the file again, or ask for the readable part only",
         problem_of(lambda: read_audio(path)),
     )
     assert told is not None
@@ -534,7 +534,7 @@ def test_a_damaged_flac_file_is_refused_where_the_damage_is(tmp_path: Path) -> N
         (np.nan, "is nan: not sound: export the recording again"),
         (np.inf, "is inf: not sound: export the recording again"),
         (-np.inf, "is -inf: not sound: export the recording again"),
-        (20_000, "is 20000: float samples lie in [-1, 1]: scale them"),
+        (20_000, "is 20000: float samples must be in [-1, 1]: scale them"),
     ],
 )
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
@@ -581,7 +581,8 @@ def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as file:
         add_picture(file)
-    assert problem_of(lambda: read_audio(path)) == f"{path}: has no sound track"
+    told = f"{path}: has no sound track: name a file with sound"
+    assert problem_of(lambda: read_audio(path)) == told
 
 
 def test_more_planes_than_can_be_read_safely_are_refused(tmp_path: Path) -> None:
@@ -605,7 +606,7 @@ def test_playlists_that_name_other_files_are_not_followed(tmp_path: Path) -> Non
     ):
         path = tmp_path / "list.m3u8"
         path.write_text(text)
-        assert "not a recording that can be read" in problem_of(lambda: read_audio(path))  # noqa: B023
+        assert "not a recording that ds2 can read" in problem_of(lambda: read_audio(path))  # noqa: B023
 
 
 @pytest.mark.slow
@@ -702,7 +703,7 @@ def test_raw_samples_that_cannot_be_are_refused() -> None:
         return problem_of(lambda: list(pcm_blocks(io.BytesIO(data), **form)))
 
     assert problem(bytes(6), num_channels=2) == (
-        "the audio given: ends within a sample: 6 bytes are no multiple of 4 (2 x s16le):"
+        "the audio given: ends within a sample: 6 bytes are not a multiple of 4 (2 x s16le):"
         " check the encoding and the number of channels"
     )
     assert problem(b"") == "the audio given: is empty: there is no recording in it"
@@ -734,7 +735,7 @@ def test_a_file_is_found_as_itself_and_nothing_is_an_error(tmp_path: Path) -> No
     (tmp_path / "notes.txt").touch()
     assert find_audio(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
     assert problem_of(lambda: find_audio(tmp_path)) == (
-        f"{tmp_path}: no recordings in this directory (.wav, .flac, .mp3, ...)"
+        f"{tmp_path}: has no recordings (.wav, .flac, .mp3, ...): name another directory"
     )
     assert problem_of(lambda: find_audio(tmp_path / "x")) == (
         f"{tmp_path / 'x'}: no such file or directory"

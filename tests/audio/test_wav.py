@@ -30,9 +30,9 @@ def long_lengths(size: int) -> bytes:
 LONG = wav(SAMPLES, told=UNKNOWN, long=long_lengths(32_000))
 WHOLE = {
     "as it should be": (wav(SAMPLES, after=CHUNK), 1, ""),
-    "length 36": (wav(SAMPLES, told=36), 1, "all of it is read"),
-    "lengths 36 and 72": (wav(SAMPLES, told=36, riff=72), 1, "all of it is read"),
-    "half the length": (wav(SAMPLES, told=16_000), 1, "all of it is read"),
+    "length 36": (wav(SAMPLES, told=36), 1, "ds2 reads all of it"),
+    "lengths 36 and 72": (wav(SAMPLES, told=36, riff=72), 1, "ds2 reads all of it"),
+    "half the length": (wav(SAMPLES, told=16_000), 1, "ds2 reads all of it"),
     "lengths of 0": (wav(SAMPLES, told=0, riff=0), 1, ""),
     "no lengths": (wav(SAMPLES, told=UNKNOWN, riff=UNKNOWN), 1, ""),
     "RF64": (LONG, 1, ""),
@@ -41,7 +41,7 @@ WHOLE = {
     "two": (wav(SAMPLES) * 2, 2, "recordings follow one another"),
     "three with chunks": (wav(SAMPLES, after=CHUNK) * 3, 3, "recordings follow one another"),
     "two RF64": (LONG * 2, 2, "recordings follow one another"),
-    "another form": (wav(SAMPLES) + wav(SAMPLES, num_channels=2), 1, "left out"),
+    "another form": (wav(SAMPLES) + wav(SAMPLES, num_channels=2), 1, "leaves it out"),
     "a tag of MP3": (wav(SAMPLES, after=b"TAG" + bytes(125)), 1, ""),
     "half a chunk": (wav(SAMPLES, after=CHUNK[:20]), 1, ""),
 }
@@ -74,7 +74,7 @@ def test_of_two_joined_flac_files_the_second_is_told_of(caplog: pytest.LogCaptur
     soundfile.write(file, SAMPLES, 16_000, format="FLAC")
     with caplog.at_level(logging.WARNING, "ds2.audio"):
         assert len(read_audio(file.getvalue() * 2)) == 16_000
-    assert f"another recording follows in it, from byte {len(file.getvalue())} on" in caplog.text
+    assert f"another recording follows in the file, from byte {len(file.getvalue())}" in caplog.text
 
 
 @pytest.mark.parametrize(("encoding", "subtype"), [("mulaw", "ULAW"), ("alaw", "ALAW")])

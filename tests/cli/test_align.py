@@ -132,7 +132,7 @@ def test_what_cannot_be_aligned_is_named_at_the_end_and_the_others_are_done(
     output = capsys.readouterr()
     assert " ".join(line.split()[4] for line in output.out.splitlines()) == TEXTS[1]
     no_text = "has no text to align: add it, or leave the utterance out"
-    no_words = "the text holds no words: correct it, or leave the utterance out"
+    no_words = "the text has no words: correct it, or leave the utterance out"
     messages = output.err.splitlines()
     assert messages[:6] == [
         f"ds2: {manifest}:7: audio_filepath is missing (there is text)",
@@ -183,10 +183,13 @@ def test_output_that_makes_no_sense_is_refused_at_the_start(
 ) -> None:
     assert main(["align", SAMPLES, "-m", MODEL, "-f", "textgrid"]) == 2
     assert capsys.readouterr().err == (
-        "ds2: -f textgrid: writes a file for each of the 2 utterances: say where with -o DIR\n"
+        "ds2: -f textgrid: writes a file for each of the 2 utterances: name a directory with -o "
+        "DIR\n"
     )
     assert main(["align", SAMPLES, "-m", MODEL, "-f", "all"]) == 2
-    assert capsys.readouterr().err == ("ds2: -f all: writes several files: say where with -o DIR\n")
+    assert capsys.readouterr().err == (
+        "ds2: -f all: writes several files: name a directory with -o DIR\n"
+    )
     place = tmp_path / "file"
     place.touch()
     assert main(["align", SAMPLES, "-m", MODEL, "-o", str(place)]) == 2

@@ -45,7 +45,7 @@ def test_settings_that_are_not_given_stay(
     assert capsys.readouterr().out.splitlines() == [
         f"{model}: language model: 2-grams of words: 62 + 128; 11,256 bytes",
         "decoding: beam 20, alpha 0.8, beta -1.5, unknown words: none allowed; "
-        "confidence: as the beam gives it",
+        "confidence: not calibrated",
     ]
     assert main(["bundle", "add-lm", model, lm, "--unknown-word-score", "-4"]) == 0
     decoding = load_bundle(model).decoding
@@ -117,12 +117,12 @@ def test_export_says_what_becomes_of_a_language_model(
     capsys.readouterr()
     assert main(["export", str(checkpoint), "-o", model]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
-        f"{model}/lm.bin: kept, with settings that fitted another network: `ds2 lm tune`"
+        f"{model}/lm.bin: kept, but its settings fit another network: run `ds2 lm tune`"
     ]
     assert load_bundle(model).decoding == BeamSettings(lm_weight=0.7)
     (Path(model) / LM).write_bytes(b"another")
     assert main(["export", str(checkpoint), "-o", model]) == 0
-    assert "lm.bin: kept, but no part of the bundle any more" in capsys.readouterr().out
+    assert "lm.bin: kept, but not used" in capsys.readouterr().out
     assert load_bundle(model).lm is None
     assert main(["info", model]) == 0
-    assert "lm.bin is no part of it" in capsys.readouterr().out
+    assert "lm.bin is not part of the bundle" in capsys.readouterr().out

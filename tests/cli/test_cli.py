@@ -98,8 +98,11 @@ def test_a_bad_recording_is_named_and_the_others_are_done(
     ("arguments", "message"),
     [
         (["transcribe", "nowhere.wav"], "nowhere.wav: no such file or directory"),
-        (["transcribe", "A", "-f", "all"], "-f all: writes several files: say where with -o DIR"),
-        (["transcribe", "A", "--raw", "s16le"], "--raw: is for standard input alone"),
+        (
+            ["transcribe", "A", "-f", "all"],
+            "-f all: writes several files: name a directory with -o DIR",
+        ),
+        (["transcribe", "A", "--raw", "s16le"], "--raw: works with standard input only"),
         (["transcribe", "A", "--max-line-count", "2"], "max_line_count: needs max_line_width"),
         (["show", "A", "-o", "picture.doc"], "picture.doc: must end in .png, .svg, .pdf or .jpg"),
         (["show", "A", "-o", "p.png", "--duration", "0"], "--duration 0: must be above 0"),

@@ -94,14 +94,14 @@ def test_evaluate_searches_too(lm: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--greedy", "--beta", "1"], "--greedy: searches nothing: leave out the other options"),
-        (["--greedy", "--no-lm"], "--greedy: searches nothing: leave out the other options"),
+        (["--greedy", "--beta", "1"], "--greedy: does not search: leave out the other options"),
+        (["--greedy", "--no-lm"], "--greedy: does not search: leave out the other options"),
         (["--alpha", "-1"], "lm_weight: must be at least 0, not -1.0"),
         (["--beam-threshold", "0"], "beam_threshold: must be above 0, not 0.0"),
         (["--unknown-word-score", "3"], "unknown_word_score: must be at most 0, not 3.0"),
         (["--beta", "nan"], "word_bonus: must be a finite number, not nan"),
-        (["--hot-phrase", "a:b"], '--hot-phrase: "a:b": after the colon must stand a weight'),
-        (["--hot-phrase", "a:inf"], '--hot-phrase: "a:inf": after the colon must stand a weight'),
+        (["--hot-phrase", "a:b"], '--hot-phrase: "a:b": write a number after the colon'),
+        (["--hot-phrase", "a:inf"], '--hot-phrase: "a:inf": write a number after the colon'),
         (["--hot-phrase", ":3"], 'hot phrase "": holds no words'),
         (["--hot-phrase", "你好"], 'hot phrase "你好": the model cannot spell 你 好'),
         (["--hot-phrases", "none.txt"], "none.txt: no such file"),

@@ -53,7 +53,7 @@ def test_sentences_that_are_held_out_are_not_learnt_from(
     assert "xylophones" in NgramModel.load(output).vocabulary
     capsys.readouterr()
     ds2("build", source, "-o", output, "--order", 2, "--held-out", dev)
-    assert f"1 lines left out that stand in {dev}" in capsys.readouterr().out
+    assert f"left out 1 lines, because they are in {dev}" in capsys.readouterr().out
     assert "xylophones" not in NgramModel.load(output).vocabulary
 
 
@@ -186,7 +186,7 @@ def test_interpolate_mixes_models(genesis: Path, capsys: pytest.CaptureFixture[s
         (["build", "TEXT", "--memory", "0"], '--memory: "0": it must be a size'),
         (["build", "TEXT", "--discount-fallback", "0.5", "1", "1", "1"], "at most three discounts"),
         (["build", "nothing.txt"], "nothing.txt: no such file"),
-        (["interpolate", "a.bin", "--dev", "TEXT"], "two models or more"),
+        (["interpolate", "a.bin", "--dev", "TEXT"], "name two or more models"),
         (["interpolate", "a.bin", "b.bin", "--dev", "TEXT"], "a.bin: no such file"),
     ],
 )
@@ -201,5 +201,5 @@ def test_perplexity_of_nothing_is_refused(genesis: Path) -> None:
     output, empty = genesis.parent / "lm.bin", genesis.parent / "empty.txt"
     ds2("build", genesis, "-o", output, "--order", 2)
     empty.write_text("\n")
-    with pytest.raises(InputError, match=r"empty.txt: no words to score"):
+    with pytest.raises(InputError, match=r"empty.txt: has no words to score"):
         ds2("perplexity", output, empty)

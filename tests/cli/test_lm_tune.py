@@ -151,7 +151,8 @@ def test_what_cannot_be_written_is_named_before_the_work(
     for option in ("--plot", "--json"):
         assert tune(made, model, option, f"{made}/nowhere/file.png") == 2
         assert capsys.readouterr().err == (
-            f"ds2: {made}/nowhere/file.png: cannot be written: name a file where one may be\n"
+            f"ds2: {made}/nowhere/file.png: cannot be written: name a file in a directory that you "
+            "may write to\n"
         )
     assert main(["lm", "tune", str(made / "dev.jsonl"), "-m", model]) == 2
     error = capsys.readouterr().err

@@ -73,9 +73,9 @@ def test_another_file_than_the_one_meant_is_refused(
     archive: Path, data_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["models", "get", str(archive), "--sha256", "0" * 64]) == 2
-    assert "is another file: its SHA-256 is" in capsys.readouterr().err
+    assert "is not the file of --sha256: its SHA-256 is" in capsys.readouterr().err
     assert main(["models", "get", "http://127.0.0.1:1/a.zip"]) == 2
-    assert "give its --sha256" in capsys.readouterr().err
+    assert "give --sha256" in capsys.readouterr().err
     assert main(["models", "get", "ftp://127.0.0.1/a.zip"]) == 2
     assert "https://" in capsys.readouterr().err
     assert not data_home.exists()

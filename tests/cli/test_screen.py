@@ -128,15 +128,15 @@ def test_closed_streams_do_no_harm(closed: str, tmp_path: Path) -> None:
         ),
         (
             ["transcribe", "a", "-f", "str"],
-            "ds2 transcribe: -f/--format/--output_format: str is no choice: did you mean srt?",
+            "ds2 transcribe: -f/--format/--output_format: str is not a choice: did you mean srt?",
         ),
         (
             ["info", "a", "b"],
-            "ds2 info: b: is one argument too many: `ds2 info --help` shows what there is",
+            "ds2 info: b: is one argument too many: `ds2 info --help` shows all arguments",
         ),
         (
             ["transcribe"],
-            "ds2 transcribe: missing: FILE|DIR|-: `ds2 transcribe --help` shows what there is",
+            "ds2 transcribe: missing: FILE|DIR|-: `ds2 transcribe --help` shows all arguments",
         ),
     ],
     ids=str,
@@ -166,7 +166,7 @@ def test_an_address_is_refused_in_words_that_fit(capsys: pytest.CaptureFixture[s
 
 def test_a_recording_is_no_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["align", CLIP, "-m", ZH]) == 2
-    assert "align takes a manifest" in capsys.readouterr().err
+    assert "`ds2 align` reads manifests" in capsys.readouterr().err
     assert main(["check", CLIP]) == 2
     assert "is a recording, but a manifest must be here" in capsys.readouterr().err
 

@@ -48,7 +48,7 @@ def test_words_have_the_times_of_the_track_that_is_heard(
     told = capsys.readouterr()
     words = json.loads(told.out)["segments"][0]["words"]
     assert start_s < words[0]["start"] < start_s + 1
-    assert ("of 2 sound tracks, number 2 (eng) is heard" in told.err) == (not option)
+    assert ("has 2 sound tracks: using 2 (eng)" in told.err) == (not option)
 
 
 def test_split_channels_have_the_times_of_a_film_whose_sound_begins_late(
@@ -119,4 +119,4 @@ def test_a_track_that_is_not_there_is_named(
 ) -> None:
     for command in (["transcribe", two_tracks], ["info", two_tracks]):
         assert main([*command, "--track", "3"]) == 2
-        assert "has no sound track 3: there is 1 (ger), 2 (eng)" in capsys.readouterr().err
+        assert "has no sound track 3: choose one of 1 (ger), 2 (eng)" in capsys.readouterr().err

@@ -71,7 +71,8 @@ def test_several_files_are_not_run_together_on_standard_output(
     recordings = write_recordings(tmp_path, "a.wav", "b.wav")
     assert main(["transcribe", *recordings, "-m", model, "-f", form]) == 2
     assert capsys.readouterr().err == (
-        f"ds2: -f {form}: writes a file for each of the 2 recordings: say where with -o DIR\n"
+        f"ds2: -f {form}: writes a file for each of the 2 recordings: name a directory with -o "
+        "DIR\n"
     )
     assert main(["transcribe", recordings[0], "-m", model, "-f", form]) == 0
 
@@ -128,7 +129,10 @@ def test_one_file_takes_several_recordings_where_the_format_can(
     ]
     assert {line.split()[0] for line in output.read_text().splitlines()} == {"a_wav", "a_wav-2"}
     for name, told in (
-        ("out.srt", "srt is written as a file for each of the 2 recordings: name a directory"),
+        (
+            "out.srt",
+            "srt is written as a file for each of the 2 recordings: name a directory with -o DIR",
+        ),
         ("out.srt -f vtt", "ends in .srt, but -f is vtt: change one of them"),
         ("out.txt -f all", "ends in .txt, but -f is all: change one of them"),
     ):
@@ -162,10 +166,11 @@ def test_whispers_names_are_ours(
     assert segment["words"]
     capsys.readouterr()
     assert main([*arguments[:-1], "zh"]) == 2
-    assert capsys.readouterr().err == f"ds2: --language zh: {model} is a model of en\n"
+    told = f"ds2: --language zh: the model {model} is for en: change one of them\n"
+    assert capsys.readouterr().err == told
     with pytest.raises(SystemExit, match="2"):
         main([*arguments[:-1], "klingon"])
-    assert "klingon: there is no model of this language" in capsys.readouterr().err
+    assert "klingon: ds2 comes with no model of this language" in capsys.readouterr().err
 
 
 def test_a_language_alone_chooses_the_model(
@@ -258,7 +263,7 @@ def test_a_file_that_looks_like_an_option_is_explained(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         main(["transcribe", "-dash.wav"])
-    assert "-dash.wav: is taken for an option: write ./-dash.wav" in capsys.readouterr().err
+    assert "-dash.wav: looks like an option: write ./-dash.wav" in capsys.readouterr().err
     assert main(["transcribe", "-m", model, "--", "-dash.wav"]) == 0
     assert main(["transcribe", "-m", model, "./-dash.wav"]) == 0
 
@@ -272,7 +277,7 @@ def test_a_directory_says_what_it_passes_over(
     assert main(["transcribe", str(tmp_path), "-m", model]) == 0
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 2
-    assert said.err == f"ds2: {tmp_path}: passed over 1 file that holds no sound\n"
+    assert said.err == f"ds2: {tmp_path}: skipped 1 file that holds no sound\n"
 
 
 def write_call(path: Path) -> str:
@@ -302,8 +307,11 @@ def test_a_choice_of_channels_that_cannot_be_is_refused(
 ) -> None:
     call = write_call(tmp_path / "call.wav")
     for options, told in (
-        (["--raw", "s16le", "--channels", "2"], "say with --raw-channels how many"),
-        (["--stream", "--channels", "split"], "--stream shows one text: name a channel"),
+        (
+            ["--raw", "s16le", "--channels", "2"],
+            "give the number of channels of the samples with --raw-channels",
+        ),
+        (["--stream", "--channels", "split"], "--stream shows one text: name one channel"),
     ):
         source = "-" if "--raw" in options else call
         assert main(["transcribe", source, "-m", model, *options]) == 2

@@ -80,7 +80,7 @@ def test_nothing_is_wrong_with_a_clean_manifest(tmp_path: Path) -> None:
         ),
         ({"duration": 0.6}, "duration", "the recording goes on for 0.40 s"),
         ({"text": None}, "no text", "has no text"),
-        ({"text": "..."}, "no text", 'nothing of "..." is spoken'),
+        ({"text": "..."}, "no text", '"..." has no words'),
         ({"text": "[hm] ça ♥"}, "style", '"[hm] ça ♥" is read as: [hm] ca ♥'),
         (
             {"text": "mississippi " * 9},
@@ -148,7 +148,7 @@ def test_other_rates_and_narrow_bands_are_noted(tmp_path: Path) -> None:
     report = report_of(manifest(tmp_path, {"audio_filepath": "phone.wav"}))
     assert found(report) == [("sample rate", "4"), ("bandwidth", "4")]
     messages = [problem.message for problem in report.problems]
-    assert messages == ["8000 Hz, converted when read", "nothing above 4 kHz"]
+    assert messages == ["8000 Hz, which ds2 converts", "nothing above 4 kHz"]
     assert report.statistics[0].sample_rates_hz == {16_000: 3, 8000: 1}
 
 
@@ -156,7 +156,7 @@ def test_the_same_audio_is_found_in_any_lossless_format(tmp_path: Path) -> None:
     path = manifest(tmp_path, {"audio_filepath": "copy.flac", "text": "other"})
     samples, rate_hz = soundfile.read(tmp_path / "m1.wav", dtype="int16")
     soundfile.write(tmp_path / "copy.flac", samples, rate_hz)
-    message = f'the same audio as {path}:2, there with the text "text b"'
+    message = f'the same audio as {path}:2, which has the text "text b"'
     assert only_problem(path) == ("duplicate", message)
 
 
@@ -204,7 +204,7 @@ def test_audio_and_speakers_of_the_training_set_are_errors(tmp_path: Path) -> No
     assert (overlap.num_same_audio, overlap.num_same_speaker) == (1, 2)
     assert overlap.num_same_text == 5
     (note,) = (problem for problem in report.problems if problem.kind == "shared text")
-    share = "5 of 7 (71.4%) utterances have a text that also stands in"
+    share = "5 of 7 (71.4%) utterances have a text that is also in"
     assert (note.where, note.message) == (str(test), f"{share} {train}")
 
 
@@ -212,7 +212,7 @@ def test_characters_never_trained_on_are_noted(tmp_path: Path) -> None:
     train = manifest(tmp_path, {"text": "今天天气好"}, name="train")
     test = manifest(tmp_path, {"text": "明天"})
     (note,) = (p for p in report_of(test, train).problems if p.kind == "unseen")
-    assert note.message == "1 characters, 50.00% of the text, stand in no other: 明"
+    assert note.message == "1 characters, 50.00% of the text, are in no other: 明"
 
 
 def test_corpora_that_do_not_sound_alike_are_noted(tmp_path: Path) -> None:
@@ -280,11 +280,11 @@ def test_errors_are_a_failure_and_come_first(
     assert lines[1] == f"  {path}:5 and 2 more: the alphabet lacks ♥ (in: ♥)"
     assert lines[2] == f"  {path}:8 and 1 more: the alphabet lacks ☂ (in: ☂)"
     assert lines[3] == "  ... and 1 more"
-    assert "--limit 0 shows each of them" in lines
+    assert "--limit 0 shows every problem" in lines
     assert ds2_check(path, "--limit", "0") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[6] == f"  {path}:10: the alphabet lacks ☃ (in: ☃)"
-    assert "--limit 0 shows each of them" not in lines
+    assert "--limit 0 shows every problem" not in lines
 
 
 def test_texts_cannot_break_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -342,7 +342,7 @@ def test_a_model_tells_alphabet_and_time_stride(tmp_path: Path) -> None:
         (["--time-stride", "0"], "--time-stride: 0: it must be at least 1"),
         (["--alphabet", "/no.json"], "--alphabet /no.json: no such file"),
         (["--alphabet", __file__], f"--alphabet {__file__}: is not a JSON file"),
-        (["--alphabet", "bigrams", "--language", "zh"], "--language zh: the alphabet is of en"),
+        (["--alphabet", "bigrams", "--language", "zh"], "--language zh: the alphabet is for en"),
     ],
 )
 def test_options_that_cannot_be_are_refused(

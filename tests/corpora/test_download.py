@@ -105,7 +105,9 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(
 def test_a_later_run_goes_on_with_what_an_earlier_one_left(tmp_path: Path, server: Server) -> None:
     archive = archive_of(server)
     server.breaks = [500_000, 0, 0, 0, 0, 0]
-    with pytest.raises(InputError, match=r"broke off \(500,000 bytes are kept: run again to go on"):
+    with pytest.raises(
+        InputError, match=r"broke off: run again to continue after the 500,000 bytes"
+    ):
         fetch_archive(archive, tmp_path / "data.tgz", silent, wait_s=0)
     assert [path.name for path in tmp_path.iterdir()] == ["data.tgz.part"]
     server.ranges.clear()
@@ -137,11 +139,15 @@ def test_a_part_of_something_longer_is_thrown_away(tmp_path: Path, server: Serve
 
 def test_a_wrong_checksum_leaves_nothing(tmp_path: Path, server: Server) -> None:
     archive = replace(archive_of(server), sha256="0" * 64)
-    with pytest.raises(InputError, match=r"has not the checksum of data.tgz and was removed"):
+    with pytest.raises(
+        InputError, match=r"does not have the checksum of data.tgz, so ds2 removed it"
+    ):
         fetch_archive(archive, tmp_path / "data.tgz", silent, wait_s=0)
     assert not list(tmp_path.iterdir())
     (tmp_path / "data.tgz").write_bytes(DATA[:1000])
-    with pytest.raises(InputError, match=r"data.tgz: has not the checksum .* remove it and run"):
+    with pytest.raises(
+        InputError, match=r"data.tgz: does not have the checksum .* remove it and run"
+    ):
         fetch_archive(archive, tmp_path / "data.tgz", silent)
 
 
@@ -151,7 +157,7 @@ def test_what_the_server_does_not_have_is_said_with_its_address(
     archive = Archive(server.url("resources/1/x.tgz"))
     with pytest.raises(InputError, match=r"/resources/1/x.tgz: the server answers 404"):
         fetch_archive(archive, tmp_path / "x.tgz", silent)
-    with pytest.raises(InputError, match=r"^http://127.0.0.1:1/x.tgz: cannot be fetched: "):
+    with pytest.raises(InputError, match=r"^http://127.0.0.1:1/x.tgz: cannot be downloaded: "):
         fetch_archive(archive, tmp_path / "x.tgz", silent, mirror="http://127.0.0.1:1", wait_s=0)
 
 
@@ -202,8 +208,8 @@ def test_what_a_mirror_sends_is_verified(
     url = server.url("17/musan.tar.gz")
     assert run("musan", tmp_path, "--download", "--mirror", server.url("")) == 2
     assert capsys.readouterr().err == (
-        f"ds2: {url}: what came has not the checksum of musan.tar.gz and was removed: run "
-        "again, or name another --mirror\n"
+        f"ds2: {url}: the download does not have the checksum of musan.tar.gz, so ds2 removed it: "
+        "run again, or name another --mirror\n"
     )
     assert not list(tmp_path.iterdir())
 

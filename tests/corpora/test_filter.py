@@ -118,10 +118,10 @@ def test_a_classifier_is_written_and_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nonsense", "is no classifier"),
-        ("[]", "is no classifier"),
+        ("nonsense", "is not a classifier"),
+        ("[]", "is not a classifier"),
         ('{"format_version": 9, "features": []}', "of another version"),
-        ("", "is no classifier"),
+        ("", "is not a classifier"),
     ],
 )
 def test_what_is_no_classifier_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -215,13 +215,17 @@ def test_a_manifest_can_be_learnt_from_itself(tmp_path: Path) -> None:
     ("texts", "arguments", "message"),
     [
         (TEXTS * 3, [], "too few utterances to learn from: 6 can be used"),
-        (["", ""], [], "m.jsonl:1: has no text: a filter compares texts with audio"),
+        (["", ""], [], "m.jsonl:1: has no text: add texts, because a filter compares them"),
         (TEXTS, ["--threshold", "2"], "--threshold: must be from 0 to 1, not 2"),
         (TEXTS, ["--bad-rate", "-1"], "--bad-rate: must be 0 or more, not -1"),
         (TEXTS, ["--plot", "curve.txt"], "curve.txt: must end in .png, .svg, .pdf or .jpg"),
         (TEXTS, ["--classifier", "gone.json"], "gone.json: cannot be read: no such file"),
-        (TEXTS, ["--classifier", "a", "--trusted", "b"], "--trusted: is for learning"),
-        (TEXTS * 10, ["--threshold", "1"], "--threshold 1: no utterance is so sure to be good"),
+        (TEXTS, ["--classifier", "a", "--trusted", "b"], "--trusted: trains a new classifier"),
+        (
+            TEXTS * 10,
+            ["--threshold", "1"],
+            "--threshold 1: no utterance is good with this probability",
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_line(

@@ -140,7 +140,7 @@ def test_common_voice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         'recording: column "path"',
     ):
         assert line in told
-    assert "recordings that no text goes with: 1" in told
+    assert "recordings without a text: 1" in told
 
 
 def test_what_is_left_out_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,14 +153,14 @@ def test_what_is_left_out_is_named(folder: Path, capsys: pytest.CaptureFixture[s
     told = capsys.readouterr().out
     for line in (
         "rows that cannot be read: 1",
-        "texts.csv:5: has 3 cells, where there are 2 columns",
+        "texts.csv:5: has 3 cells, but there are 2 columns",
         "rows without a recording: 1",
         "texts.csv:3: there is no recording x.wav",
         "rows without a text: 1",
-        "rows that stand there twice: 1",
+        "repeated rows: 1",
         "recordings with more than one text: 1",
         "recordings that cannot be read: 1",
-        "recordings that no text goes with: 2",  # c.wav, whose row cannot be read, and e.wav
+        "recordings without a text: 2",  # c.wav, whose row cannot be read, and e.wav
     ):
         assert line in told, line
 
@@ -181,7 +181,7 @@ def test_texts_beside_the_recordings(tmp_path: Path, capsys: pytest.CaptureFixtu
     ]
     assert "texts: .txt and .lab beside the recordings" in capsys.readouterr().out
     assert main(command) == 2
-    assert "is there already: --force replaces it, -o names another" in capsys.readouterr().err
+    assert "exists already: replace it with --force, or name another" in capsys.readouterr().err
 
 
 def test_the_one_table_in_the_folder_is_taken(folder: Path) -> None:
@@ -210,13 +210,13 @@ def test_stretches_of_long_recordings(folder: Path) -> None:
     ("table", "arguments", "message"),
     [
         ("file,text\nx.wav,one\n", [], "no column names recordings of the directory, not even"),
-        ("file\na.wav\n", [], "has no column with texts beside that of the recordings"),
+        ("file\na.wav\n", [], "has no column with texts, only one with recordings"),
         ("", [], "is empty"),
         ("[1, 2]", [], "must be a JSON array of objects"),
         ("[{", [], "is not JSON"),
-        (b"\x00\x01\x02\x03binary\xff" * 9, [], "is no text"),
-        ("file,text\na.wav,one\n", ["--columns", "audio"], "1 names, and"),
-        ("file,text\na.wav,one\n", ["--speaker-from", "("], "is no regular expression"),
+        (b"\x00\x01\x02\x03binary\xff" * 9, [], "is not text"),
+        ("file,text\na.wav,one\n", ["--columns", "audio"], "gives 1 names, but"),
+        ("file,text\na.wav,one\n", ["--speaker-from", "("], "is not a regular expression"),
         ("file,text\na.wav,one\n", ["--encoding", "klingon"], "no such encoding"),
         ("file,text\na.wav,\n", [], "nothing can be imported: rows without a text"),
     ],

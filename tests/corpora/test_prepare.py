@@ -266,8 +266,8 @@ def test_an_incomplete_split_gets_no_manifest(
     assert capsys.readouterr().err == (
         "ds2: train-clean-100: 28,539 utterances expected, 4 found: the copy is incomplete\n"
         "ds2: dev-clean: 2,703 utterances expected, 4 found: the copy is incomplete\n"
-        "ds2: 2 of 2 splits got no manifest: fetch what is missing, or write what is there with "
-        "--allow-incomplete\n"
+        "ds2: 2 of 2 splits got no manifest: download the missing parts, or write "
+        "incomplete splits with --allow-incomplete\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["LibriSpeech"]
     assert run("librispeech", tmp_path, "--allow-incomplete") == 0
@@ -289,9 +289,9 @@ def test_a_recording_that_is_listed_but_missing_is_named(
     (root / "clips" / "common_voice_en_101.mp3").unlink()
     assert run("common-voice", tmp_path) == 2
     assert capsys.readouterr().err.splitlines()[:2] == [
-        "ds2: en-train: 1 files are listed but not there: the copy is incomplete (first missing: "
-        "common_voice_en_1.mp3, which is empty or cannot be read)",
-        "ds2: en-dev: 1 files are listed but not there: the copy is incomplete (first missing: "
+        "ds2: en-train: 1 files of its lists are missing: the copy is incomplete (first missing: "
+        "common_voice_en_1.mp3, which is empty or unreadable)",
+        "ds2: en-dev: 1 files of its lists are missing: the copy is incomplete (first missing: "
         "common_voice_en_101.mp3)",
     ]
     assert [path.name for path in tmp_path.glob("*.jsonl")] == ["en-test.jsonl"]
@@ -325,7 +325,9 @@ def test_an_interrupted_run_goes_on_with_the_next_split(tmp_path: Path) -> None:
     damaged = tmp_path / "LibriSpeech/dev-clean/20/198/20-198-0001.flac"
     data = damaged.read_bytes()
     damaged.write_bytes(b"no sound")
-    with pytest.raises(InputError, match=r"20-198-0001.flac.*the copy is damaged: fetch it again"):
+    with pytest.raises(
+        InputError, match=r"20-198-0001.flac.*the copy is damaged: download it again"
+    ):
         prepare(request, silent)
     assert sorted(path.name for path in tmp_path.glob("*.json*")) == [
         "prepare.json",
@@ -355,7 +357,8 @@ def test_recordings_that_are_cut_short_are_noticed(tmp_path: Path) -> None:
     request = replace(request, corpus=replace(request.corpus, splits=splits))
     result = prepare(request, silent)[0]
     assert result.lacks == (
-        "train-clean-100: 0.1 hours expected, 0.0 found: recordings are cut short",
+        "train-clean-100: 0.1 hours expected, 0.0 found: recordings are cut short: "
+        "download them again",
     )
     assert not result.is_written
 
@@ -390,7 +393,7 @@ def test_a_manifest_that_was_there_before_is_left_alone(
     layouts.an4(tmp_path)
     (tmp_path / "train.jsonl").write_text("mine\n")
     assert run("an4", tmp_path, "--allow-incomplete") == 2
-    assert "was not made by ds2 corpus prepare" in capsys.readouterr().err
+    assert "ds2 corpus prepare did not make it" in capsys.readouterr().err
     assert (tmp_path / "train.jsonl").read_text() == "mine\n"
 
 
@@ -402,7 +405,7 @@ def test_the_record_can_be_read_by_people(tmp_path: Path) -> None:
     assert record["splits"]["train"]["utterances"] == 2
     assert record["splits"]["train"]["complete"] is False
     (tmp_path / "prepare.json").write_text("[]")
-    with pytest.raises(InputError, match=re.escape("is no record of ds2 corpus prepare")):
+    with pytest.raises(InputError, match=re.escape("is not a record of ds2 corpus prepare")):
         prepare(Request(corpus_named("an4"), tmp_path), silent)
 
 
@@ -485,8 +488,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no texts of a chapter": (
         "librispeech",
         lose_chapter_text,
-        "DIR/LibriSpeech/dev-clean/20/198: holds recordings and no .trans.txt (1 such directories)"
-        ": the copy is incomplete: fetch it again",
+        "DIR/LibriSpeech/dev-clean/20/198: has recordings but no .trans.txt (1 such directories)"
+        ": the copy is incomplete: download it again",
     ),
     "a line without text": (
         "librispeech",
@@ -503,8 +506,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a split is missing": (
         "aishell",
         lose_aishell_test,
-        "DIR/data_aishell/wav/test: is missing: the copy of aishell lacks test and can only be "
-        "read as a whole",
+        "DIR/data_aishell/wav/test: is missing: the copy of aishell lacks test, and ds2 can only "
+        "read it as a whole",
     ),
     "speakers are packed": (
         "aishell",
@@ -515,30 +518,31 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "everything is packed": (
         "aishell",
         leave_packed,
-        "DIR: holds no copy of aishell: data_aishell.tgz is there but not unpacked: unpack it, or "
-        "let --download do it",
+        "DIR: holds no copy of aishell: data_aishell.tgz is not unpacked: unpack it, or "
+        "add --download",
     ),
     "an empty directory": (
         "librispeech",
         lambda directory: directory.mkdir(exist_ok=True),
-        "DIR: holds no copy of librispeech: the directory is empty: --download fetches it",
+        "DIR: holds no copy of librispeech: the directory is empty: --download gets it",
     ),
     "another corpus": (
         "librispeech",
         layouts.an4,
         "DIR: holds no copy of librispeech: looked for train-clean-100, train-clean-360, "
-        "train-other-500; for recordings of your own there is `ds2 corpus import`",
+        "train-other-500; for your own recordings use `ds2 corpus import`",
     ),
     "no directory": (
         "librispeech",
         lambda directory: directory.rmdir(),
-        "DIR: is no directory with a copy of librispeech; --download fetches it",
+        "DIR: is not a directory with a copy of librispeech; --download gets it",
     ),
     "a talk is missing": (
         "tedlium",
         lose_talk,
         "dev: 1 talks have no .sph file (first: DIR/TEDLIUM_release-3/legacy/dev/sph/"
-        "Speaker1_2010.sph): fetch them, or move their .stm files away and use --allow-incomplete",
+        "Speaker1_2010.sph): download them, or move their .stm files away and use "
+        "--allow-incomplete",
     ),
     "half a line": (
         "ljspeech",
@@ -548,7 +552,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a text without recording": (
         "vctk",
         lose_vctk_recording,
-        "DIR/VCTK-Corpus-0.92: 1 texts have no recording (first: p225_001): fetch them, or move "
+        "DIR/VCTK-Corpus-0.92: 1 texts have no recording (first: p225_001): download them, or move "
         "their texts away and use --allow-incomplete",
     ),
     "no clips": (
@@ -559,13 +563,13 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a list that is cut off": (
         "common-voice",
         cut_list,
-        "DIR/cv-corpus-17.0-2024-03-15/en/train.tsv:3: holds 4 columns of 13: the file is cut off",
+        "DIR/cv-corpus-17.0-2024-03-15/en/train.tsv:3: has 4 of 13 columns: the file is cut off",
     ),
     "a list of something else": (
         "common-voice",
         lose_columns,
-        "DIR/cv-corpus-17.0-2024-03-15/en/train.tsv:1: has no column client_id (there is a, b): is "
-        "it a list of Common Voice?",
+        "DIR/cv-corpus-17.0-2024-03-15/en/train.tsv:1: has no column client_id, only a, b: "
+        "name a list of Common Voice",
     ),
     "a text is missing": (
         "an4",
@@ -596,16 +600,16 @@ def test_a_broken_copy_gets_one_line_and_no_manifest(
     [
         (["librispech", "x"], "librispech: no such corpus: did you mean librispeech?; "),
         (["wenetspeech", "x"], "wenetspeech: no such corpus: did you mean wenet-speech?; "),
-        (["librispeech"], "name a corpus and a directory, or --list"),
+        (["librispeech"], "NAME, DIR: name a corpus and a directory"),
         (["an4", ".", "--split", "dev"], "--split dev: an4 has train, test"),
-        (["an4", ".", "--option", "x=1"], "--option: an4 is not read by lhotse and takes none"),
-        (["an4", ".", "--language", "en"], "--language en: an4 has but one: leave it out"),
+        (["an4", ".", "--option", "x=1"], "--option: ds2 reads an4 without lhotse"),
+        (["an4", ".", "--language", "en"], "--language en: an4 has only one: leave it out"),
         (["an4", ".", "--option", "x"], "--option x: it must be KEY=VALUE"),
-        (["common-voice", "x", "--download"], "--download: common-voice cannot be downloaded: "),
-        (["gigaspeech", "x", "--download"], "--download: gigaspeech cannot be downloaded: "),
+        (["common-voice", "x", "--download"], "--download: ds2 cannot download common-voice: "),
+        (["gigaspeech", "x", "--download"], "--download: ds2 cannot download gigaspeech: "),
         (
             ["broadcast-news", "."],
-            "broadcast_news: lhotse's preparer wants transcripts_dir besides",
+            "broadcast_news: lhotse's preparer also needs transcripts_dir",
         ),
     ],
     ids=str,

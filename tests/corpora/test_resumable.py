@@ -81,7 +81,7 @@ def test_what_a_run_on_something_else_left_is_refused(tmp_path: Path) -> None:
         do_all(Count(), UTTERANCES[1:], part, Threads())
     assert len(list(results_in(part))) == 20
     part.write_text("no json\n")
-    with pytest.raises(InputError, match="is no list of results"):
+    with pytest.raises(InputError, match="is not a list of results"):
         do_all(Count(), UTTERANCES, part, Threads())
 
 

@@ -180,7 +180,7 @@ def test_the_command_writes_a_manifest_and_clips(
         ('{"audio_filepath": "a.wav"}', [], "aligned.jsonl:1: is not an aligned recording"),
         ("nonsense", [], "aligned.jsonl:1: is not JSON"),
         (LINE, ["--shortest", "9", "--longest", "5"], "--shortest: must be above 0 and below"),
-        (LINE, ["--shortest", "5"], "no utterance can be cut from it"),
+        (LINE, ["--shortest", "5"], "ds2 cannot cut an utterance from it"),
     ],
 )
 def test_bad_input_is_told_in_one_line(

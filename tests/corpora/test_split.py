@@ -194,7 +194,9 @@ def test_an_utterance_without_a_speaker_is_named() -> None:
 
 
 def test_too_few_speakers_are_refused() -> None:
-    with pytest.raises(ValueError, match="by speaker: 2 in all, too few for 3 splits: --by text"):
+    with pytest.raises(
+        ValueError, match="by speaker: 2 in all, too few for 3 splits: use --by text"
+    ):
         split(many(2), SplitRules(TWENTIETHS))
     shared = [said(f"s{i}", i, text="the same") for i in range(9)]
     with pytest.raises(ValueError, match=r"text: 1 in all.*try --texts left-out"):
@@ -204,13 +206,13 @@ def test_too_few_speakers_are_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say how much to set aside: --dev 5%, --test 5% or both"),
+        ([], "--dev, --test: give the size of one or both, such as --dev 5%"),
         (["--dev", "much"], "--dev much: it must be a share (5%), hours (2h) or utterances (500)"),
         (["--dev", "0%"], "--dev 0%: it must be a share (5%), hours (2h) or utterances (500)"),
         (["--dev", "1.5"], "--dev 1.5: it must be a whole number of utterances, or end in % or h"),
         (["--dev", "100%"], "--dev 100%: it must be under 100%"),
-        (["--dev", "50%", "--test", "50%"], "dev and test ask for 100%: something must be left"),
-        (["--test", "2h"], "2 h is asked for one split, and there are 0.97 h in all"),
+        (["--dev", "50%", "--test", "50%"], "dev and test ask for 100%: leave something for train"),
+        (["--test", "2h"], "one split asks for 2 h, but there are only 0.97 h in all"),
         (["--test", "5%", "--keep", "."], "--keep .: has no train.jsonl, dev.jsonl or test.jsonl"),
     ],
 )
@@ -262,7 +264,7 @@ def test_a_train_of_one_speaker_is_not_made_in_silence(
     write_manifest(path, [said(f"s{i % 3}", i, text=f"number {i}") for i in range(60)])
     command = ["corpus", "split", str(path), "--dev", "10%", "--test", "10%", "-o"]
     assert main([*command, str(tmp_path / "by-speaker")]) == 0
-    assert "ds2: train has one speaker" in (told := capsys.readouterr().err)
+    assert "ds2: train has only the speaker" in (told := capsys.readouterr().err)
     assert "--by text" in told
     assert main([*command, str(tmp_path / "by-text"), "--by", "text"]) == 0
     assert not capsys.readouterr().err

@@ -202,11 +202,14 @@ def test_recordings_that_cannot_be_read_are_named_and_the_rest_described(
     [
         (
             ["--by", "mood"],
-            "--by mood: no utterance has it (there is speaker, language, manifest, ",
+            "--by mood: no utterance has this field: use one of speaker, language, manifest, ",
         ),
         (["--sound", "some"], "--sound some: it must be a number of clips, 0 for none, or all"),
         (["-o", "a.doc"], "a.doc: must end in .png, .svg, .pdf, .jpg or .html"),
-        (["-o", "/no/a.html"], "/no/a.html: cannot be written: name a file where one may be"),
+        (
+            ["-o", "/no/a.html"],
+            "/no/a.html: cannot be written: name a file in a directory that you may write to",
+        ),
         (["-m", "en", "--language", "zh"], "--language zh: the model is for en"),
     ],
 )

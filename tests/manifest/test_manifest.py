@@ -138,7 +138,7 @@ def test_missing_and_empty_and_broken_files_are_named(tmp_path: Path) -> None:
     assert problem_with(written(tmp_path / "m.jsonl", "", " ")) == "m.jsonl: has no utterances"
     broken = tmp_path / "m.jsonl.gz"
     broken.write_bytes(gzip.compress(json.dumps(LINE).encode() * 99)[:-9])
-    message = "m.jsonl.gz: is no complete gzip file: copy or compress it again"
+    message = "m.jsonl.gz: is not a complete gzip file: copy or compress it again"
     assert problem_with(broken) == message
     broken.write_bytes(b"plain")
     assert problem_with(broken) == message

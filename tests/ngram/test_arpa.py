@@ -216,7 +216,7 @@ def test_other_kinds_of_files_are_refused_with_advice(
 def test_a_cut_gzip_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "lm.arpa.gz"
     path.write_bytes(gzip.compress(KENLM.encode())[:-10])
-    with pytest.raises(InputError, match="is no complete gzip file"):
+    with pytest.raises(InputError, match="is not a complete gzip file"):
         read_arpa(path)
     with pytest.raises(InputError, match=r"none.arpa: no such file"):
         NgramModel.load(tmp_path / "none.arpa")

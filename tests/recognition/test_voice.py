@@ -175,7 +175,7 @@ def test_the_command_takes_the_option(capsys: pytest.CaptureFixture[str]) -> Non
     assert main([*command, "--greedy", "--stream", "--pace", "0", "--vad"]) == 0
     assert capsys.readouterr().out.strip()
     assert main([*command, "--vad"]) == 2
-    assert "--vad: is for --stream" in capsys.readouterr().err
+    assert "--vad: works with --stream only" in capsys.readouterr().err
 
 
 def test_a_threshold_that_makes_no_sense_is_refused() -> None:

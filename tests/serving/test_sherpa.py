@@ -162,7 +162,7 @@ def test_done_without_audio_is_answered(url: str) -> None:
         (["Hello"], 1008, 'Invalid payload: the only text is "Done", not "Hello"'),
         ([b"\0" * 9, "{}"], 1008, "Invalid payload"),
         ([np.full(4, np.nan, "<f4").tobytes()], 1008, "not sound"),
-        ([np.full(4, 900.0, "<f4").tobytes()], 1008, "float samples lie in [-1, 1]"),
+        ([np.full(4, 900.0, "<f4").tobytes()], 1008, "float samples must be in [-1, 1]"),
         ([b"\0" * 9, "Done"], 1007, "the audio ended within a sample"),
     ],
 )

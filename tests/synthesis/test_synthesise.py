@@ -281,7 +281,7 @@ def test_raw_text_is_said_and_written_as_it_stands(tmp_path: Path, tones_command
         ),
         (
             ["--engine", "mine.py:Tones", "--voices", "*", "--pitch", "1:2"],
-            "--pitch 1:2: tones cannot vary it",
+            "--pitch 1:2: tones cannot vary the pitch",
         ),
         (
             ["--engine", "mine.py:Tones", "--voices", "*", "--speed", "fast"],

@@ -1,4 +1,4 @@
-"""Recordings of any kind in, waveforms at 16 kHz out; and waveforms to files."""
+"""Reads recordings of any kind as waveforms at 16 kHz, and writes waveforms to files."""
 
 from ds2.audio.channels import ChannelChoice, Channels, DownMix
 from ds2.audio.finding import EXTENSIONS, Found, find_audio, search

@@ -1,4 +1,4 @@
-"""Recordings of several channels: their mix, one of them, or each apart."""
+"""Recordings with several channels: mixes them, splits them, or takes one."""
 
 import logging
 from typing import Literal, TypeAlias
@@ -9,27 +9,27 @@ from ds2.audio.resampling import Waveform
 from ds2.errors import InputError
 
 Channels: TypeAlias = Literal["mix", "split"] | int
-"""Their mean; each apart; or the one of this number, from 1."""
+"""The mean of all; each channel apart; or the channel of this number, counted from 1."""
 
 SHARE_OF_MIX = 0.1
-"""Of the energy that a mix keeps if its channels have nothing in common. Less is left only where
-one channel is the other with the opposite sign, or close to it."""
+"""A share of the energy that a mix keeps if its channels have nothing in common. A mix keeps less
+than this only if one channel is nearly the other with the opposite sign."""
 
 logger = logging.getLogger("ds2.audio")
 
 
 def check_channels(channels: Channels) -> None:
-    """Raise InputError for what is no choice of channels."""
+    """Raise InputError for a wrong choice of channels."""
     is_number = isinstance(channels, int) and not isinstance(channels, bool) and channels >= 1
     if not is_number and channels not in ("mix", "split"):
         raise InputError(f'channels: must be "mix", "split" or a number from 1, not {channels!r}')
 
 
 class ChannelChoice:
-    """Takes frames of all channels, and gives what is to be heard of them."""
+    """Takes samples of all channels, and gives those of the chosen channels."""
 
     def __init__(self, channels: Channels, name: str) -> None:
-        """name: of the recording, in messages. Raises InputError."""
+        """name: of the recording, for messages. Raises InputError."""
         check_channels(channels)
         self.channels = channels
         self._name = name
@@ -37,7 +37,7 @@ class ChannelChoice:
         self._num_channels: int | None = None  # of the frames before
 
     def feed(self, frames: Waveform) -> Waveform:
-        """(N, C) float32 to (N,), or to (N, C) where the channels are split. Raises InputError."""
+        """Turn (N, C) float32 into (N,), or into (N, C) for split channels. Raises InputError."""
         if self.channels == "split":
             self._check_same(frames.shape[1])
             return frames
@@ -53,21 +53,21 @@ class ChannelChoice:
         if self._num_channels not in (None, num_channels):
             raise InputError(
                 f"{self._name}: changes from {self._num_channels} to {num_channels} channels: "
-                "convert it to one form"
+                "convert it to one number of channels"
             )
         self._num_channels = num_channels
 
 
 class DownMix:
-    """The mean of the channels; or one of them, where they cancel each other in the mean.
+    """The mean of the channels; or one of them, if they cancel each other in the mean.
 
-    A cable with its poles swapped, or a wrong setting of a recorder, gives one channel the
-    opposite sign. Nothing is left of such a recording in the mean. The energies of the channels
-    and of their mean, from the start of the recording on, tell it in the first loud moment.
+    A cable with swapped poles, or a wrong setting of a recorder, gives one channel the opposite
+    sign. The mean of such channels is nearly silent. The energies of the channels and of their
+    mean, summed from the start of the recording, show this at the first loud moment.
     """
 
     def __init__(self, name: str) -> None:
-        """name: of the recording, in messages."""
+        """name: of the recording, for messages."""
         self._name = name
         self._is_told = False
         self._begin(1)
@@ -75,15 +75,15 @@ class DownMix:
     def _begin(self, num_channels: int) -> None:
         self._energies = np.zeros(num_channels)  # of the channels so far
         self._mixed = 0.0  # energy of their mean so far
-        self._chosen: int | None = None  # channel; while they cancel each other
+        self._chosen: int | None = None  # the channel to use while they cancel each other
 
     def feed(self, frames: Waveform) -> Waveform:
-        """(N, C) float32 to (N,)."""
+        """Turn (N, C) float32 into (N,)."""
         if frames.shape[1] == 1:
             return frames[:, 0]
-        if frames.shape[1] != len(self._energies):  # recordings may change in the middle
+        if frames.shape[1] != len(self._energies):  # a recording may change in the middle
             self._begin(frames.shape[1])
-        with np.errstate(over="ignore", invalid="ignore"):  # broken samples are told of later
+        with np.errstate(over="ignore", invalid="ignore"):  # `checked` reports broken samples later
             mean: Waveform = frames.mean(axis=1)
             self._energies += np.einsum("nc,nc->c", frames, frames)
             self._mixed += float(mean @ mean)
@@ -100,8 +100,8 @@ class DownMix:
         if not self._is_told:
             self._is_told = True
             logger.warning(
-                "%s: its channels have opposite signs and cancel each other when mixed: "
-                "channel %d alone is heard",
+                "%s: its channels have opposite signs and cancel each other in the mix: "
+                "using channel %d only",
                 self._name,
                 number,
             )

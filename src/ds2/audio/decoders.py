@@ -1,8 +1,8 @@
-"""Opening recordings with the library that reads them: libsndfile or FFmpeg.
+"""Opens each recording with the library that reads it best: libsndfile or FFmpeg.
 
 libsndfile reads WAV and its relatives, FLAC and Ogg Vorbis. FFmpeg, through PyAV, reads the rest:
-Opus, MP3, M4A, WebM, the sound of a video. (libsndfile reads MP3 and Opus too, but its MP3 decoder
-prints warnings of its own on standard error, and it gives up within some sound Opus files.)
+Opus, MP3, M4A, WebM and the sound of videos. libsndfile could read MP3 and Opus, too. But its MP3
+decoder prints warnings on standard error, and it gives up within some Opus files that are right.
 """
 
 import logging
@@ -28,14 +28,14 @@ from ds2.audio.riff import STARTS, whole_sound
 from ds2.audio.sources import Pipe, Seekable, Source, open_source
 from ds2.audio.tracks import Track, choose_track
 
-READ_FRAMES = 8192  # decoded at once; also how finely the end of a damaged file is told
+READ_FRAMES = 8192  # decoded at once; the reported end of a damaged file is this exact
 logger = logging.getLogger("ds2.audio")
 
 SOUNDFILE_STARTS = tuple(b"RIFF RIFX RF64 riff FORM .snd caff NIST fLaC OggS".split())
 
 
 class _SoundFile:
-    """What libsndfile reads."""
+    """A recording that libsndfile reads."""
 
     def __init__(
         self, file: Any, name: str, claimed_s: float, wanted: int | str | None, told: str | None
@@ -91,7 +91,7 @@ class _SoundFile:
 
 @contextmanager
 def open_decoder(source: Source, name: str, track: int | str | None = None) -> Iterator[Decoder]:
-    """The recording, opened by the library that reads it; track: as `choose_track` takes it."""
+    """Open the recording with the library that reads it. track: as in `choose_track`."""
     with ExitStack() as stack:
         file, head = open_source(source, stack)
         decoder = _open_soundfile(file, head, name, track, stack) or open_ffmpeg(
@@ -104,10 +104,10 @@ def open_decoder(source: Source, name: str, track: int | str | None = None) -> I
 def _open_soundfile(
     file: Seekable | Pipe, head: bytes, name: str, wanted: int | str | None, stack: ExitStack
 ) -> Decoder | None:
-    """The recording through libsndfile, or None where it is not for it."""
+    """The recording through libsndfile, or None if FFmpeg has to read it."""
     if isinstance(file, Pipe) or not head.startswith(SOUNDFILE_STARTS) or is_mpeg_wav(head):
         return None
-    if num_ogg_streams(head) > 1:  # a film's sound has times, which libsndfile does not tell
+    if num_ogg_streams(head) > 1:  # a film's sound has times, and libsndfile does not give them
         return None
     ogg_end_frame = ogg_end(file) if head.startswith(b"OggS") else 0
     told = None
@@ -115,14 +115,14 @@ def _open_soundfile(
         wav = whole_sound(file)
         file, told = wav.file, wav.told
     elif head.startswith(b"fLaC") and (place := second_flac(file)):
-        told = f"another recording follows in it, from byte {place} on: it is left out"
+        told = f"another recording follows in the file, from byte {place} on: ds2 leaves it out"
     try:
         sound_file = stack.enter_context(soundfile.SoundFile(file))
     except soundfile.LibsndfileError:
         return None
     if sound_file.subtype == "OPUS":
         return None
-    # No length: a pipe's writer could not go back to fill it in, but FFmpeg reads to the end.
+    # A writer into a pipe cannot go back to fill in the length. FFmpeg then reads to the end.
     if not (sound_file.seekable() and 0 < sound_file.frames < 1 << 48):
         return None
     rate = sound_file.samplerate

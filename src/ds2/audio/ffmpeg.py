@@ -1,4 +1,4 @@
-"""Recordings through FFmpeg, by PyAV: one sound track of nearly anything, at its film's times."""
+"""Reads one sound track of nearly any file with FFmpeg, through PyAV, at its film's times."""
 
 import itertools
 import logging
@@ -24,53 +24,57 @@ from ds2.errors import InputError
 
 logger = logging.getLogger("ds2.audio")
 
-# Titles and the like in other encodings than UTF-8: PyAV 19 takes them, those before are told to.
+# PyAV 19 accepts titles in encodings other than UTF-8. Older versions need this option.
 IS_STRICT = int(av.__version__.partition(".")[0]) < 19
 TAGS: dict[str, Any] = {"metadata_errors": "replace"} if IS_STRICT else {}
-# Kept to plain media: playlists and the like would make FFmpeg open other files and addresses.
+# Plain media only: a playlist, for example, would make FFmpeg open other files and URLs.
 FFMPEG_FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,"
     "tta,w64,wav,wv"
 )
 PROBING = {"probesize": "100000000", "analyzeduration": "600000000"}
-"""Bytes and microseconds in which sound that begins late is found, where its container does not
-announce it; FFmpeg's own are a twentieth."""
+"""Bytes and microseconds to search for sound that begins late and that the container does not
+announce. FFmpeg's own limits are a twentieth of these."""
 OWN_ZERO = frozenset(["mov", "matroska"])
-"""Containers whose time begins at 0. The others' clocks begin anywhere: a film in them begins with
-its first picture or sound."""
-EARLY_S = 0.25  # before 0 lies what decoders need to begin, and nobody is meant to hear
-CLOCKS_JUMP = frozenset(["mpegts", "mpeg"])  # where one broadcast follows another
-GUESSED = frozenset(["matroska", "mpeg", "asf"])  # the whole film's length is given to each track
-SILENCE_FRAMES = 48_000  # of silence at once
-MOST_LOOKED_AT = 300_000  # packets of a film, for the beginnings of its tracks
+"""Containers whose time begins at 0. In the others the clock begins anywhere, and a film begins
+with its first picture or sound."""
+EARLY_S = 0.25  # sound this little before 0 only helps decoders to begin
+CLOCKS_JUMP = frozenset(["mpegts", "mpeg"])  # if one broadcast follows another
+GUESSED = frozenset(
+    ["matroska", "mpeg", "asf"]
+)  # they give each track the length of the whole film
+SILENCE_FRAMES = 48_000  # of silence in one piece
+MOST_LOOKED_AT = 300_000  # packets of a film, to find the starts of its tracks
 
 
 def open_ffmpeg(
     file: Seekable | Pipe, head: bytes, name: str, wanted: int | str | None, stack: ExitStack
 ) -> "FFmpegDecoder":
-    """The recording, opened. Raises InputError.
+    """Open the recording. Raises InputError.
 
-    head: its first bytes. wanted: the track, as `choose_track` takes it. stack: closes it.
+    head: its first bytes. wanted: the track, as in `choose_track`. stack: closes the recording.
     """
     options = {"format_whitelist": FFMPEG_FORMATS, "protocol_whitelist": "none"}
     ogg_end_frame = 0
     wav = None
     if isinstance(file, Pipe):
         if head.startswith(STARTS):
-            options["probesize"] = "4096"  # else a live recording starts many seconds late
+            options["probesize"] = (
+                "4096"  # with more, a live recording would start many seconds late
+            )
             wav = wav_pipe(file, head, name)
     elif head.startswith(b"OggS"):
         file.seek(0)
         ogg_end_frame = ogg_end(file)
     container = _open_container(wav or file, head, name, options, stack)
-    if not container.streams.audio:  # it may begin later than FFmpeg looks
+    if not container.streams.audio:  # the sound may begin later than FFmpeg searches
         container = _open_container(file, head, name, options | PROBING, stack)
     if isinstance(file, Pipe):
         file.settle()
     if not container.streams.audio:
-        raise InputError(f"{name}: has no sound track")
+        raise InputError(f"{name}: has no sound track: name a file with sound")
     kind = container.format.name.split(",")[0]
-    # Elsewhere FFmpeg guesses the duration from the size and the bit rate.
+    # For other formats FFmpeg guesses the duration from the size and the bit rate.
     tells_length = kind in {"mov", "matroska", "wav"} or (kind == "mp3" and mp3_tells_length(head))
     return FFmpegDecoder(
         container, name, wanted, tells_length=tells_length, ogg_end_frame=ogg_end_frame, wav=wav
@@ -84,7 +88,7 @@ def _open_container(
     options: dict[str, str],
     stack: ExitStack,
 ) -> Any:
-    """The container, from the file's beginning. Raises InputError."""
+    """Open the container at the file's beginning. Raises InputError."""
     if isinstance(file, Pipe):
         file.rewind()
     elif isinstance(file, Seekable):
@@ -100,7 +104,7 @@ def _open_container(
 
 
 class FFmpegDecoder:
-    """A sound track, decoded."""
+    """A sound track that FFmpeg decodes."""
 
     def __init__(
         self,
@@ -127,14 +131,14 @@ class FFmpegDecoder:
         self._pictures = _pictures(container)
         self._clock = PictureClock() if self._pictures and self._format in CLOCKS_JUMP else None
         self._source = self._frames()
-        self._first_s: float | None = None  # the stamp of the first packet, once it is read
+        self._first_s: float | None = None  # stamp of the first packet, after it is read
         self.info = self._info()
-        # The end that the container claims, in its own time.
+        # The end of the sound by the container, in its own time.
         self._claimed_end_s: float | None = None
         if tells_length and self.info.duration_s is not None:
             self._claimed_end_s = self.info.duration_s + self._zero_s
         if ogg_end_frame and self._stream.codec_context.name == "opus":
-            self._claimed_end_s = ogg_end_frame / 48_000  # whatever its rate
+            self._claimed_end_s = ogg_end_frame / 48_000  # at any sample rate
 
     def _info(self) -> AudioInfo:
         codec, container = self._stream.codec_context, self._container
@@ -143,10 +147,10 @@ class FFmpegDecoder:
             duration_s = self._wav.claimed_s or None
         elif self._track.duration_s is not None:
             duration_s = (self._track.start_s or 0.0) + self._track.duration_s
-        elif container.duration and not self._pictures:  # else it may be the pictures'
+        elif container.duration and not self._pictures:  # with pictures, it may be their duration
             duration_s = container.duration / 1e6
         rate_hz, num_channels = codec.sample_rate, codec.channels
-        if not rate_hz:  # the sound begins so late that FFmpeg has not met it yet
+        if not rate_hz:  # the sound begins so late that FFmpeg does not know it yet
             first = next(self._source, None)
             if first is None:
                 raise past_end(self._name, 0.0, 0.0)
@@ -191,8 +195,8 @@ class FFmpegDecoder:
         )
 
     def _placed(self, track: Track, stream: Any, stamp_s: float | None) -> Track:
-        """The track with its true start, that of its first packet, and its length."""
-        if self._format == "mov":  # whose index tells both
+        """The track with its length, and with its first packet as its start."""
+        if self._format == "mov":  # its index has both
             return track
         start_s = track.start_s if stamp_s is None else max(0.0, stamp_s - self._zero_s)
         if self._format == "matroska":
@@ -217,8 +221,10 @@ class FFmpegDecoder:
             )
 
     def _timed(self) -> Iterator[tuple[int, Callable[[], Waveform]]]:
-        """The sound from the film's start on, with silence where there is none: for each piece
-        the number of its samples, and what makes them."""
+        """The sound from the film's start on, with silence in the gaps.
+
+        Gives for each piece the number of its samples, and a function that makes them.
+        """
         rate, timeline = self.info.sample_rate_hz, None
         num_decoded, end_s = 0, 0.0
         for frame in self._source:
@@ -245,7 +251,7 @@ class FFmpegDecoder:
             raise cut_short(self._name, there_s - self._zero_s, claimed_s - self._zero_s)
 
     def _zero_of(self, first_s: float | None) -> float:
-        """The stamp at which the film begins, now that the stamp of the first sound is known."""
+        """The stamp at which the film begins. first_s: the stamp of the first sound."""
         if self._format in OWN_ZERO or first_s is None:
             return self._zero_s
         others = [stream for stream in self._container.streams if stream is not self._stream]
@@ -258,7 +264,7 @@ class FFmpegDecoder:
         return self._floats(frame)[num_left_out:]
 
     def _frames(self) -> Iterator[Any]:
-        """Decoded frames; like every player, over single bad packets, but not over mostly bad."""
+        """Decoded frames. This skips single bad packets, as players do. Raises if most are bad."""
         num_bad = num_frames = 0
         packets = self._packets()
         while True:
@@ -284,17 +290,18 @@ class FFmpegDecoder:
             raise InputError(f"{self._name}: {NOT_AUDIO}")
 
     def _packets(self) -> Iterator[Any]:
-        """Packets of the sound, and of the picture where its clock is needed."""
+        """Packets of the sound, and of the picture if its clock is needed."""
         streams = [self._stream, *(self._pictures[:1] if self._clock else [])]
         is_told = False
         while True:
             try:
                 yield from self._container.demux(streams)
                 return
-            except IndexError:  # PyAV knows no tracks but those at the start; the next go on
+            except IndexError:  # PyAV knows only the tracks at the start; read on
                 if not is_told:
                     logger.warning(
-                        "%s: a track begins in the middle of the file: it is left out", self._name
+                        "%s: a track begins in the middle of the file: ds2 leaves it out",
+                        self._name,
                     )
                 is_told = True
 
@@ -314,7 +321,7 @@ class FFmpegDecoder:
 
 
 def _starts_s(streams: Iterable[Any]) -> list[float]:
-    """The stamps at which pictures and sounds begin, as far as the container tells."""
+    """The stamps at which pictures and sounds begin, as far as the container has them."""
     return [
         float(stream.start_time * stream.time_base)
         for stream in streams
@@ -326,17 +333,17 @@ def _starts_s(streams: Iterable[Any]) -> list[float]:
 
 
 def _is_still(stream: Any) -> bool:
-    """Whether it is the picture on a cover."""
+    """Whether the stream is a cover picture."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _pictures(container: Any) -> list[Any]:
-    """The moving pictures."""
+    """The streams of moving pictures."""
     return [stream for stream in container.streams.video if not _is_still(stream)]
 
 
 def _film_start_s(container: Any, form: str) -> float:
-    """The stamp of what a player shows as 0:00, in the container's time."""
+    """The stamp that a player shows as 0:00, in the container's time."""
     start_s = min(_starts_s(container.streams), default=0.0)
     return start_s if form not in OWN_ZERO or start_s < -EARLY_S else 0.0
 
@@ -362,7 +369,7 @@ def _track(stream: Any, index: int, zero_s: float, form: str) -> Track:
 
 
 def _matroska_length_s(tags: Mapping[str, str], start_s: float) -> float | None:
-    """The length of a track by the tag that mkvmerge gives it, or by that of FFmpeg: its end."""
+    """The length of a track by its tag. mkvmerge writes the length there, and FFmpeg the end."""
     told = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", tags.get("DURATION", ""))
     if not told:
         return None

@@ -1,4 +1,4 @@
-"""Recordings in a directory: by the ends of their names, or else by what is in them."""
+"""Finds the recordings in a directory by their extensions, or else by their content."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ EXTENSIONS = (
     *(".3g2", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64", ".sph", ".flv", ".avi"),
     *(".mpg", ".mpeg", ".m2ts", ".mts", ".ac3", ".eac3", ".ape", ".tta", ".wv", ".mp2", ".ogv"),
 )
-"""Files named so are recordings; a file named outright may have any extension."""
+"""Extensions of recordings. A file that the user names may have any extension."""
 OTHERS = frozenset(
     (
         *(".txt", ".md", ".json", ".jsonl", ".csv", ".tsv", ".srt", ".vtt", ".ctm", ".textgrid"),
@@ -24,55 +24,55 @@ OTHERS = frozenset(
         *(".jpg", ".jpeg", ".png", ".gif", ".svg", ".webp", ".heic", ".zip", ".gz", ".arpa"),
     )
 )
-"""Files named so are none, and are not looked into."""
+"""Extensions of other files. The search never opens these."""
 
 STARTS = (
     *(b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"NIST_1A", b"fLaC", b"OggS"),
     *(b"ID3", b"\x1aE\xdf\xa3", b"FLV", b"0&\xb2u\x8ef\xcf\x11", b"#!AMR", b"\0\0\1\xba"),
     *(b"MAC ", b"wvpk", b"TTA1", b"\x0bw"),
 )
-"""What a file may begin with that holds sound: looked at before a library is asked."""
+"""Possible first bytes of a recording. The search compares them before it asks a library."""
 HEAD_BYTES = 512
-PACKET_BYTES = 188  # of an MPEG transport stream, each of which begins with a G
+PACKET_BYTES = 188  # in an MPEG transport stream; each packet begins with a G
 
 
 @dataclass
 class Found:
-    """What there is in a directory."""
+    """The content of a directory."""
 
     directory: Path
     recordings: list[Path] = field(default_factory=list)
-    num_others: int = 0  # files, not hidden, that are no recordings
-    num_repeated: int = 0  # links to directories that were searched already
-    problems: list[str] = field(default_factory=list)  # what could not be searched
+    num_others: int = 0  # visible files that are not recordings
+    num_repeated: int = 0  # links to directories that the search knows already
+    problems: list[str] = field(default_factory=list)  # directories that ds2 could not search
 
     @property
     def passed_over(self) -> str:
-        """What was passed over, as a line; empty if nothing was."""
+        """One line about the files that the search skipped; empty if there are none."""
         told = []
         if self.num_others:
             files = "file that holds" if self.num_others == 1 else "files that hold"
             told.append(f"{self.num_others} {files} no sound")
         if self.num_repeated:
             links = "link" if self.num_repeated == 1 else "links"
-            told.append(f"{self.num_repeated} {links} to directories done already")
-        return f"{self.directory}: passed over {', '.join(told)}" if told else ""
+            told.append(f"{self.num_repeated} {links} to directories that are done already")
+        return f"{self.directory}: skipped {', '.join(told)}" if told else ""
 
 
 def find_audio(path: Path) -> list[Path]:
-    """The path itself if it is a file; for a directory the recordings anywhere in it, sorted.
+    """The path itself if it is a file; for a directory, all recordings in it, sorted.
 
-    Raises InputError if there is nothing. `search` tells, too, what was passed over.
+    Raises InputError if there are none. `search` also reports the files that it skipped.
     """
     return search(path).recordings
 
 
 def search(path: Path) -> Found:
-    """Find the recordings in a directory; of a file, itself.
+    """Find the recordings in a directory. A file is its own result.
 
-    A name with none of `EXTENSIONS` or `OTHERS` says nothing: what is in the file decides. Links to
-    directories are followed, but no directory is searched twice. Hidden files and directories are
-    passed over. Raises InputError if there is nothing.
+    If an extension is not in `EXTENSIONS` or `OTHERS`, the content of the file decides. The search
+    follows links to directories, but visits no directory twice. It skips hidden files and
+    directories. Raises InputError if there are no recordings.
     """
     found = Found(path)
     try:
@@ -92,13 +92,13 @@ def search(path: Path) -> Found:
     if not found.recordings:
         raise InputError(
             next(iter(found.problems), "")
-            or f"{path}: no recordings in this directory (.wav, .flac, .mp3, ...)"
+            or f"{path}: has no recordings (.wav, .flac, .mp3, ...): name another directory"
         )
     return found
 
 
 def is_recording_file(path: Path) -> bool:
-    """Whether a file is a recording, by its name, or by what is in it where that says nothing."""
+    """Whether a file is a recording, by its extension, or else by its content."""
     ending = path.suffix.lower()
     try:
         if not path.is_file():
@@ -125,12 +125,12 @@ def _may_hold_sound(head: bytes) -> bool:
         return True
     if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
-    layer = head[1] >> 1 & 3  # of MPEG audio: 0 in ADTS; 3 is layer I, or a mark of UTF-16
+    layer = head[1] >> 1 & 3  # of MPEG audio: 0 is ADTS; 3 is layer I, or a mark of UTF-16
     return layer in (1, 2) or (layer == 0 and head[1] & 0xF0 == 0xF0)
 
 
 def _files_in(directory: Path, found: Found) -> Iterator[Path]:
-    """All files that are not hidden. Directories come under their own name rather than a link's."""
+    """All visible files. A directory comes under its own name rather than under a link's."""
     seen: set[tuple[int, int]] = set()
     links = [directory]
     while links:
@@ -160,7 +160,7 @@ def _files_in(directory: Path, found: Found) -> Iterator[Path]:
 
 
 def _is_new(directory: Path, seen: set[tuple[int, int]]) -> bool:
-    """Whether a directory was not seen before; it is then."""
+    """Whether a directory is new. This adds it to the known ones."""
     status = directory.stat()
     key = (status.st_dev, status.st_ino)
     is_new = key not in seen

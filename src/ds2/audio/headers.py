@@ -1,22 +1,24 @@
-"""What headers say and the libraries that read recordings do not: above all, how long they are.
+"""Facts in headers that the audio libraries do not give, above all the length of a recording.
 
-A file cut off in copying still holds the length it had; a recogniser that is silent about the
-rest would pass half a recording off as the whole.
+A file that was cut off in copying still has its old length in the header. A recogniser must report
+this, or half a recording looks like the whole.
 """
 
 import re
 
 from ds2.audio.sources import Seekable
 
-UNKNOWN_LENGTH = 0x7FFF0000  # bytes; writers of pipes put this or more where they cannot know
+UNKNOWN_LENGTH = (
+    0x7FFF0000  # bytes; writers into pipes do not know the length, and write this or more
+)
 OGG_LARGEST_PAGE = 65_307  # bytes
 
 
 def claimed_ratio(log: str) -> float:
-    """What the header claims over what is there, from libsndfile's log of opening a file.
+    """The length in the header divided by the length of the file, from libsndfile's log.
 
-    libsndfile reads a truncated WAV, AIFF, AU, W64 or RF64 file as if it were whole, but notes
-    "data : 32000 (should be 12000)". 1 where it notes nothing.
+    libsndfile reads a truncated WAV, AIFF, AU, W64 or RF64 file as if it were whole. But its log
+    then says "data : 32000 (should be 12000)". Without such a line this is 1.
     """
     told = re.search(
         r"\b(?:data|SSND|Data Size|[rR]iff(?: size)?) *: (\d+) \(should be (\d+)\)", log
@@ -27,10 +29,10 @@ def claimed_ratio(log: str) -> float:
 
 
 def ogg_end(file: Seekable) -> int:
-    """The sample at which the last page of an Ogg file, even half a page, says that it ends.
+    """The number of samples to the end, as the last page of an Ogg file gives it.
 
-    0 if it does not, or if the recording was cut out of a longer stream: its pages then
-    count from that stream's start; or if it holds several streams, which count each in its way.
+    Half a page is enough. 0 if the page does not say, or if the file holds several streams. 0 also
+    for a part of a longer stream, because its pages count from the start of that stream.
     Leaves the file at its beginning.
     """
     first = _pages(file.read(2 * OGG_LARGEST_PAGE))
@@ -45,7 +47,7 @@ def ogg_end(file: Seekable) -> int:
 
 
 def num_ogg_streams(head: bytes) -> int:
-    """How many streams begin at the start of an Ogg file: a film's picture is one of them."""
+    """The number of streams that begin at the start of an Ogg file. A film's picture is one."""
     return sum(
         head[match.start() + 5] & 2 > 0
         for match in re.finditer(b"OggS\0", head)
@@ -54,7 +56,7 @@ def num_ogg_streams(head: bytes) -> int:
 
 
 def _pages(data: bytes) -> list[tuple[int, int]]:
-    """The stream of each Ogg page that begins in the data, and where its last packet ends."""
+    """The stream and the end of the last packet of each Ogg page that begins in the data."""
     starts = [match.start() for match in re.finditer(b"OggS\0", data)]
     return [
         (
@@ -67,9 +69,9 @@ def _pages(data: bytes) -> list[tuple[int, int]]:
 
 
 def second_flac(file: Seekable) -> int:
-    """Where another FLAC file begins in a file of several, which libsndfile passes over; 0: none.
+    """The byte where a second FLAC file begins in the same file; 0 if there is none.
 
-    Leaves the file at its beginning.
+    libsndfile ignores it. Leaves the file at its beginning.
     """
     start, place = b"fLaC\0\0\0\x22", 1
     file.seek(place)
@@ -84,7 +86,7 @@ def second_flac(file: Seekable) -> int:
 
 
 def is_mpeg_wav(head: bytes) -> bool:
-    """Whether a WAV file holds MPEG sound, such as MP3, by the format's tag."""
+    """Whether a WAV file holds MPEG sound, such as MP3, by its format tag."""
     form = head.find(b"fmt ")
     return head[:4] == b"RIFF" and form > 0 and head[form + 8 : form + 10] in (b"P\0", b"U\0")
 

@@ -1,6 +1,6 @@
-"""Recordings of any kind in, waveforms at 16 kHz out.
+"""Reads recordings of any kind as waveforms at 16 kHz.
 
-Whatever cannot be read raises InputError with one line that says why.
+A recording that ds2 cannot read raises InputError, with one line that says why.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from ds2.audio.sources import Source, name_of, saying_what_fails
 from ds2.audio.tracks import Track
 from ds2.errors import InputError
 
-LONGEST_WHOLE_S = 12 * 3600  # 2.8 GB; also stops a small file that unpacks without end
+LONGEST_WHOLE_S = 12 * 3600  # 2.8 GB; this also stops a small file that unpacks without end
 
 
 def read_audio(
@@ -30,10 +30,10 @@ def read_audio(
 ) -> Waveform:
     """The recording, or its part from `offset_s`, as (N,) float32 in [-1, 1] at 16 kHz.
 
-    Channels are averaged. A part that runs past the end is as long as what is there. The samples
-    of a film are at the film's times: there is silence before its sound begins, and in gaps.
-    track: of several sound tracks, its number, from 1, or its language; None is the default.
-    Raises InputError for whatever cannot be read, and for more than 12 hours at once.
+    This averages the channels. A part that runs past the end stops at the end. The samples of a
+    film are at the film's times, with silence before its sound begins and in gaps.
+    track: number of the sound track, counted from 1, or its language; None is the default track.
+    Raises InputError for an unreadable recording, and for more than 12 hours at once.
     """
     blocks, num_samples = [np.empty(0, np.float32)], 0
     for block in audio_blocks(source, offset_s=offset_s, duration_s=duration_s, track=track):
@@ -55,10 +55,11 @@ def audio_blocks(
 ) -> Iterator[Waveform]:
     """The samples of `read_audio`, exactly, in pieces of `block_s` (the last may be shorter).
 
-    track: as of `read_audio`.
-    channels: their mean; one, by its number from 1; or all, each apart: pieces of (N, C).
-    Memory is bounded by the block, however long the recording. A pipe is read as it fills.
-    Raises InputError as `read_audio` does; what is wrong late in a file is found late.
+    track: as in `read_audio`.
+    channels: "mix" for their mean; a number, from 1, for one channel; "split" for all, in pieces of
+    (N, C).
+    The memory depends on the block alone, not on the recording. This reads a pipe as it fills.
+    Raises InputError as `read_audio` does. It finds a fault late in a file late.
     """
     name = name_of(source)
     if not (np.isfinite(offset_s) and offset_s >= 0):
@@ -102,10 +103,10 @@ def pcm_blocks(
     block_s: float = 0.1,
     channels: Channels = "mix",
 ) -> Iterator[Waveform]:
-    """Samples without a header, from a file or pipe: a 16 kHz piece as each `block_s` arrives.
+    """Samples without a header, from a file or pipe: a piece at 16 kHz for each `block_s`.
 
-    channels: as of `audio_blocks`.
-    Raises InputError where the bytes end within a sample or are not sound.
+    channels: as in `audio_blocks`.
+    Raises InputError if the bytes end within a sample or are not sound.
     """
     name = name_of(file)
     check_form(sample_rate_hz, num_channels, name)

@@ -1,4 +1,4 @@
-"""Changing the sample rate of a waveform as it arrives."""
+"""Changes the sample rate of a waveform while it arrives."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,15 +10,15 @@ SAMPLE_RATE_HZ = 16_000
 """The rate of every waveform inside ds2."""
 
 Waveform = npt.NDArray[np.float32]
-"""(N,) float32 samples, one channel; (N, C) where channels are kept apart."""
+"""Samples of one channel, (N,) float32; or (N, C) for split channels."""
 
 
 class Resampler:
-    """A waveform at one rate into the same waveform at another, piece by piece.
+    """Turns a waveform at one rate into the same waveform at another rate, piece by piece.
 
-    However the input is cut, the pieces returned, joined, are those of the whole at once: soxr's
-    stream is a fixed filter over the samples. It holds back the reach of its filter, some 40 ms
-    at 48 kHz, 120 ms at 8 kHz, until more samples or `finish` bring the rest.
+    The joined output does not depend on the pieces of the input, because soxr's stream is a fixed
+    filter over the samples. It holds back as much as its filter needs, some 40 ms at 48 kHz and
+    120 ms at 8 kHz, until more samples come or you call `finish`.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Resampler:
         )
 
     def feed(self, waveform: Waveform) -> Waveform:
-        """Take (N,) more samples; return the (M,) output samples they complete, maybe none."""
+        """Take (N,) more samples, and return the (M,) output samples that are ready, maybe none."""
         return self._resample(waveform, last=False)
 
     def finish(self) -> Waveform:
-        """The (M,) samples still held back; nothing may be fed after this."""
+        """The last (M,) samples. Do not feed samples after this."""
         return self._resample(self._none, last=True)
 
     def _resample(self, waveform: Waveform, *, last: bool) -> Waveform:
@@ -50,7 +50,7 @@ class Resampler:
 
 
 def resampled(pieces: Iterable[Waveform], rate_in_hz: int) -> Iterator[Waveform]:
-    """The pieces at 16 kHz, within [-1, 1]: the filter, like lossy codecs, overshoots peaks."""
+    """The pieces at 16 kHz, cut to [-1, 1], because the filter and lossy codecs overshoot peaks."""
     resampler: Resampler | None = None
     for piece in pieces:
         if resampler is None:
@@ -63,7 +63,7 @@ def resampled(pieces: Iterable[Waveform], rate_in_hz: int) -> Iterator[Waveform]
 
 
 def regrouped(pieces: Iterable[Waveform], num_samples: int) -> Iterator[Waveform]:
-    """The same samples in pieces of exactly `num_samples`, but for a shorter last one."""
+    """The same samples in pieces of exactly `num_samples`. The last piece may be shorter."""
     held: list[Waveform] = []
     num_held = 0
     for piece in pieces:

@@ -1,8 +1,8 @@
-"""WAV files as they come: with wrong lengths, and several in one.
+"""Reads faulty WAV files: files with wrong lengths, and several files in one.
 
-A writer that cannot go back, or that forgets to, leaves a length that is too small; `cat` puts two
-files into one. The libraries that read WAV believe the first length, and leave out the rest without
-a word. Here the samples are looked for, and given to those libraries under a header that is right.
+Some writers cannot go back to the header, or forget to, and leave a length that is too small. `cat`
+puts two files into one. The libraries that read WAV believe the first length, and silently leave
+out the rest. This module finds all samples, and gives them to the libraries under a right header.
 """
 
 import io
@@ -16,32 +16,32 @@ from ds2.audio.headers import UNKNOWN_LENGTH
 from ds2.audio.sources import Pipe, Seekable
 
 STARTS = (b"RIFF", b"RF64", b"BW64")
-PLAIN = (1, 3, 6, 7)  # format tags: integers, floats, A-law, mu-law: samples that may be joined
-EXTENSIBLE = 0xFFFE  # the tag is in the first bytes of a GUID further on
+PLAIN = (1, 3, 6, 7)  # format tags of samples that may be joined: integers, floats, A-law, mu-law
+EXTENSIBLE = 0xFFFE  # the first bytes of a GUID further on are the tag
 KNOWN_CHUNKS = re.compile(
     rb"LIST|id3 |ID3 |bext|cue |smpl|fact|PEAK|iXML|axml|JUNK|junk|PAD |FLLR|DISP|afsp|cart|_PMX"
     rb"|acid|inst|plst|umid|levl|chna|ds64|fmt |minf|elm1|regn|wavl|slnt|SNDM|bmrk"
 )
-TAGS = (b"TAG", b"ID3", b"APETAGEX")  # of other formats, at the end
-LEAST_S = 0.05  # of sound after the end that the header tells; less is some writer's padding
-LONGEST = 1 << 62  # bytes; writers of pipes put more where they cannot know
-LONGEST_CHUNK = 1 << 26  # bytes, where the file's length is not known
+TAGS = (b"TAG", b"ID3", b"APETAGEX")  # tags of other formats, at the end of a file
+LEAST_S = 0.05  # of sound after the end by the header; less is padding
+LONGEST = 1 << 62  # bytes; writers into pipes do not know the length, and write more
+LONGEST_CHUNK = 1 << 26  # bytes, if the length of the file is unknown
 
 logger = logging.getLogger("ds2.audio")
 
 
 @dataclass(frozen=True)
 class WavPart:
-    """One WAV file, of perhaps several that follow one another."""
+    """One WAV file. Several may follow one another in a file."""
 
-    form: bytes  # the body of its chunk "fmt "
-    start: int  # of its samples
-    told: int | None  # bytes of samples, as the header has it; None if it does not know
-    is_long: bool = False  # RF64: with lengths of 64 bits
+    form: bytes  # body of its chunk "fmt "
+    start: int  # byte where its samples begin
+    told: int | None  # bytes of samples by the header; None if unknown
+    is_long: bool = False  # RF64, with lengths of 64 bits
 
     @property
     def tag(self) -> int:
-        """The code of the samples' format."""
+        """The format tag of the samples."""
         tag = int.from_bytes(self.form[:2], "little")
         if tag == EXTENSIBLE and len(self.form) >= 26:
             return int.from_bytes(self.form[24:26], "little")
@@ -49,20 +49,20 @@ class WavPart:
 
     @property
     def bytes_per_s(self) -> int:
-        """As the header has it, or one, for headers that are wrong."""
+        """Bytes a second by the header, or 1 for a wrong header."""
         return int.from_bytes(self.form[8:12], "little") or 1
 
 
 @dataclass(frozen=True)
 class WavSound:
-    """A WAV file under a header that is right, and what to say of it."""
+    """A WAV file under a right header, and a message about it."""
 
     file: Seekable
     told: str | None
 
 
 def whole_sound(file: Seekable) -> WavSound:
-    """All the samples of a WAV file as one; the file itself, at its beginning, if it is plain."""
+    """All samples of a WAV file as one file. A right file comes back itself, at its beginning."""
     size = file.seek(0, 2)
     first = _part_at(file, 0)
     is_long = first is not None and first.is_long
@@ -78,7 +78,7 @@ def whole_sound(file: Seekable) -> WavSound:
 
 
 def _extents(file: Seekable, first: WavPart, size: int) -> tuple[list[tuple[int, int]], str | None]:
-    """Where the samples are, as starts and lengths, and what to say of them."""
+    """The starts and lengths of the samples in the file, in bytes, and a message about them."""
     extents, part, num_parts = [], first, 1
     while True:
         length = min(size - part.start, size if part.told is None else part.told)
@@ -91,20 +91,20 @@ def _extents(file: Seekable, first: WavPart, size: int) -> tuple[list[tuple[int,
         if following is None:
             if rest_s < LEAST_S or first.tag not in PLAIN:
                 break
-            end = part.start + length  # where there is no chunk, sound goes on at once
+            end = part.start + length  # without a chunk, sound goes on at once
             told_s = sum(length for _, length in extents) / first.bytes_per_s
             extents.append((end, size - end))
             return extents, (
                 f"its header counts {told_s:.2f} s, but {rest_s:.2f} s of sound follow: "
-                "all of it is read"
+                "ds2 reads all of it"
             )
         if following.form[:16] != first.form[:16] or first.tag not in PLAIN:
             return extents, (
-                f"another recording, of another form, follows in the same file ({rest_s:.0f} s or "
-                "so): it is left out: cut the file in two"
+                f"a recording of another form follows in the same file (about {rest_s:.0f} s): "
+                "ds2 leaves it out: cut the file in two"
             )
         part, num_parts = following, num_parts + 1
-    told = f"{num_parts} recordings follow one another in this file: all are read"
+    told = f"{num_parts} recordings follow one another in this file: ds2 reads all"
     return extents, told if num_parts > 1 else None
 
 
@@ -139,9 +139,9 @@ def _part_at(file: Seekable, place: int) -> WavPart | None:
 
 
 def _after_chunks(file: Seekable, place: int, size: int) -> int | None:
-    """What follows samples: the place after chunks of other things, or None for the end.
+    """The place after the chunks that follow samples, or None for the end of the file.
 
-    What looks like a chunk and reaches beyond the file, cut off in copying, is its end, too.
+    A chunk that reaches beyond the file, because the file was cut off, is the end, too.
     """
     begun = place
     while place + 8 <= size:
@@ -156,14 +156,14 @@ def _after_chunks(file: Seekable, place: int, size: int) -> int | None:
             re.fullmatch(rb"[A-Za-z0-9_ ]{4}", name) and place + 8 + length <= size
         )
         if not is_chunk:
-            # Some writers leave out the byte after an odd number of them, and some put one.
+            # Some writers leave out the padding after an odd number of bytes, and others add some.
             return _start_near(file, place) or (place if place == begun else None)
         place += 8 + length + length % 2
     return None
 
 
 def _start_near(file: Seekable, place: int) -> int | None:
-    """The place of a WAV file's start a byte before or after, or None."""
+    """The start of a WAV file a byte before or after this place, or None."""
     for near in (place - 1, place + 1):
         file.seek(near)
         head = file.read(12)
@@ -173,7 +173,7 @@ def _start_near(file: Seekable, place: int) -> int | None:
 
 
 def _header(form: bytes, num_bytes: int) -> bytes:
-    """Of a WAV file with so many bytes of samples."""
+    """The header of a WAV file with this many bytes of samples."""
     told = min(num_bytes, 0xFFFFFFFF)
     riff = min(num_bytes + 20 + len(form) + len(form) % 2, 0xFFFFFFFF)
     return (
@@ -185,7 +185,7 @@ def _header(form: bytes, num_bytes: int) -> bytes:
 
 
 class _Spliced:
-    """A file made of a header and parts of another one."""
+    """A file that consists of a header and parts of another file."""
 
     def __init__(self, header: bytes, file: Seekable, extents: list[tuple[int, int]]) -> None:
         self._header, self._file, self._extents = header, file, extents
@@ -193,7 +193,7 @@ class _Spliced:
         self._place = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Up to `size` bytes; no bytes at the end."""
         left = self._size - self._place if size < 0 else size
         pieces = []
         while left > 0 and (piece := self._read_piece(left)):
@@ -203,7 +203,7 @@ class _Spliced:
         return b"".join(pieces)
 
     def _read_piece(self, size: int) -> bytes:
-        """What lies in one extent."""
+        """Up to `size` bytes out of one extent."""
         place = self._place - len(self._header)
         if place < 0:
             return self._header[self._place : self._place + size]
@@ -215,7 +215,7 @@ class _Spliced:
         return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to the offset; the place where the file is then."""
+        """Go to the offset, and return the new position."""
         place = offset + (0, self._place, self._size)[whence]
         if place < 0:
             raise ValueError("before the file's start")
@@ -223,19 +223,19 @@ class _Spliced:
         return place
 
     def tell(self) -> int:
-        """The place where the file is."""
+        """The position in the file."""
         return self._place
 
 
 class WavPipe:
-    """A WAV file as it arrives: all samples, under a header that does not tell how many.
+    """A WAV file while it arrives: all samples, under a header that does not count them.
 
-    What follows the samples is seen only when they are over, and a library has then long read the
-    header. So this counts for it.
+    A library reads the header first. Bytes after the samples show only at their end, when a new
+    header comes too late. So this class counts the samples itself.
     """
 
     def __init__(self, pipe: Pipe, first: WavPart, name: str) -> None:
-        """first: what the header says; name: of the recording, for messages."""
+        """first: the facts in the header. name: of the recording, for messages."""
         self._pipe, self._name, self._form = pipe, name, first.form
         self._num_told = self._num_left = first.told or 0
         self._is_odd = self._num_told % 2 == 1
@@ -246,11 +246,11 @@ class WavPipe:
 
     @property
     def claimed_s(self) -> float:
-        """How long the headers met so far say that the sound is."""
+        """The length of the sound by all headers so far."""
         return self._num_told / WavPart(self._form, 0, None).bytes_per_s
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Up to `size` bytes; no bytes at the end."""
         if not self._held and not self._goes_on and not self._num_left and not self._is_over:
             self._look_further()
         if self._held:
@@ -264,9 +264,9 @@ class WavPipe:
         return data
 
     def _look_further(self) -> None:
-        """Find out what follows the samples; chunks of other things are passed over."""
+        """Find sound after the samples. This skips other chunks."""
         taken = self._take(12)
-        if self._is_odd and taken[:4] not in STARTS:  # a byte to make it even, which some leave out
+        if self._is_odd and taken[:4] not in STARTS:  # padding, which some leave out
             taken = taken[1:] + self._take(1)
         while len(taken) == 12:
             name, size = struct.unpack("<4sI", taken[:8])
@@ -277,30 +277,30 @@ class WavPipe:
                 break
             if not KNOWN_CHUNKS.fullmatch(name) or size > LONGEST_CHUNK:
                 self._held, self._goes_on = taken, True
-                self._say("sound follows what its header counts: all of it is read")
+                self._say("more sound follows than its header counts: ds2 reads all of it")
                 return
             self._take(max(0, size + size % 2 - 4))
             taken = self._take(12)
         self._is_over = True
 
     def _begin_next(self, head: bytes) -> None:
-        """Take the header of another WAV file, and go on with its samples if they fit."""
+        """Read the header of another WAV file, and go on with its samples if they fit."""
         while len(head) < LONGEST_CHUNK:
             part = _part_at(Seekable(io.BytesIO(head)), 0)
             if part is not None and part.form[:16] == self._form[:16]:
                 self._num_left, self._goes_on = part.told or 0, part.told is None
                 self._num_told += self._num_left
                 self._is_odd = self._num_left % 2 == 1
-                self._say("several recordings follow one another in it: all are read")
+                self._say("several recordings follow one another in this file: ds2 reads all")
                 return
             if part is not None or not (more := self._take(1)):
                 break
             head += more
         self._is_over = True
-        self._say("another recording, of another form, follows in it: it is left out")
+        self._say("a recording of another form follows in this file: ds2 leaves it out")
 
     def _take(self, size: int) -> bytes:
-        """So many bytes, or those that come until the end."""
+        """This many bytes, or fewer at the end."""
         pieces = []
         while size > 0 and (piece := self._pipe.read(min(size, 1 << 16))):
             pieces.append(piece)
@@ -314,9 +314,9 @@ class WavPipe:
 
 
 def wav_pipe(pipe: Pipe, head: bytes, name: str) -> WavPipe | None:
-    """The pipe of a WAV file that tells its length, or a RF64 one; None for others.
+    """A pipe with a WAV file that has a length, or with an RF64 file; None for others.
 
-    Those end with the pipe, as FFmpeg has it, too.
+    Other files end with the pipe, and FFmpeg reads them so.
     """
     first = _part_at(Seekable(io.BytesIO(head)), 0)
     if first is None or first.tag not in PLAIN or (first.told is None and not first.is_long):

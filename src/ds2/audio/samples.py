@@ -1,4 +1,4 @@
-"""Samples as clients send them, in messages of any number of bytes, to waveforms."""
+"""Turns samples in messages of any number of bytes, as clients send them, into waveforms."""
 
 from typing import Literal, TypeAlias
 
@@ -11,14 +11,14 @@ Encoding: TypeAlias = Literal["s16le", "f32le", "mulaw", "alaw"]
 
 ENCODINGS: tuple[Encoding, ...] = ("s16le", "f32le", "mulaw", "alaw")
 SAMPLE_BYTES: dict[Encoding, int] = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
-"""Of one sample of one channel."""
+"""Bytes of one sample of one channel."""
 
 
 class Samples:
-    """Bytes of one encoding to float32; what ends within a sample waits for the next message."""
+    """Turns bytes of one encoding into float32. Half a sample waits for the next message."""
 
     def __init__(self, encoding: Encoding, num_channels: int | None = None) -> None:
-        """num_channels: C of interleaved samples, which become (N, C); None takes one: (N,)."""
+        """num_channels: C of interleaved samples, which become (N, C); None gives one, (N,)."""
         self.encoding = encoding
         self._num_channels = num_channels
         self._width = SAMPLE_BYTES[encoding] * (num_channels or 1)
@@ -30,7 +30,7 @@ class Samples:
         return bool(self._held)
 
     def feed(self, data: bytes) -> Waveform:
-        """Take bytes; return the float32 samples that they complete, full scale at 1."""
+        """Take bytes, and return the complete samples as float32 with full scale at 1."""
         data = self._held + data if self._held else data
         whole = len(data) // self._width * self._width
         self._held = data[whole:]
@@ -48,7 +48,7 @@ class Samples:
 
 
 def _mulaw_table() -> Waveform:
-    """(256,) float32: the sample that each byte of mu-law stands for (G.711, table 2)."""
+    """The sample for each byte of mu-law, (256,) float32 (G.711, table 2)."""
     code = ~np.arange(256, dtype=np.uint8)
     exponent, mantissa = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
     size = (((mantissa << 3) + 132) << exponent) - 132
@@ -56,7 +56,7 @@ def _mulaw_table() -> Waveform:
 
 
 def _alaw_table() -> Waveform:
-    """(256,) float32: the sample that each byte of A-law stands for (G.711, table 1)."""
+    """The sample for each byte of A-law, (256,) float32 (G.711, table 1)."""
     code = np.arange(256, dtype=np.uint8) ^ 0x55
     exponent, mantissa = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
     fine = (mantissa << 4) + 8

@@ -1,4 +1,4 @@
-"""Where recordings come from: paths, bytes in memory, open files and pipes, all read alike."""
+"""Opens recordings from all sources alike: paths, bytes in memory, open files and pipes."""
 
 import io
 import shutil
@@ -18,9 +18,9 @@ HEAD_BYTES = 4096  # enough to tell one format from another
 
 
 class Pipe:
-    """A stream that cannot go back, with the bytes already taken from it put before the rest.
+    """A stream that cannot go back, with the bytes that were already read put back in front.
 
-    Until it is `settle`d, it keeps what is read, and can be read from its beginning again.
+    It keeps all bytes until you call `settle`. Until then you can read it from its beginning again.
     """
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
@@ -28,7 +28,7 @@ class Pipe:
         self._kept: list[bytes] | None = []
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Up to `size` bytes; no bytes at the end."""
         if self._head:
             end = len(self._head) if size < 0 else size
             taken, self._head = self._head[:end], self._head[end:]
@@ -39,42 +39,42 @@ class Pipe:
         return taken
 
     def rewind(self) -> None:
-        """Go to the beginning, unless it is settled."""
+        """Go back to the beginning. This does nothing after `settle`."""
         if self._kept is not None:
             self._head, self._kept = b"".join(self._kept) + self._head, []
 
     def settle(self) -> None:
-        """Keep nothing any more."""
+        """Stop keeping bytes."""
         self._kept = None
 
 
 class Seekable:
-    """A file in which one can go back, for libraries in C; seeks that cannot be do nothing.
+    """A file that can go back, for libraries in C. An impossible seek does nothing.
 
-    A broken header sends a library to places before the file's start. A file of Python's raises
-    an error there, which the C code could not pass on: it would be printed.
+    A broken header sends a library to places before the file's start. Python's own files raise an
+    error there. The C code could not pass this error on, and Python would print it.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Up to `size` bytes; no bytes at the end."""
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to the offset, if there is such a place; the place where the file is then."""
+        """Go to the offset if it exists, and return the new position."""
         with suppress(ValueError, OSError, OverflowError):
             self._file.seek(offset, whence)
         return self._file.tell()
 
     def tell(self) -> int:
-        """The place where the file is."""
+        """The position in the file."""
         return self._file.tell()
 
 
 def name_of(source: Source) -> str:
-    """What messages call the source."""
+    """The name of the source, for messages."""
     if isinstance(source, str | Path):
         return str(source)
     name = getattr(source, "name", None)
@@ -86,8 +86,8 @@ def name_of(source: Source) -> str:
 def open_source(source: Source, stack: ExitStack) -> tuple[Seekable | Pipe, bytes]:
     """The source at its beginning, and its first bytes.
 
-    stack: closes what is opened here, and leaves open what the caller opened.
-    Raises InputError if there is no such file, it may not be read, or it is empty.
+    stack: closes the files that this function opens; the caller's own files stay open.
+    Raises InputError if there is no such file, if ds2 may not read it, or if it is empty.
     """
     file: Any = source
     if isinstance(source, str | Path):
@@ -106,7 +106,7 @@ def open_source(source: Source, stack: ExitStack) -> tuple[Seekable | Pipe, byte
 
 @contextmanager
 def saying_what_fails(name: str) -> Iterator[None]:
-    """Make InputError of what the system has against reading, in the middle of a file too."""
+    """Turn the system's errors while reading, also in the middle of a file, into InputError."""
     try:
         yield
     except OSError as error:
@@ -115,12 +115,12 @@ def saying_what_fails(name: str) -> Iterator[None]:
 
 
 def is_mp4(head: bytes) -> bool:
-    """Whether a file is of the MP4 family, whose index may stand at its end."""
+    """Whether a file is of the MP4 family. Its index may be at the end of the file."""
     return head[4:8] == b"ftyp"
 
 
 def spool(pipe: Pipe, stack: ExitStack) -> BinaryIO:
-    """All of the pipe in a temporary file, in which one can go back."""
+    """Copy the whole pipe into a temporary file, which can go back."""
     file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     shutil.copyfileobj(pipe, file)
     file.seek(0)

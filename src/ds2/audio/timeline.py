@@ -1,33 +1,36 @@
-"""Where the samples of a film's sound lie in the film, by the time stamps of its container.
+"""Places the samples of a film's sound at their times in the film, by the container's stamps.
 
-A recogniser that only counts samples is early by all that the sound lacks: a sound that begins
-later than the picture, a pause of the recorder, packets that were lost. Silence of the same length
-stands in for what is missing, as FFmpeg's filter `aresample=async=1` has it. Stamps that cannot be
-right are told of, and the samples are counted on.
+The sound may begin later than the picture, the recorder may pause, and packets may be lost. A
+recogniser that only counts samples would then give times that are too early. So this fills each gap
+with silence of the same length, as FFmpeg's filter `aresample=async=1` does. If a stamp cannot be
+right, this logs a warning and counts on.
 """
 
 import logging
 
 TOLERANCE_S = 0.1
-"""Stamps are this much off their samples in sound files: containers round, clocks drift."""
+"""Right files have stamps that differ from their samples by up to this: containers round times,
+and clocks drift."""
 LONGEST_GAP_S = 3600.0
-"""Between two sounds; a longer one is taken for a wrong stamp."""
+"""The longest gap between two sounds. A longer one means a wrong stamp."""
 MOST_SILENCE_S = 4 * 3600.0
-"""In all gaps of a file together: a small file must not unpack without end."""
+"""The most silence in all gaps of a file, so that a small file cannot unpack without end."""
 LONGEST_OVERLAP_S = 1.0
-"""Of sounds that lie on one another, of which the second loses its beginning."""
+"""The longest overlap of two sounds. The second sound loses its beginning."""
 MOST_LEFT_OUT = 0.01
-"""The share of a sound that may be lost so; a clock that goes wrong steadily would take it all."""
+"""The largest share of a sound to lose in overlaps. A clock that always runs wrong would take it
+all."""
 CLOCK_AHEAD_S, CLOCK_BACK_S = 10.0, 1.0
-"""Pictures that jump so far, where one broadcast follows another, are on another clock."""
+"""A jump of the pictures this far ahead or back means a new clock, as when one broadcast follows
+another."""
 CLOCK_KEPT_S = 5.0
-"""Sound that goes on for so long on the old clock shows that there is no other."""
+"""If the sound goes on this long with the old clock, there is no new clock."""
 
 logger = logging.getLogger("ds2.audio")
 
 
 class PictureClock:
-    """What to add to a broadcast's stamps so that they run on where its clock jumps."""
+    """The time to add to a broadcast's stamps, so that they run on where its clock jumps."""
 
     def __init__(self) -> None:
         self.shift_s = 0.0
@@ -45,16 +48,16 @@ class PictureClock:
 
 
 class Timeline:
-    """Puts one sound's pieces on the time of its film, one after the other."""
+    """Puts the pieces of a sound at their times in the film, one after the other."""
 
     def __init__(
         self, name: str, rate_hz: int, zero_s: float, pictures: PictureClock | None = None
     ) -> None:
         """name: of the recording, for messages. zero_s: the stamp at which the film begins.
 
-        pictures: where the clock may jump for pictures and sound alike.
+        pictures: the clock of the pictures, if it may jump for pictures and sound alike.
         """
-        self.position = 0  # samples put so far, silence among them
+        self.position = 0  # samples so far, with silence
         self._name, self._rate_hz, self._zero_s = name, rate_hz, zero_s
         self._pictures, self._shift_s, self._num_on_old_clock = pictures, 0.0, 0
         self._num_silent = self._num_left_out = 0
@@ -87,11 +90,11 @@ class Timeline:
         return TOLERANCE_S * self._rate_hz
 
     def _offset(self, stamp_s: float) -> int:
-        """How many samples the stamp lies after the end of what is there."""
+        """The samples between the current end and the stamp."""
         return round((stamp_s + self._shift_s - self._zero_s) * self._rate_hz) - self.position
 
     def _follow(self, pictures: PictureClock, stamp_s: float, num_samples: int) -> int:
-        """The offset after the clock of the pictures has jumped: the sound's jumps soon."""
+        """The offset after the pictures' clock has jumped. The sound's clock jumps soon after."""
         offset = self._offset(stamp_s)
         if abs(offset) <= self._num_tolerated:
             self._num_on_old_clock += num_samples
@@ -103,14 +106,14 @@ class Timeline:
         if "clock" not in self._told:
             self._told.add("clock")
             logger.info(
-                "%s: the clock of the film jumps after %.2f s: times count on as its pictures do",
+                "%s: the clock of the film jumps after %.2f s: ds2 counts the times on",
                 self._name,
                 self.position / self._rate_hz,
             )
         return self._offset(stamp_s)
 
     def _silence(self, offset: int) -> int:
-        """How much of it stands in for a gap of `offset` samples."""
+        """The samples of silence for a gap of `offset` samples."""
         longest = LONGEST_GAP_S * self._rate_hz
         if offset <= longest and self._num_silent + offset <= MOST_SILENCE_S * self._rate_hz:
             return offset
@@ -118,7 +121,7 @@ class Timeline:
         return 0
 
     def _overlap(self, offset: int) -> int:
-        """How many samples lie before what is already there, and are left out for that."""
+        """The samples to leave out because they overlap the sound before them."""
         most = MOST_LEFT_OUT * self.position + LONGEST_OVERLAP_S * self._rate_hz
         if offset <= LONGEST_OVERLAP_S * self._rate_hz and self._num_left_out + offset <= most:
             return offset
@@ -126,15 +129,15 @@ class Timeline:
         return 0
 
     def _count_on(self, offset: int, what: str) -> None:
-        """Take a stamp, so far off, for the time that the samples have reached; say so once."""
+        """Ignore a stamp that is wrong by `offset`, count on from the samples, and warn once."""
         there_s, offset_s = self.position / self._rate_hz, offset / self._rate_hz
         self._zero_s += offset_s
         if what in self._told:
             return
         self._told.add(what)
         logger.warning(
-            "%s: the time stamps of the sound %s, from %.2f s to %.2f s: that cannot be right: "
-            "the sound is read on without a break, and times after it may be off",
+            "%s: the time stamps of the sound %s, from %.2f s to %.2f s, which cannot be right: "
+            "ds2 reads on without a gap, and later times may be wrong",
             self._name,
             what,
             there_s,

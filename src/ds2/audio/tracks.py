@@ -1,4 +1,4 @@
-"""The sound tracks of a recording, and which of them is meant."""
+"""The sound tracks of a recording, and the choice of one."""
 
 import logging
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ logger = logging.getLogger("ds2.audio")
 
 @dataclass(frozen=True)
 class Track:
-    """A sound track, as its container describes it; None is what it does not tell."""
+    """A sound track, as its container describes it. None means that the container does not say."""
 
-    number: int  # from 1, of the sound tracks alone
+    number: int  # counts the sound tracks only, from 1
     encoding: str
     num_channels: int | None
     sample_rate_hz: int | None
-    language: str | None = None  # as the container has it: "eng"
+    language: str | None = None  # as in the container: "eng"
     title: str | None = None
     is_default: bool = False
     start_s: float | None = None  # in the film's time
@@ -26,14 +26,14 @@ class Track:
 
     @property
     def description(self) -> str:
-        """In a message: 2 (deu, "Commentary")."""
+        """The track in a message: 2 (deu, "Commentary")."""
         facts = [self.language or "", f'"{self.title}"' if self.title else ""]
         told = ", ".join(fact for fact in facts if fact)
         return f"{self.number} ({told})" if told else str(self.number)
 
 
 def choose_track(tracks: Sequence[Track], wanted: int | str | None, name: str) -> Track:
-    """The track of this number or in this language; None is the default track, or the first.
+    """The track with this number or language; None chooses the default track, or the first.
 
     name: of the recording. Raises InputError if there is no such track.
     """
@@ -45,7 +45,7 @@ def choose_track(tracks: Sequence[Track], wanted: int | str | None, name: str) -
         language = language_of_name(wanted)
         if language is None:
             raise InputError(
-                f'track "{wanted}": it must be a number, or a language such as en or German'
+                f'track "{wanted}": must be a number, or a language such as en or German'
             )
         fitting = [
             track
@@ -53,22 +53,22 @@ def choose_track(tracks: Sequence[Track], wanted: int | str | None, name: str) -
             if track.language and language_of_name(track.language) == language
         ]
         if len(tracks) == 1 and not tracks[0].language:
-            fitting = list(tracks)  # there is no choice, and nothing speaks against it
+            fitting = list(tracks)  # there is only this track, and its language may be right
     if not fitting:
         there = ", ".join(track.description for track in tracks)
-        raise InputError(f"{name}: has no sound track {wanted}: there is {there}")
+        raise InputError(f"{name}: has no sound track {wanted}: choose one of {there}")
     return _preferred(fitting)
 
 
 def tell_choice(
     tracks: Sequence[Track], chosen: Track, wanted: int | str | None, name: str
 ) -> None:
-    """Say which track is heard, if there was a choice and a number has not made it."""
+    """Log which track is used, if there are several and the user gave no number."""
     if len(tracks) == 1 or isinstance(wanted, int) or (wanted and wanted.strip().isdecimal()):
         return
     others = ", ".join(track.description for track in tracks if track is not chosen)
     logger.info(
-        "%s: of %d sound tracks, number %s is heard; there is also %s: choose with --track",
+        "%s: has %d sound tracks: using %s; the others are %s: choose with --track",
         name,
         len(tracks),
         chosen.description,

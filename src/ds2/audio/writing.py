@@ -1,4 +1,7 @@
-"""Waveforms to WAV, FLAC and Opus: files, or the same bytes each time."""
+"""Writes waveforms as WAV and FLAC files, and encodes them as FLAC and Opus.
+
+The same waveform always gives the same bytes.
+"""
 
 import io
 from pathlib import Path
@@ -11,19 +14,19 @@ import soundfile
 from ds2.audio.resampling import SAMPLE_RATE_HZ, Waveform
 from ds2.files import atomic_write
 
-OPUS_BITS_PER_S = 32_000  # of speech at 16 kHz, hard to tell from the original
+OPUS_BITS_PER_S = 32_000  # speech at 16 kHz that sounds like the original
 
 
 def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
-    """Write (N,) float32 in [-1, 1] as 16-bit WAV; louder samples are clipped.
+    """Write (N,) float32 in [-1, 1] as 16-bit WAV. This clips louder samples.
 
-    Samples that came from 16 bits are read back as they were.
+    A waveform from a 16-bit recording keeps its exact samples.
     """
     _write(path, waveform, sample_rate_hz, "WAV")
 
 
 def write_flac(path: str | Path, waveform: Waveform, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
-    """The same as FLAC, in about half the space."""
+    """Write (N,) float32 in [-1, 1] as 16-bit FLAC, in about half the space of WAV."""
     _write(path, waveform, sample_rate_hz, "FLAC")
 
 
@@ -33,16 +36,16 @@ def _write(path: str | Path, waveform: Waveform, sample_rate_hz: int, form: str)
 
 
 def encode_flac(waveform: Waveform) -> bytes:
-    """(N,) samples at 16 kHz as FLAC of 16 bits: nothing is lost of a 16-bit recording."""
+    """Encode (N,) samples at 16 kHz as 16-bit FLAC. A 16-bit recording keeps its exact samples."""
     file = io.BytesIO()
     soundfile.write(file, _pcm16(waveform), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     return file.getvalue()
 
 
 def encode_opus(waveform: Waveform) -> bytes:
-    """(N,) samples at 16 kHz as Opus in Ogg: a sixth of FLAC, with a loss.
+    """Encode (N,) samples at 16 kHz as Opus in Ogg: lossy, and a sixth of FLAC's size.
 
-    libsndfile would draw the stream's serial number at random, so this is FFmpeg's.
+    This uses FFmpeg, because libsndfile would draw the stream's serial number at random.
     """
     file = io.BytesIO()
     samples = np.clip(waveform, -1.0, 1.0).astype(np.float32)[None]  # (1, N)
@@ -57,5 +60,5 @@ def encode_opus(waveform: Waveform) -> bytes:
 
 
 def _pcm16(waveform: Waveform) -> npt.NDArray[np.int16]:
-    """(N,) int16: the nearest values; louder samples are clipped."""
+    """The nearest 16-bit values, (N,) int16. This clips louder samples."""
     return np.asarray(np.clip(np.rint(waveform * 32768.0), -32768, 32767), np.int16)

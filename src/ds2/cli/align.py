@@ -1,4 +1,4 @@
-"""`ds2 align`: when each word of known texts was said."""
+"""`ds2 align`: finds the times of the words in transcribed recordings."""
 
 import argparse
 import json
@@ -26,47 +26,57 @@ if TYPE_CHECKING:
     from ds2.recognition.aligner import AlignedText, Aligner
 
 FORMATS = ("ctm", "json", "textgrid")
-LONGEST_NAME = 150  # bytes: file systems take 255, and extensions come yet
+LONGEST_NAME = 150  # bytes: file systems allow 255, and the extension needs some
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "align",
-        help="when each word of known texts was said",
-        description="Find when each word of a manifest's texts was said. Without -o the times go "
-        "to standard output: a CTM of all utterances, or with -f json a line for each, with its "
-        "score, by which wrong texts are found. An utterance that cannot be aligned is named; "
-        "the others are done all the same, and the exit status is 2.",
+        help="find the times of the words in transcribed recordings",
+        description="Read the recordings and texts of a manifest, and find the start and the end "
+        "of each word. Without -o, ds2 prints one CTM of all utterances, or with -f json one line "
+        "for each utterance. The score of an utterance helps to find wrong texts. If ds2 cannot "
+        "align an utterance, it names it, aligns the others and exits with status 2.",
     )
     parser.add_argument(
-        "manifests", nargs="+", type=Path, metavar="MANIFEST", help="recordings and their texts"
+        "manifests",
+        nargs="+",
+        type=Path,
+        metavar="MANIFEST",
+        help="manifests of recordings with texts",
     )
     add_model(parser)
     add_track(parser)
-    add_output(parser, FORMATS, told="files, for each utterance")
+    add_output(parser, FORMATS, told="the files of each utterance")
     parser.add_argument(
         "--characters",
         action="store_true",
-        help="times of characters: in JSON besides the words, in CTM instead of them (with -o in "
-        "a second file); a TextGrid has both in any case",
+        help="write the times of characters, too: JSON holds both; CTM holds characters instead of "
+        "words, with -o in a second file; a TextGrid always holds both",
     )
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processor cores (1)")
     parser.add_argument(
-        "--raw-text", action="store_true", help="take the texts as they stand, not normalised"
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of processor cores to use (default: 1)",
+    )
+    parser.add_argument(
+        "--raw-text", action="store_true", help="use the texts as they are; do not normalise them"
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Align; 2 if some utterance could not be."""
+    """Align; return 2 if an utterance failed."""
     from ds2.manifest import is_recording, read_manifest
 
     for path in args.manifests:
         if is_recording(path):
             raise InputError(
-                f"{path}: is a recording: align takes a manifest, a line of JSON for each "
-                "recording with its text; for long recordings with roughly their texts there is "
+                f"{path}: is a recording, but `ds2 align` reads manifests, with a line of JSON for "
+                "each recording and its text: for a long recording with a rough text use "
                 "`ds2 corpus align`"
             )
 
@@ -78,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     num_all = len(utterances) + len(problems)
     output = output_of(args, FORMATS, ("ctm", "json"), len(utterances), "utterances")
-    from ds2.recognition.aligner import Aligner  # numba comes with it, which takes its time
+    from ds2.recognition.aligner import Aligner  # slow: this imports numba
 
     aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
     prepare_output(output)
@@ -101,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _names(utterances: "Sequence[Utterance]") -> list[str]:
-    """What each utterance is called in output: its id, as a file's name, and none twice."""
+    """The name of each utterance in the output: its id, fit for a file name, without repeats."""
     return list(distinct_names(map(_plain_name, utterances), LONGEST_NAME))
 
 
@@ -111,7 +121,7 @@ def _plain_name(utterance: "Utterance") -> str:
 
 
 def _tell_renamed(utterances: "Sequence[Utterance]", names: Sequence[str]) -> None:
-    """Say which is which where several utterances have one id."""
+    """Show a note for each utterance whose output has another name than its id."""
     for utterance, name in zip(utterances, names, strict=True):
         if name != (wanted := _plain_name(utterance)):
             has_room = len(os.fsencode(wanted)) <= LONGEST_NAME
@@ -132,7 +142,7 @@ def _align_all(
             text = _text_of(utterance, aligner.bundle.language, is_raw=args.raw_text)
             return aligner.align(utterance, text, track=args.track)
         except UnspellableError as error:
-            hint = "leave out --raw-text" if args.raw_text else "spell that out in the text"
+            hint = "leave out --raw-text" if args.raw_text else "write it in words in the text"
             hint = mandarin_advice(str(error), aligner.bundle.language) or hint
             return InputError(f"{error}: {hint}")
         except InputError as error:
@@ -146,7 +156,7 @@ def _align_all(
 
 
 def _text_of(utterance: "Utterance", language: str, *, is_raw: bool) -> str:
-    """The text to align, its words parted by one space. Raises InputError if there is none."""
+    """The text to align, with one space between words. Raises InputError if there is none."""
     from ds2.text.normalise import normalise
 
     if not (utterance.text and utterance.text.strip()):
@@ -154,14 +164,14 @@ def _text_of(utterance: "Utterance", language: str, *, is_raw: bool) -> str:
     text = utterance.text if is_raw else normalise(utterance.text, language)
     text = " ".join(text.split())
     if not text:
-        raise InputError("the text holds no words: correct it, or leave the utterance out")
+        raise InputError("the text has no words: correct it, or leave the utterance out")
     return text
 
 
 def _printed(
     aligned: "AlignedText", utterance: "Utterance", name: str, args: argparse.Namespace, form: str
 ) -> str:
-    """What follows one another: CTM, a line of JSON, or the one TextGrid."""
+    """The text of one result for standard output or one file: CTM, a line of JSON, a TextGrid."""
     if form == "json":
         return json.dumps(_json(aligned, utterance, name, args), ensure_ascii=False) + "\n"
     if form == "textgrid":

@@ -1,4 +1,4 @@
-"""`ds2 bundle`: put a language model into a bundle, or take it out."""
+"""`ds2 bundle`: puts a language model into a bundle, or removes it."""
 
 import argparse
 from collections.abc import Callable
@@ -19,15 +19,15 @@ SETTINGS = {
     "beam_width": "beam_width",
     "unknown_word_score": "unknown_word_score",
 }
-"""The settings that arguments stand for."""
+"""The setting of each option."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "bundle",
-        help="put a language model into a model, or take it out",
-        description="Change what a bundle holds beside its network.",
+        help="put a language model into a bundle, or remove it",
+        description="Change the language model of a bundle. The network stays as it is.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_add_lm(actions)
@@ -36,7 +36,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the action says."""
+    """Run the action."""
     act: Callable[[argparse.Namespace], None] = args.act
     act(args)
 
@@ -45,22 +45,41 @@ def _add_add_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = actions.add_parser(
         "add-lm",
         help="copy a language model into a bundle",
-        description="Copy a language model into a bundle, which then decodes with it. Settings "
-        "that are not given stay as they are, or are the defaults; `ds2 lm tune` finds better "
-        "ones.",
+        description="Copy a language model into a bundle. ds2 then decodes with it. Settings that "
+        "you leave out keep the values in the bundle. `ds2 lm tune` finds better ones.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a bundle's directory, or en, zh")
-    parser.add_argument("lm", type=Path, metavar="LM", help="lm.bin, or an ARPA file")
+    parser.add_argument("model", metavar="MODEL", help="name or bundle of the model to change")
+    parser.add_argument(
+        "lm", type=Path, metavar="LM", help="language model: lm.bin or an ARPA file"
+    )
     add_copy(parser)
     for name, form, metavar, meaning in (
-        ("alpha", float, "X", "weight of the language model"),
-        ("beta", float, "X", "bonus for each word, in Mandarin for each character"),
-        ("beam-width", positive, "N", "hypotheses kept from frame to frame"),
+        (
+            "alpha",
+            float,
+            "X",
+            "weight of the language model, 0 or more (default: the bundle's setting, else 0.5)",
+        ),
+        (
+            "beta",
+            float,
+            "X",
+            "bonus for each word, in Mandarin for each character, as a natural logarithm "
+            "(default: the bundle's setting, else 1)",
+        ),
+        (
+            "beam-width",
+            positive,
+            "N",
+            "number of hypotheses to keep after each frame "
+            "(default: the bundle's setting, else 100)",
+        ),
         (
             "unknown-word-score",
             score_or_off,
             "X|off",
-            "what a word costs that the language model lacks, 0 or less; off: there are no others",
+            "score of a word that the language model does not know, a natural logarithm of 0 or "
+            "less; off forbids such words (default: the bundle's setting, else -10)",
         ),
     ):
         parser.add_argument(
@@ -70,14 +89,14 @@ def _add_add_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def add_copy(parser: argparse.ArgumentParser) -> None:
-    """Add the option that leaves a bundle as it is and writes a changed copy."""
+    """Add the option that writes a changed copy and keeps the bundle as it is."""
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="BUNDLE",
-        help="write a changed copy, and leave the bundle as it is; one that comes with ds2 is "
-        "never changed",
+        help="write a changed copy here and keep the bundle as it is; the models that come with "
+        "ds2 need it (default: change the bundle)",
     )
 
 
@@ -90,7 +109,7 @@ def _add_lm(args: argparse.Namespace) -> None:
 
 
 def _settings(path: Path, args: argparse.Namespace) -> "BeamSettings":
-    """The bundle's settings, or the defaults, changed as the arguments say."""
+    """The bundle's settings, or the defaults, with the changes that the arguments ask for."""
     from dataclasses import replace
 
     from ds2.ctc.settings import BeamSettings
@@ -105,7 +124,7 @@ def _settings(path: Path, args: argparse.Namespace) -> "BeamSettings":
 
 
 def print_lm(bundle: "Bundle") -> None:
-    """Say what language model a bundle has now, and how it decodes."""
+    """Print the language model that a bundle has now, and the settings of the search."""
     from ds2.cli.info import decoding_text, lm_text
 
     print(f"{bundle.path}: language model: {lm_text(bundle)}")
@@ -116,10 +135,11 @@ def print_lm(bundle: "Bundle") -> None:
 def _add_remove_lm(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "remove-lm",
-        help="take the language model out of a bundle",
-        description="Delete a bundle's language model and its settings; it decodes greedily then.",
+        help="remove the language model of a bundle",
+        description="Delete the language model of a bundle and its settings. ds2 then decodes "
+        "greedily with this bundle.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a bundle's directory, or en, zh")
+    parser.add_argument("model", metavar="MODEL", help="name or bundle of the model to change")
     add_copy(parser)
     parser.set_defaults(act=_remove_lm)
 

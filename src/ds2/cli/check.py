@@ -1,4 +1,4 @@
-"""`ds2 check`: what is wrong with a manifest, before hours of training tell."""
+"""`ds2 check`: finds faults in a manifest before a training run stumbles over them."""
 
 import argparse
 import json
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from ds2.text.alphabet import Alphabet
 
 RARE = 5
-"""A character seen less often than this is hardly learnt."""
+"""A model hardly learns a character that occurs less often than this."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "check",
-        help="find what is wrong with a manifest",
-        description="Read a manifest and all its recordings, and name what is wrong: recordings "
-        "that are missing, cut off, silent or too short, texts that cannot be spelt, duplicates; "
-        "with --against, what a test set shares with what is trained on. Exits with 1 if there "
-        "are errors, with 0 if there are only notes.",
+        help="find faults in a manifest and its recordings",
+        description="Read a manifest and all its recordings, and print the faults: recordings that "
+        "are missing, cut off, silent or too short, texts that the alphabet cannot spell, and "
+        "duplicates. With --against, ds2 also finds what a test set shares with training data. The "
+        "exit status is 1 if there are errors, and 0 if there are only notes.",
     )
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="the manifest to check")
     parser.add_argument(
@@ -41,49 +41,65 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="append",
         default=[],
         metavar="OTHER",
-        help="a manifest that must not share audio or speakers with this one; may be repeated",
+        help="manifest that must not share audio or speakers with MANIFEST; may be repeated "
+        "(default: none)",
     )
     parser.add_argument(
-        "--language", type=language, metavar="CODE", help="of the texts (by utterance)"
+        "--language",
+        type=language,
+        metavar="CODE",
+        help="language of the texts, such as en (default: as each utterance says)",
     )
     alphabet = parser.add_mutually_exclusive_group()
     alphabet.add_argument(
         "--alphabet",
         metavar="characters|bigrams|FILE",
-        help="what texts must be spelt in: an English alphabet or a JSON file "
-        "(English characters; in other languages all letters of the texts)",
+        help="alphabet that must be able to spell the texts: an English one or a JSON file "
+        "(default: English characters; in other languages all letters of the texts)",
     )
     alphabet.add_argument(
-        "-m", "--model", metavar="MODEL", help="take alphabet and time stride from a bundle"
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="model whose alphabet and time stride to use (default: see --alphabet)",
     )
     parser.add_argument(
         "--time-stride",
         type=int,
         metavar="FRAMES",
-        help="of the network, for what is too short for its text (2)",
+        help="time stride of the network, in feature frames for each output; ds2 uses it to find "
+        "recordings that are too short for their texts (default: 2)",
     )
+    _add_scope(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_scope(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the scope and of the output."""
     parser.add_argument(
         "--no-normalise",
         action="store_true",
-        help="texts must be in the alphabet's style already, as with data.normalise=false",
+        help="do not normalise the texts, as a run with data.normalise=false",
     )
     parser.add_argument(
-        "--no-audio", action="store_true", help="look at the manifest alone, read no recordings"
+        "--no-audio", action="store_true", help="check the manifest only; do not read recordings"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="threads that read (all cores)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="number of threads (default: one for each core)"
+    )
     parser.add_argument(
         "--limit",
         type=int,
         default=10,
         metavar="N",
-        help="lines of a kind, each for all that say the same; 0: a line for each problem (10)",
+        help="most lines for each kind of problem; equal problems share a line; 0 shows each "
+        "problem on a line of its own (default: 10)",
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON instead")
-    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check and report; 1 if there are errors."""
+    """Check and report; return 1 if there are errors."""
     from ds2.corpora.checks.check import check
 
     options = _options(args)
@@ -112,7 +128,10 @@ def _options(args: argparse.Namespace) -> "CheckOptions":
     elif args.alphabet:
         alphabet = _alphabet(args.alphabet)
     if alphabet and args.language not in (None, alphabet.language):
-        raise InputError(f"--language {args.language}: the alphabet is of {alphabet.language}")
+        raise InputError(
+            f"--language {args.language}: the alphabet is for {alphabet.language}: change one of "
+            "them"
+        )
     return CheckOptions(
         language=args.language,
         alphabet=alphabet,
@@ -124,7 +143,7 @@ def _options(args: argparse.Namespace) -> "CheckOptions":
 
 
 def _of_model(name: str) -> "tuple[Alphabet, int]":
-    """The alphabet of a model, and how many frames of features it takes for one of its own."""
+    """The alphabet of a model, and its time stride in feature frames for each output."""
     from ds2.model.bundle import find_bundle, load_bundle
 
     bundle = load_bundle(find_bundle(name))
@@ -172,7 +191,7 @@ def _as_json(report: "Report") -> dict[str, Any]:
 
 
 def _print_problems(report: "Report", limit: int) -> None:
-    """The problems by kind, errors first, each line as compilers write theirs."""
+    """Print the problems by kind, errors first, in the style of a compiler."""
     from ds2.corpora.checks.problem import ERRORS, NOTES
 
     hides = False
@@ -190,11 +209,11 @@ def _print_problems(report: "Report", limit: int) -> None:
                 print(f"  ... and {num_left} more")
             hides |= len(shown) < len(problems)
     if hides:
-        print("--limit 0 shows each of them")
+        print("--limit 0 shows every problem")
 
 
 def _alike(problems: "Sequence[Problem]") -> "list[list[Problem]]":
-    """The problems of one kind, those that say the same together, in the order they came."""
+    """The problems of one kind, with equal ones together, in their first order."""
     groups: dict[str, list[Problem]] = {}
     for problem in problems:
         groups.setdefault(problem.gist or problem.message, []).append(problem)
@@ -202,7 +221,7 @@ def _alike(problems: "Sequence[Problem]") -> "list[list[Problem]]":
 
 
 def _one_line(message: str) -> str:
-    """The message with line ends and the like, which texts may hold, as escapes."""
+    """The message, with line ends and other control characters of texts as escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
 
 
@@ -224,7 +243,7 @@ def _print_tables(report: "Report") -> None:
 
 
 def _comparison(report: "Report") -> "Table":
-    """How many utterances have something in common with each of the other manifests."""
+    """A table of how many utterances share something with each of the other manifests."""
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -245,13 +264,13 @@ def _comparison(report: "Report") -> "Table":
 
 
 def _kilohertz(statistics: "Statistics") -> str:
-    """The median bandwidth."""
+    """The median bandwidth in kHz, or -."""
     bandwidth_hz = statistics.median_bandwidth_hz
     return "-" if bandwidth_hz is None else f"{bandwidth_hz / 1000:g}"
 
 
 def _rows(statistics: "Statistics") -> list[tuple[str, str]]:
-    """What the table says of a manifest: names and values."""
+    """Names and values for the table of a manifest."""
     durations_s = (statistics.shortest_s, statistics.median_s, statistics.longest_s)
     known_s = [f"{seconds:.1f}" for seconds in durations_s if seconds is not None]
     characters = statistics.characters

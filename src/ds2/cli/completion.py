@@ -1,4 +1,4 @@
-"""`ds2 completion`: what a shell needs to complete commands, options and names with Tab."""
+"""`ds2 completion`: prints the lines with which a shell completes commands and options."""
 
 import argparse
 
@@ -12,12 +12,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "completion",
         help="let the shell complete commands and options",
-        description="Print the lines that make a shell complete ds2's commands, options and names "
-        'with the Tab key. For bash and zsh put eval "$(ds2 completion bash)" into ~/.bashrc '
-        "or ~/.zshrc, with the name of the shell; for fish write them to "
-        "~/.config/fish/completions/ds2.fish.",
+        description="Print the lines with which a shell completes the commands, options and names "
+        "of "
+        'ds2 when you press Tab. For bash, write eval "$(ds2 completion bash)" into ~/.bashrc. For '
+        "zsh, write the same line with zsh in place of bash into ~/.zshrc. For fish, save the "
+        "lines in ~/.config/fish/completions/ds2.fish.",
     )
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+    parser.add_argument(
+        "shell", choices=SHELLS, metavar="SHELL", help="name of the shell: " + ", ".join(SHELLS)
+    )
     parser.set_defaults(run=run)
 
 
@@ -32,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
-    """Answer the shell, and exit."""
+    """Answer the question of the shell, then exit."""
     import argcomplete
 
     argcomplete.autocomplete(parser)

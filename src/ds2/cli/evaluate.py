@@ -1,4 +1,4 @@
-"""`ds2 evaluate`: error rates of a model on transcribed recordings, and where the errors are."""
+"""`ds2 evaluate`: measures a model's error rates on transcribed recordings."""
 
 import argparse
 import json
@@ -28,11 +28,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="error rates on transcribed recordings, and where the errors are",
-        description="Recognise the utterances of a manifest and compare with their texts.",
+        help="measure error rates on transcribed recordings, and show the errors",
+        description="Recognise the utterances of manifests and compare the hypotheses with the "
+        "texts. Prints the word and character error rates, and the worst errors.",
     )
     parser.add_argument(
-        "manifests", nargs="+", type=Path, metavar="MANIFEST", help="recordings and their texts"
+        "manifests",
+        nargs="+",
+        type=Path,
+        metavar="MANIFEST",
+        help="manifests of recordings with texts",
     )
     add_model(parser)
     parser.add_argument(
@@ -40,38 +45,61 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="append",
         default=[],
         metavar="FIELD",
-        help="part the result by a field of the manifest too, such as source",
+        help="also show the result for each value of this field of the manifest, such as source; "
+        "may be repeated (default: none)",
     )
-    parser.add_argument("--worst", type=int, default=5, metavar="N", help="utterances shown (5)")
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a report to read in a browser"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    parser.add_argument(
-        "--hypotheses",
-        type=Path,
-        metavar="FILE",
-        help="write the manifest again, with pred_text in every line",
-    )
+    _add_report(parser)
     parser.add_argument(
         "--batch-size",
         type=positive,
         default=8,
         metavar="N",
-        help="recordings recognised side by side (8)",
+        help="number of recordings that each core recognises at once (default: 8)",
     )
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processor cores (1)")
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of processor cores to use (default: 1)",
+    )
     parser.add_argument(
         "--raw-text",
         action="store_true",
-        help="compare with the texts as they stand, not normalised",
+        help="use the texts as they are; do not normalise them",
     )
     add_decoding(parser)
     parser.set_defaults(run=run)
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the report."""
+    parser.add_argument(
+        "--worst",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of worst utterances and speakers to show (default: 5)",
+    )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write a report for a browser to this file (default: none)",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the figures to this file (default: none)"
+    )
+    parser.add_argument(
+        "--hypotheses",
+        type=Path,
+        metavar="FILE",
+        help="write the manifest again to this file, with pred_text in every line (default: none)",
+    )
+
+
 def run(args: argparse.Namespace) -> None:
-    """Recognise, compare, print, write."""
+    """Recognise, compare, print and write."""
     from ds2.evaluation.evaluation import Evaluation, score
     from ds2.files import check_output
     from ds2.manifest import read_manifest
@@ -114,14 +142,14 @@ def _recognise(
 
 
 def _tell_unspellable(scored: "Sequence[Scored]", alphabet: "Alphabet") -> None:
-    """Say which references hold what the model cannot write: its errors there are certain."""
+    """Show a note if references hold characters that the model can only get wrong."""
     found = [(item, alphabet.unspellable(item.reference)) for item in scored]
     bad = [(item.utterance.where, missing) for item, missing in found if missing]
     if bad:
         where, missing = min(bad)
         advice = mandarin_advice("".join(missing), alphabet.language)
         note(
-            f"{len(bad)} texts hold characters that the model cannot write, which count as "
+            f"{len(bad)} texts hold characters that the model cannot write; they count as "
             f"errors; the first: {where}: {' '.join(sorted(missing))}"
             f"{advice and '; ' + advice}"
         )
@@ -166,7 +194,7 @@ def _group_table(title: str, groups: "Mapping[str, Evaluation]") -> "Table":
 
 
 def _print_errors(out: "Console", evaluation: "Evaluation", num_shown: int) -> None:
-    """The commonest confusions and the worst utterances, aligned."""
+    """Print the most common confusions, and the worst utterances word by word."""
     from ds2.evaluation.evaluation import aligned_lines
 
     confused = "   ".join(f"{a} > {b} ({n})" for a, b, n in evaluation.confused(3 * num_shown))

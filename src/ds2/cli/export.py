@@ -1,4 +1,4 @@
-"""`ds2 export`: from a training run to a bundle that `ds2 transcribe` takes."""
+"""`ds2 export`: makes a bundle from a training run."""
 
 import argparse
 from pathlib import Path
@@ -12,13 +12,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "export",
-        help="make a bundle of a trained network",
-        description="Write a trained network as a bundle, a directory that the runtime uses "
-        "without torch. The exported graph is compared with the network first, whole and in "
-        "chunks, and not written if a log-probability differs by more than 0.0001.",
+        help="make a bundle from a trained network",
+        description="Read a checkpoint of a training run, and write a bundle, which ds2 uses "
+        "without torch. First ds2 compares the exported graph with the network, on whole input and "
+        "in chunks. It writes nothing if a log-probability differs by more than 0.0001.",
     )
     parser.add_argument(
-        "source", type=Path, metavar="RUN_DIR|CHECKPOINT", help="the trained network"
+        "source",
+        type=Path,
+        metavar="RUN_DIR|CHECKPOINT",
+        help="the run or the checkpoint to export",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle to write"
@@ -26,22 +29,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--checkpoint",
         choices=("best", "last", "averaged"),
-        help="which of the run's checkpoints (best; last, if the run has no best one yet)",
+        help="checkpoint of the run to export (default: best, or last if the run has no best one "
+        "yet)",
     )
     parser.add_argument(
         "--weights",
         choices=("float32", "float16", "int8"),
         default="float32",
-        help="how weights are stored; arithmetic is float32 (float32)",
+        help="number type of the stored weights; ds2 always computes in float32 (default: float32)",
     )
     parser.add_argument(
-        "--licence", default="unknown", help="of the model, kept in the bundle: a name"
+        "--licence",
+        default="unknown",
+        help="name of the model's licence, for the bundle (default: unknown)",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export and say what was written."""
+    """Export, and print the facts about the bundle."""
     _check_paths(args.source, args.output)
     with needing("train", told="export"):
         from ds2.training.export import ParityError, checkpoint_to_export, export
@@ -50,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint_name = checkpoint_to_export(args.source)
         if checkpoint_name == "last":
             note(
-                f"{args.source}: was not evaluated yet, so no checkpoint is the best: "
+                f"{args.source}: the run has no evaluation yet, so no checkpoint is the best: "
                 "exporting the last"
             )
     try:
@@ -62,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             licence=args.licence,
         )
     except ParityError as error:
-        complain(f"{args.source}: not exported: {error}: a fault of ds2")
+        complain(f"{args.source}: not exported: {error}: this is a fault of ds2: please report it")
         return 1
     size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")
@@ -71,22 +77,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_paths(source: Path, target: Path) -> None:
-    """Raise InputError for paths that cannot be right, before torch takes seconds to load."""
+    """Raise InputError for wrong paths, before torch loads, for seconds."""
     from ds2.model.bundle import check_place
 
     if not source.is_file() and not (source / "checkpoints").is_dir():
-        raise InputError(f"{source}: no checkpoint there, nor a run directory that holds one")
+        raise InputError(f"{source}: is neither a checkpoint nor a run directory that holds one")
     check_place(target)
 
 
 def _tell_of_lm(path: Path) -> None:
-    """Say what became of a language model of the bundle that was there before."""
+    """Print what happened to the language model of a bundle that was there before."""
     from ds2.model.bundle import LM, load_bundle
 
     if load_bundle(path).lm is not None:
-        print(f"{path / LM}: kept, with settings that fitted another network: `ds2 lm tune`")
+        print(f"{path / LM}: kept, but its settings fit another network: run `ds2 lm tune`")
     elif (path / LM).exists():
         print(
-            f"{path / LM}: kept, but no part of the bundle any more, for it does not fit or is "
-            "damaged: `ds2 bundle add-lm` or `ds2 bundle remove-lm`"
+            f"{path / LM}: kept, but not used, because it is damaged or does not fit: run "
+            "`ds2 bundle add-lm` or `ds2 bundle remove-lm`"
         )

@@ -1,4 +1,4 @@
-"""`ds2 import`: a checkpoint of another toolkit becomes a bundle."""
+"""`ds2 import`: makes a bundle from a checkpoint of another toolkit."""
 
 import argparse
 from pathlib import Path
@@ -15,55 +15,81 @@ LICENCES = {
     "masr": "unknown (MASR itself: Apache-2.0)",
     "ppasr": "unknown (PPASR itself: Apache-2.0)",
 }
-"""What a bundle says unless --licence tells."""
+"""The licences in bundles without --licence."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "import",
-        help="make a bundle of another toolkit's Deep Speech 2 model",
-        description="Make a bundle of a Deep Speech 2 model that another toolkit has trained. No "
-        "code of a checkpoint is run. docs/how-to/published-models.md tells which models "
-        "there are.",
+        help="make a bundle from another toolkit's Deep Speech 2 model",
+        description="Read a Deep Speech 2 model that another toolkit trained, and write it as a "
+        "bundle. ds2 never runs code from a checkpoint. docs/how-to/published-models.md lists the "
+        "published models.",
     )
     toolkits = parser.add_subparsers(dest="toolkit", metavar="TOOLKIT", required=True)
-    paddlespeech = toolkits.add_parser(
-        "paddlespeech",
-        help="an unpacked archive of PaddleSpeech",
-        description="An unpacked archive as PaddleSpeech publishes them: model.yaml or "
-        "conf/deepspeech2*.yaml, the preprocessing, vocabulary and mean_std.json that it names, "
-        "and a .pdparams file.",
-    )
-    paddlespeech.add_argument("source", type=Path, metavar="DIR", help="the unpacked archive")
-    paddlespeech.add_argument("--config", type=Path, metavar="YAML", help="which of several")
-    paddlespeech.add_argument("--checkpoint", type=Path, metavar="PDPARAMS", help="the same")
+    paddlespeech = _add_paddlespeech(toolkits)
     pytorch = toolkits.add_parser(
         "deepspeech.pytorch",
-        help="a .pth or .ckpt file of deepspeech.pytorch",
-        description="A checkpoint of deepspeech.pytorch: .pth of its version 2, .ckpt of its "
-        "version 3. Needs torch.",
+        help="import a .pth or .ckpt file of deepspeech.pytorch",
+        description="Read a checkpoint of deepspeech.pytorch (.pth of version 2, .ckpt of version "
+        "3), and write a bundle. This needs torch.",
     )
     pytorch.add_argument("source", type=Path, metavar="FILE", help="the checkpoint")
     parsers = [paddlespeech, pytorch]
     for name, file in (("masr", "model.pt"), ("ppasr", "model.pdparams")):
         other = toolkits.add_parser(
             name,
-            help=f"a {file} of {name.upper()}",
-            description=f"A checkpoint of {name.upper()}'s deepspeech2 with its configuration and "
-            "vocabulary." + (" Needs torch." if name == "masr" else ""),
+            help=f"import a {file} of {name.upper()}",
+            description=f"Read a checkpoint of {name.upper()}'s deepspeech2 with its configuration "
+            "and vocabulary, and write a bundle."
+            + (" This needs torch." if name == "masr" else ""),
         )
         other.add_argument("source", type=Path, metavar="FILE", help="the checkpoint")
         other.add_argument(
-            "--config", type=Path, required=True, metavar="YAML", help="configs/deepspeech2.yml"
+            "--config",
+            type=Path,
+            required=True,
+            metavar="YAML",
+            help="the model's configuration, such as deepspeech2.yml",
         )
         other.add_argument(
-            "--vocabulary", type=Path, required=True, metavar="TXT", help="vocabulary.txt"
+            "--vocabulary",
+            type=Path,
+            required=True,
+            metavar="TXT",
+            help="the model's vocabulary, such as vocabulary.txt",
         )
         parsers.append(other)
     for other in parsers:
         _add_shared(other)
     parser.set_defaults(run=run)
+
+
+def _add_paddlespeech(
+    toolkits: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> argparse.ArgumentParser:
+    parser = toolkits.add_parser(
+        "paddlespeech",
+        help="import an unpacked archive of PaddleSpeech",
+        description="Read an unpacked archive of PaddleSpeech, and write a bundle. The archive "
+        "holds model.yaml or conf/deepspeech2*.yaml, a .pdparams file, and the preprocessing, "
+        "vocabulary and mean_std.json that the configuration names.",
+    )
+    parser.add_argument("source", type=Path, metavar="DIR", help="the unpacked archive")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="YAML",
+        help="configuration, if there are several (default: the only one)",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="PDPARAMS",
+        help="weights, if there are several (default: the only file)",
+    )
+    return parser
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
@@ -74,17 +100,20 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--weights",
         choices=("float32", "float16", "int8"),
         default="float32",
-        help="how weights are stored; arithmetic is float32 (float32)",
+        help="number type of the stored weights; ds2 always computes in float32 (default: float32)",
     )
-    parser.add_argument("--licence", help="of the model, kept in the bundle: a name")
+    parser.add_argument(
+        "--licence",
+        help="name of the model's licence, for the bundle (default: unknown, with the toolkit's)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, write, and say what was written."""
+    """Read the checkpoint, write the bundle, and print its facts."""
     with needing("import", told="import"):
         from ds2.importing import files  # noqa: F401
         from ds2.importing.writing import write_imported
-    with needing("train", "import", told=f"reading what {args.toolkit} saves"):
+    with needing("train", "import", told=f"reading a checkpoint of {args.toolkit}"):
         imported = _read(args)
     licence = args.licence or LICENCES[args.toolkit]
     bundle = write_imported(imported, args.output, precision=args.weights, licence=licence)

@@ -1,4 +1,4 @@
-"""`ds2 info`: what a bundle is, or a recording."""
+"""`ds2 info`: shows the facts about a bundle or a recording."""
 
 import argparse
 from collections.abc import Iterator, Mapping
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from ds2.model.bundle import Bundle
 
 RATES = ("wer", "cer", "rate")
-"""Ends of the names of facts that bundles hold as fractions, and people read as per cent."""
+"""Ends of the names of facts that are fractions in a bundle. The table shows per cent."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "info",
-        help="what a model is, or a recording",
-        description="Show the facts of a bundle; checks every byte of its network and of its "
+        help="show the facts about a model or a recording",
+        description="Show the facts about a bundle, and verify every byte of its network and its "
         "language model. Or list the sound tracks of a recording or film.",
     )
     parser.add_argument(
-        "model", metavar="MODEL|FILE", help="a bundle's directory, or en, zh; or a recording"
+        "model", metavar="MODEL|FILE", help="a model's name or bundle, or a recording"
     )
     add_track(parser)
     parser.set_defaults(run=run)
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         _show_recording(args.model, args.track)
         return
     if args.track:
-        raise InputError("--track: is for recordings: a model has no tracks")
+        raise InputError("--track: works with recordings only: leave it out for a model")
     from rich.table import Table
 
     from ds2.model.bundle import find_bundle, load_bundle, verify_lm
@@ -100,7 +100,7 @@ def _show_recording(path: str, wanted: str | None) -> None:
 
 
 def _time_text(time_s: float | None) -> str | None:
-    """0:01:02.35; None for what the file does not tell."""
+    """A time such as 0:01:02.35; None if the file has none."""
     if time_s is None:
         return None
     hundredths = round(100 * time_s)
@@ -109,13 +109,17 @@ def _time_text(time_s: float | None) -> str | None:
 
 
 def lm_text(bundle: "Bundle") -> str:
-    """A bundle's language model in words. Raises InputError if it is no model."""
+    """A bundle's language model in words. Raises InputError if its file is not a model."""
     from ds2.model.bundle import LM
     from ds2.ngram.binary import map_model
 
     if bundle.lm_path is None:
         stray = (bundle.path / LM).exists()
-        return f"none: {LM} is no part of it; `ds2 bundle add-lm`" if stray else "none"
+        return (
+            f"none: {LM} is not part of the bundle: `ds2 bundle add-lm` adds it"
+            if stray
+            else "none"
+        )
     model = map_model(bundle.lm_path)
     counts = " + ".join(f"{count:,}" for count in model.counts)
     return (
@@ -127,7 +131,7 @@ def decoding_text(settings: "BeamSettings") -> str:
     """The settings of a beam search in words."""
     price = settings.unknown_word_score
     unknown = "none allowed" if price is None else f"{price:g} each"
-    calibration = "as the beam gives it"
+    calibration = "not calibrated"
     if (settings.confidence_slope, settings.confidence_offset) != (1, 0):
         slope, offset = settings.confidence_slope, settings.confidence_offset
         calibration = f"calibrated, log-odds x {slope:.3g} {offset:+.3g}"
@@ -140,7 +144,7 @@ def decoding_text(settings: "BeamSettings") -> str:
 def _latency(latency_s: float | None) -> str:
     if latency_s is None:
         return "the whole utterance: this model does not stream"
-    return f"{1000 * latency_s:.0f} ms of audio after a moment, and a chunk (200 ms)"
+    return f"{1000 * latency_s:.0f} ms of audio after each moment, and a chunk (200 ms)"
 
 
 def _flat(name: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

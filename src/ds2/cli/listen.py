@@ -1,4 +1,4 @@
-"""`ds2 listen`: microphone to text."""
+"""`ds2 listen`: turns speech from a microphone into text."""
 
 import argparse
 import queue
@@ -15,21 +15,28 @@ if TYPE_CHECKING:
     from ds2.audio import Waveform
 
 BLOCK_S = 0.05
-"""Audio that the sound card hands over at a time."""
+"""Seconds of audio in each block from the sound card."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "listen",
-        help="microphone to text",
-        description="Show what is said into a microphone: a line for each segment, and the one "
-        "under way as it changes. Ctrl-C ends it.",
+        help="turn speech from a microphone into text",
+        description="Listen to a microphone and print the text, a line for each segment. A "
+        "terminal also shows the current segment while it changes. Press Ctrl-C to stop.",
     )
     add_model(parser)
-    parser.add_argument("--device", metavar="N|NAME", help="the microphone; else the usual one")
     parser.add_argument(
-        "--no-endpoints", action="store_true", help="one segment, however long the pauses"
+        "--device",
+        metavar="N|NAME",
+        help="microphone to use: its number or name in `python -m sounddevice` "
+        "(default: the system's choice)",
+    )
+    parser.add_argument(
+        "--no-endpoints",
+        action="store_true",
+        help="keep all text in one segment; do not end segments at pauses",
     )
     add_vad(parser)
     add_decoding(parser)
@@ -37,7 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Listen until Ctrl-C."""
+    """Listen until the user presses Ctrl-C."""
     from ds2.recognition.endpoint import EndpointRules
 
     sounddevice = _import_sounddevice()
@@ -54,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _import_sounddevice() -> Any:
-    """The library. Raises InputError where it, or PortAudio, is missing."""
+    """The module sounddevice. Raises InputError if it or PortAudio is missing."""
     try:
         with needing("listen", told="listening"):
             import sounddevice
@@ -67,7 +74,7 @@ def _import_sounddevice() -> Any:
 
 
 def _record(sounddevice: Any, device: str | None) -> "Iterator[Waveform]":
-    """Blocks of (N,) samples at 16 kHz, without end. Raises InputError without a microphone."""
+    """Endless blocks of (N,) samples at 16 kHz. Raises InputError without a microphone."""
     from ds2.audio import SAMPLE_RATE_HZ
 
     blocks: queue.Queue[Waveform] = queue.Queue()
@@ -88,7 +95,7 @@ def _record(sounddevice: Any, device: str | None) -> "Iterator[Waveform]":
     except (sounddevice.PortAudioError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"no microphone to listen to: {reason}: `python -m sounddevice` lists what there is"
+            f"ds2 cannot open the microphone: {reason}: `python -m sounddevice` lists all devices"
         ) from None
     with microphone:
         while True:

@@ -1,4 +1,4 @@
-"""`ds2 models`: what models there are, and new ones from archives."""
+"""`ds2 models`: lists the installed models, and installs others from archives."""
 
 import argparse
 import json
@@ -18,11 +18,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "models",
-        help="what models there are; get others",
-        description="List the models that -m takes by name. They are looked for in the directory "
-        "that DS2_MODELS names in the environment, in ./models, among those that `ds2 models get` "
-        "has put into your data directory, and among those that come with ds2; of one name, the "
-        "first counts.",
+        help="list the installed models, or install others",
+        description="List the models that -m takes by name. ds2 looks in four places. The first is "
+        "the directory in the environment variable DS2_MODELS. The others are ./models, your data "
+        "directory, and the models that come with ds2. `ds2 models get` installs into your data "
+        "directory. If two models have one name, ds2 takes the first.",
     )
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -31,7 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the action says; without one, list."""
+    """Run the action. Without an action, list the models."""
     act: Callable[[argparse.Namespace], None] = args.act
     act(args)
 
@@ -40,18 +40,21 @@ def _add_get(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = actions.add_parser(
         "get",
         help="install a model from an archive",
-        description="Install a bundle from a .tar.gz, .tar.xz or .zip archive, a file or an "
-        "address, into your data directory. Its checksums are verified; an archive that would "
-        "write elsewhere, or holds more than one bundle, is refused.",
+        description="Read or download an archive of one bundle (.tar.gz, .tar.xz or .zip), and "
+        "verify the checksums. Then install the bundle in your data directory. ds2 refuses an "
+        "archive that holds several bundles or would write elsewhere.",
     )
-    parser.add_argument("source", metavar="URL|FILE", help="the archive: an address or a file")
+    parser.add_argument("source", metavar="URL|FILE", help="the archive: a URL or a file")
     parser.add_argument(
         "--sha256",
         type=_sha256,
         metavar="HEX",
-        help="the archive's, to be compared; http:// (without s) needs it",
+        help="SHA-256 of the archive, which ds2 compares; an http:// URL needs it (default: do not "
+        "compare)",
     )
-    parser.add_argument("--name", help="of the model, for -m (the name in the archive)")
+    parser.add_argument(
+        "--name", help="name of the model for -m (default: the name in the archive)"
+    )
     parser.set_defaults(act=_get)
 
 
@@ -67,11 +70,11 @@ def _list(args: argparse.Namespace) -> None:
         from ds2.model.places import model_places
 
         looked = ", ".join(map(str, model_places()))
-        raise InputError(f"there are no models in {looked}: `ds2 models get` installs one")
+        raise InputError(f"found no models in {looked}: `ds2 models get` installs one")
 
 
 def _rows() -> tuple[list[dict[str, Any]], list[str]]:
-    """The facts of each model, and what is wrong with others."""
+    """The facts about each model, and problems with the others."""
     from ds2.model.bundle import load_bundle
     from ds2.model.places import named_models
 
@@ -85,7 +88,7 @@ def _rows() -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _facts(bundle: "Bundle") -> dict[str, Any]:
-    """What the list tells of a model; "error" as in the figures of its development set."""
+    """The list's facts about a model. The error rate is the one on its development set."""
     measure = "wer" if bundle.alphabet.word_unit == "word" else "cer"
     dev = bundle.training.get("dev")
     rate = dev.get(f"greedy_{measure}") if isinstance(dev, dict) else None
@@ -117,7 +120,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             "no" if latency_s is None else f"yes, {1000 * latency_s:.0f} ms",
             row["path"],
         )
-    width = None if sys.stdout.isatty() else 1000  # a pipe has no edge to fold paths at
+    width = None if sys.stdout.isatty() else 1000  # a pipe needs no folded paths
     Console(width=width).print(table)
 
 
@@ -140,7 +143,7 @@ def _get(args: argparse.Namespace) -> None:
 
 
 def _fetched(url: str, directory: Path, sha256: str | None) -> Path:
-    """The archive at an address, in a directory of its own. Raises InputError."""
+    """Download an archive into a directory of its own. Raises InputError."""
     import hashlib
     from urllib.parse import urlsplit
 
@@ -148,10 +151,12 @@ def _fetched(url: str, directory: Path, sha256: str | None) -> Path:
     from ds2.corpora.public.download import Archive, fetch_archive
 
     if not url.startswith(("https://", "http://")):
-        raise InputError(f"{url}: give a file, or an address that begins with https://")
+        raise InputError(f"{url}: give a file, or a URL that begins with https://")
     if url.startswith("http://") and sha256 is None:
-        raise InputError(f"{url}: may be altered on its way: give its --sha256, or an https://")
-    # Of the address: what has come of another archive is no part of this one.
+        raise InputError(
+            f"{url}: somebody could change it on its way: give --sha256 or an https:// URL"
+        )
+    # The URL is in the name, so that a part of another archive never becomes a part of this one.
     place = directory / f".fetching-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -160,12 +165,12 @@ def _fetched(url: str, directory: Path, sha256: str | None) -> Path:
         raise InputError(f"{directory}: cannot be written: {reason}") from None
     path = place / (Path(urlsplit(url).path).name or "archive")
     with progress() as report:
-        fetch_archive(Archive(url, sha256=sha256), path, report, advice="give another address")
+        fetch_archive(Archive(url, sha256=sha256), path, report, advice="give another URL")
     return path
 
 
 def _verify(archive: Path, sha256: str | None) -> None:
-    """Raise InputError unless the file is the one with this checksum."""
+    """Raise InputError unless the file has this checksum."""
     import hashlib
 
     if sha256 is None:
@@ -176,7 +181,7 @@ def _verify(archive: Path, sha256: str | None) -> None:
     except OSError as error:
         raise InputError(f"{archive}: {(error.strerror or str(error)).lower()}") from None
     if found != sha256:
-        raise InputError(f"{archive}: is another file: its SHA-256 is {found}")
+        raise InputError(f"{archive}: is not the file of --sha256: its SHA-256 is {found}")
 
 
 def _sha256(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`ds2 serve`: live speech and recordings to text, for many clients at once."""
+"""`ds2 serve`: recognises live speech and recordings for many clients at once."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ds2.serving.config import ServeSettings
 
 KEYS_VARIABLE = "DS2_API_KEYS"
-"""Of the environment: keys, parted by commas."""
+"""The environment variable with API keys, separated by commas."""
 RAY_OPTIONS = (
     *("replicas", "min_replicas", "max_replicas"),
     *("streams_per_replica", "downscale_delay_s"),
@@ -31,10 +31,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "serve",
-        help="live speech and recordings to text, for many clients at once",
-        description="Serve models over HTTP and WebSockets: our own protocol, OpenAI's, "
-        "Deepgram's, those of vosk-server and sherpa-onnx, and a web page. "
-        "docs/how-to/serving.md tells more. SIGTERM lets what runs end, and stops.",
+        help="serve many clients: turn live speech and recordings into text",
+        description="Serve models over HTTP and WebSockets. The server speaks its own protocol and "
+        "those of OpenAI, Deepgram, vosk-server and sherpa-onnx, and it has a web page. On SIGTERM "
+        "it finishes the streams that are open, then stops. docs/how-to/serving.md explains more.",
     )
     parser.add_argument(
         "-m",
@@ -42,8 +42,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         dest="models",
         action="append",
         metavar="[NAME=]MODEL",
-        help="a bundle's directory, or a name that `ds2 models` lists (en; for Mandarin, zh); may "
-        "be repeated, the first is the default",
+        help="model to serve: a name that `ds2 models` lists, or a bundle's directory; NAME is the "
+        "name for clients; may be repeated, and clients that name no model get the first "
+        "(default: en)",
     )
     _add_places(parser.add_argument_group("where"))
     _add_work(parser.add_argument_group("work"))
@@ -55,42 +56,121 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--log-transcripts",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="write what was said into the log, too",
+        help="write the recognised text into the log",
     )
     add_decoding(parser)
     parser.set_defaults(run=run)
 
 
 def _add_places(group: "argparse._ArgumentGroup") -> None:
-    _add(group, "host", str, "ADDRESS", "to listen on (127.0.0.1); 0.0.0.0 is all")
-    _add(group, "port", int, "N", "of everything (8000); 0 is any that is free")
-    _add(group, "tls-cert", Path, "FILE", "certificates, PEM; with --tls-key")
-    _add(group, "tls-key", Path, "FILE", "their private key")
+    _add(
+        group,
+        "host",
+        str,
+        "ADDRESS",
+        "address to listen on; 0.0.0.0 is all addresses (default: 127.0.0.1)",
+    )
+    _add(group, "port", int, "N", "port to listen on; 0 takes any free port (default: 8000)")
+    _add(
+        group,
+        "tls-cert",
+        Path,
+        "FILE",
+        "PEM file with the certificates for TLS; needs --tls-key (default: no TLS)",
+    )
+    _add(
+        group,
+        "tls-key",
+        Path,
+        "FILE",
+        "PEM file with the private key of --tls-cert (default: no TLS)",
+    )
 
 
 def _add_work(group: "argparse._ArgumentGroup") -> None:
-    _add(group, "workers", positive, "N", "processes, each with a replica of every model (1)")
-    _add(group, "num-threads", int, "N", "cores for a step of a model (1); 0 is all")
-    _add(group, "decode-threads", positive, "N", "that decode what a step gives (1)")
-    _add(group, "batch-size", positive, "N", "most streams in a step (32)")
-    _add(group, "chunk-ms", float, "MS", "audio of a stream in a step (120); less is sooner")
+    _add(
+        group, "workers", positive, "N", "number of processes; each holds every model (default: 1)"
+    )
+    _add(
+        group,
+        "num-threads",
+        int,
+        "N",
+        "number of processor cores for a step of a model; 0 is all (default: 1)",
+    )
+    _add(
+        group,
+        "decode-threads",
+        positive,
+        "N",
+        "number of threads that decode the output of a step (default: 1)",
+    )
+    _add(group, "batch-size", positive, "N", "most streams in a step of a model (default: 32)")
+    _add(
+        group,
+        "chunk-ms",
+        float,
+        "MS",
+        "audio of each stream in a step, in milliseconds; with less, text comes sooner but costs "
+        "more work (default: 120)",
+    )
 
 
 def _add_limits(group: "argparse._ArgumentGroup") -> None:
-    _add(group, "max-streams", positive, "N", "most at once in a process, uploads too (64)")
-    _add(group, "max-buffer-s", float, "S", "audio of a stream that waits, before it is held (8)")
-    _add(group, "idle-timeout-s", float, "S", "ends connections and uploads that send nothing (60)")
-    _add(group, "max-message-bytes", positive, "N", "of a WebSocket message (1048576)")
-    _add(group, "max-upload-bytes", positive, "N", "of a request (209715200)")
-    _add(group, "max-upload-s", float, "S", "audio in an upload (14400)")
+    _add(
+        group,
+        "max-streams",
+        positive,
+        "N",
+        "most streams and uploads at once in each process (default: 64)",
+    )
+    _add(
+        group,
+        "max-buffer-s",
+        float,
+        "S",
+        "most audio of a stream that may wait for recognition, in seconds; then its client has to "
+        "wait (default: 8)",
+    )
+    _add(
+        group,
+        "idle-timeout-s",
+        float,
+        "S",
+        "seconds without data after which the server ends a connection or an upload (default: 60)",
+    )
+    _add(
+        group,
+        "max-message-bytes",
+        positive,
+        "N",
+        "largest WebSocket message, in bytes (default: 1048576)",
+    )
+    _add(
+        group,
+        "max-upload-bytes",
+        positive,
+        "N",
+        "largest body of a request, in bytes (default: 209715200)",
+    )
+    _add(
+        group, "max-upload-s", float, "S", "longest audio in an upload, in seconds (default: 14400)"
+    )
     _add(
         group,
         "requests-per-minute",
         float,
         "N",
-        "of a key, or of an address where there are no keys; a WebSocket is one (no limit)",
+        "most requests a minute for each API key, or for each client address where the server has "
+        "no keys; a WebSocket counts as one request (default: no limit)",
     )
-    _add(group, "drain-s", float, "S", "for streams to end by themselves at a shutdown (30)")
+    _add(
+        group,
+        "drain-s",
+        float,
+        "S",
+        "seconds that open streams have to end at a shutdown (default: 30)",
+    )
 
 
 def _add_access(group: "argparse._ArgumentGroup") -> None:
@@ -99,8 +179,8 @@ def _add_access(group: "argparse._ArgumentGroup") -> None:
         dest="keys_file",
         type=Path,
         metavar="FILE",
-        help=f"only for who has one of these keys, one a line; or {KEYS_VARIABLE} in the "
-        "environment, parted by commas",
+        help=f"file with the API keys that clients must have, one on each line; {KEYS_VARIABLE} in "
+        "the environment may hold keys, too, separated by commas (default: no key needed)",
     )
     group.add_argument(
         "--allow-origin",
@@ -108,7 +188,8 @@ def _add_access(group: "argparse._ArgumentGroup") -> None:
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="web pages of https://host may connect; may be repeated; * is all (none but ours)",
+        help="allow web pages of this origin, such as https://example.org, to connect; * allows "
+        "all; may be repeated (default: the server's own page only)",
     )
     group.add_argument(
         "--allow-host",
@@ -116,8 +197,9 @@ def _add_access(group: "argparse._ArgumentGroup") -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="requests may name this host, as behind a proxy; may be repeated; * is all "
-        "(on 127.0.0.1 addresses and localhost, else all)",
+        help="allow requests to this host name, for example the public name of a proxy; * allows "
+        "all; may be repeated (default: addresses and localhost if the server listens on "
+        "127.0.0.1, else all)",
     )
 
 
@@ -127,14 +209,45 @@ def _add_ray(group: "argparse._ArgumentGroup") -> None:
         nargs="?",
         const="local",
         metavar="ADDRESS",
-        help="replicas on a Ray cluster: its address, or auto, or nothing for one on this machine "
-        "alone; docs/how-to/deploying.md tells more",
+        help="run replicas on a Ray cluster: its address, or auto; without a value ds2 starts a "
+        "cluster on this machine; docs/how-to/deploying.md explains more (default: no cluster)",
     )
-    _add(group, "replicas", positive, "N", "on all machines together, with --ray (2)")
-    _add(group, "min-replicas", positive, "N", "the fewest, where the streams set their number")
-    _add(group, "max-replicas", positive, "N", "the most")
-    _add(group, "streams-per-replica", positive, "N", "which their number aims at (16)")
-    _add(group, "downscale-delay-s", float, "S", "before a replica too many is stopped (300)")
+    _add(
+        group,
+        "replicas",
+        positive,
+        "N",
+        "with --ray: number of replicas on all machines together (default: 2)",
+    )
+    _add(
+        group,
+        "min-replicas",
+        positive,
+        "N",
+        "with --ray: fewest replicas, if the load sets their number; needs --max-replicas "
+        "(default: as --replicas, or 1 with --max-replicas)",
+    )
+    _add(
+        group,
+        "max-replicas",
+        positive,
+        "N",
+        "with --ray: most replicas, if the load sets their number (default: as --replicas)",
+    )
+    _add(
+        group,
+        "streams-per-replica",
+        positive,
+        "N",
+        "with --ray: number of streams for each replica, on average (default: 16)",
+    )
+    _add(
+        group,
+        "downscale-delay-s",
+        float,
+        "S",
+        "with --ray: seconds before ds2 stops a replica that it does not need (default: 300)",
+    )
 
 
 def _add(
@@ -144,14 +257,14 @@ def _add(
     metavar: str,
     told: str,
 ) -> None:
-    """An option of the name of a setting; left out, the setting's default."""
+    """Add an option with the name of a setting. The setting has the default."""
     group.add_argument(
         f"--{name}", type=kind, default=argparse.SUPPRESS, metavar=metavar, help=told
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Serve until a signal. Raises InputError."""
+    """Serve until a signal comes. Raises InputError."""
     with needing("serve", told="serve"):
         from ds2.serving.server import serve
 
@@ -169,18 +282,20 @@ def _serve_on_ray(
 ) -> None:
     from ds2.serving.ray.deployment import LOCAL, Scale, serve_on_ray
 
-    if args.ray == LOCAL:  # the models of another machine are its own affair
+    if args.ray == LOCAL:  # another machine finds its models itself
         models = {name: str(_find(path)) for name, path in models.items()}
     given = {name: value for name, value in vars(args).items() if name in RAY_OPTIONS}
     if "replicas" in given:
         number = given.pop("replicas")
         if {"min_replicas", "max_replicas"} & set(given):
-            raise InputError("--replicas: is both --min-replicas and --max-replicas: leave it out")
+            raise InputError(
+                "--replicas: sets both --min-replicas and --max-replicas: leave it out"
+            )
         given |= {"min_replicas": number, "max_replicas": number}
     elif "max_replicas" in given:
         given.setdefault("min_replicas", 1)
     elif "min_replicas" in given:
-        raise InputError("--min-replicas: needs --max-replicas, or is --replicas meant?")
+        raise InputError("--min-replicas: needs --max-replicas; for a fixed number give --replicas")
     try:
         scale = Scale(address=args.ray, **given)
     except ValueError as error:
@@ -189,7 +304,7 @@ def _serve_on_ray(
 
 
 def _find(path: str) -> Path:
-    """A model's directory, whatever directory its user is in. Raises InputError."""
+    """The absolute path of a model's directory. Raises InputError."""
     from ds2.model.bundle import find_bundle
 
     found = find_bundle(path).absolute()
@@ -201,11 +316,11 @@ def _find(path: str) -> Path:
 def _refuse_ray_options(args: argparse.Namespace) -> None:
     for name in RAY_OPTIONS:
         if hasattr(args, name):
-            raise InputError(f"--{name.replace('_', '-')}: is an option of --ray: add that")
+            raise InputError(f"--{name.replace('_', '-')}: works with --ray only: add --ray")
 
 
 def _naming_option(error: ValueError) -> InputError:
-    """The error of a setting as one of the option of its name."""
+    """The error of a setting as the error of the option with its name."""
     name, _, told = str(error).partition(":")
     return InputError(f"--{name.replace('_', '-')}:{told}")
 
@@ -228,19 +343,21 @@ def _settings(args: argparse.Namespace) -> "ServeSettings":
 
 
 def _named(models: list[str]) -> dict[str, str]:
-    """Bundles by the names that clients give: the directory's, unless said otherwise."""
+    """Bundles by the names for clients. Without NAME= this is the name of the directory."""
     named: dict[str, str] = {}
     for text in models:
         name, equals, path = text.partition("=")
         name, path = (name, path) if equals else (Path(text).name, text)
         if not name or name in named:
-            raise InputError(f"--model {text}: needs a name of its own: write NAME={path or text}")
+            raise InputError(
+                f"--model {text}: every model needs a name of its own: write NAME={path or text}"
+            )
         named[name] = path
     return named
 
 
 def _load(models: Mapping[str, str], args: argparse.Namespace) -> "dict[str, Recognizer]":
-    """The recognisers; what is asked of the search is asked of each."""
+    """The recognisers by name. All of them take the options of the search."""
     num_threads = getattr(args, "num_threads", 1)
     return {
         name: load_recognizer(

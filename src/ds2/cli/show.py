@@ -1,4 +1,4 @@
-"""`ds2 show`: a picture of one recording as the model sees it."""
+"""`ds2 show`: draws a recording as the model sees it."""
 
 import argparse
 from pathlib import Path
@@ -8,19 +8,19 @@ from ds2.cli.screen.terminal import note
 from ds2.errors import InputError
 
 MAX_NAMED = 10
-"""Characters that are named of those that cannot be drawn."""
+"""Most characters that the note about missing fonts names."""
 
 LONGEST_S = 60.0
-"""A picture of more would be too wide to look at."""
+"""A picture of more seconds would be too wide to look at."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "show",
-        help="draw waveform, spectrogram and character posteriors",
-        description="Draw a recording as the model sees it: waveform with words, spectrogram, and "
-        "the probability of each character over time.",
+        help="draw a recording: waveform, spectrogram and characters",
+        description="Recognise a recording and draw it as a picture: the waveform with the words, "
+        "the spectrogram, and the probability of each character over time.",
     )
     parser.add_argument("recording", metavar="FILE", help="the recording to draw")
     add_model(parser)
@@ -32,15 +32,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="PICTURE.png",
         help="the picture to write",
     )
-    parser.add_argument("--offset", type=float, default=0.0, metavar="S", help="start there (0)")
     parser.add_argument(
-        "--duration", type=float, default=LONGEST_S, metavar="S", help=f"so long ({LONGEST_S:g})"
+        "--offset",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="start in the recording, in seconds (default: 0)",
+    )
+    parser.add_argument(
+        "--duration",
+        type=float,
+        default=LONGEST_S,
+        metavar="S",
+        help=f"most audio to draw, in seconds, up to {LONGEST_S:g} (default: {LONGEST_S:g})",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Recognise, draw, write."""
+    """Recognise, draw and write."""
     from ds2.audio import read_audio
     from ds2.evaluation.figure import check_figure, write_figure
     from ds2.evaluation.picture import draw_recognition
@@ -65,6 +75,6 @@ def run(args: argparse.Namespace) -> None:
     if missing:
         shown = " ".join(sorted(missing)[:MAX_NAMED]) + (" ..." if len(missing) > MAX_NAMED else "")
         note(
-            f"no installed font has {shown}: code points stand for them; install a font for the "
+            f"no installed font has {shown}: the picture shows code points: install a font for the "
             "language, such as Debian's fonts-noto-cjk for Chinese"
         )

@@ -1,4 +1,4 @@
-"""`ds2 train`: train a network, or go on with a run that stopped."""
+"""`ds2 train`: trains a network, or continues a run that stopped."""
 
 import argparse
 from pathlib import Path
@@ -10,25 +10,30 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "train",
-        help="train a network, or go on with a run that stopped",
-        description="Train a network by the settings in a TOML file, or go on with a run: "
-        "killed at any moment, it ends with the weights it would have had.",
+        help="train a network, or continue a run that stopped",
+        description="Train a network with the settings of a TOML file, and write checkpoints into "
+        "the run's directory. Or continue a run: you may stop it at any moment, and it still ends "
+        "with the same weights.",
     )
     parser.add_argument(
         "source",
         type=Path,
         metavar="CONFIG.toml|RUN_DIR|CHECKPOINT",
-        help="settings of a new run, or a run to go on with",
+        help="settings for a new run, or a run to continue",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="RUN_DIR", help="of a new run (runs/CONFIG)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="RUN_DIR",
+        help="directory for a new run (default: runs/CONFIG)",
     )
     parser.add_argument(
         "--finish",
         type=float,
         metavar="HOURS",
-        help="end the run: let the learning rate fall to 0 while so many more hours of audio are "
-        "heard; with -o in a new run, and the old one can still go on",
+        help="end the run: lower the learning rate to 0 over this many more hours of audio; with "
+        "-o ds2 does so in a new run, and you can still continue the old one (default: train on)",
     )
     parser.add_argument(
         "--set",
@@ -36,17 +41,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=[],
         metavar="KEY=VALUE",
         dest="overrides",
-        help="override a setting, such as training.learning_rate=3e-4, also of a run that goes on; "
-        "may be repeated",
+        help="change a setting, such as training.learning_rate=3e-4, in a new or a continued run; "
+        "may be repeated (default: none)",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int | None:
-    """Train; a run that a signal stopped exits as that signal's victims do."""
+    """Train. If a signal stopped the run, return 128 and the number of the signal."""
     from ds2.training.run.directory import prepare_run_directory
 
-    if args.finish is None:  # torch takes seconds to load: what the settings have wrong comes first
+    if args.finish is None:  # report wrong settings before torch loads, for seconds
         run_dir, config = prepare_run_directory(args.source, args.output, args.overrides)
         source = None
     with needing("train", told="training"):

@@ -1,4 +1,4 @@
-"""`ds2 transcribe`: recordings to text, subtitles or words with times."""
+"""`ds2 transcribe`: turns recordings into text, subtitles or words with times."""
 
 import argparse
 import os
@@ -50,70 +50,106 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "transcribe",
-        help="recordings to text, subtitles or words with times",
-        description="Transcribe recordings. Without -o the text goes to standard output; on a "
-        "terminal, unless -f says otherwise, with times, a segment as soon as it is certain. A "
-        "recording that cannot be read is named; the others are done all the same, and the exit "
-        "status is 2.",
+        help="turn recordings into text, subtitles or words with times",
+        description="Transcribe audio and video files, and write text, subtitles or words with "
+        "times. Without -o the text goes to standard output. A terminal without -f shows each "
+        "segment with its times as soon as it is certain. If ds2 cannot read a recording, it names "
+        "it, transcribes the others and exits with status 2.",
     )
-    parser.add_argument("recordings", nargs="+", metavar="FILE|DIR|-", help="- is standard input")
+    parser.add_argument(
+        "recordings",
+        nargs="+",
+        metavar="FILE|DIR|-",
+        help="recordings, or directories of them; - is standard input",
+    )
     parser.add_argument("-m", "--model", metavar="MODEL", help=HELP)
     add_server(parser)
     add_language(parser)
     add_track(parser)
-    add_output(parser, FORMATS, "--output_format", "--output_dir", told="files, by recording")
-    parser.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="processor cores to use (1)"
+    add_output(
+        parser, FORMATS, "--output_format", "--output_dir", told="the files of each recording"
     )
-    parser.add_argument(
-        "--batch-size",
-        type=positive,
-        default=8,
-        metavar="N",
-        help="recordings that each core takes through a streaming model side by side (8)",
-    )
-    parser.add_argument(
-        "--alternatives",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="readings of each recording, with their scores, in JSON (1)",
-    )
+    _add_work(parser)
     add_channels(parser)
     parser.add_argument(
-        "--stream", action="store_true", help="show the text as if it were said now, as it changes"
+        "--stream", action="store_true", help="show the text live, as if somebody spoke it now"
     )
     parser.add_argument(
         "--pace",
         type=_pace,
         default=1.0,
         metavar="X",
-        help="with --stream: seconds of audio a second, 0 as many as can be (1)",
+        help="with --stream: seconds of audio to play in each second; 0 plays as fast as possible "
+        "(default: 1)",
     )
     add_vad(parser)
     add_decoding(parser)
     add_shape(parser.add_argument_group("subtitles (srt, vtt) and JSON"))
-    raw = parser.add_argument_group("samples without a header, on standard input")
-    raw.add_argument("--raw", choices=("s16le", "f32le", "mulaw", "alaw"), help="their encoding")
-    raw.add_argument("--rate", type=positive, default=16_000, help="in Hz (16000)")
-    raw.add_argument(
-        "--raw-channels", type=positive, metavar="N", help="how many channels, interleaved (1)"
-    )
+    _add_raw(parser)
     parser.set_defaults(run=run)
 
 
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the work and of its result."""
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of processor cores to use (default: 1)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="number of recordings that each core recognises at once; streaming models only "
+        "(default: 8)",
+    )
+    parser.add_argument(
+        "--alternatives",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of hypotheses of each recording, with their scores, in JSON (default: 1)",
+    )
+
+
+def _add_raw(parser: argparse.ArgumentParser) -> None:
+    """Add the options of samples without a header."""
+    raw = parser.add_argument_group("samples without a header, on standard input")
+    raw.add_argument(
+        "--raw",
+        choices=("s16le", "f32le", "mulaw", "alaw"),
+        help="encoding of the samples (default: read a file format)",
+    )
+    raw.add_argument(
+        "--rate",
+        type=positive,
+        default=16_000,
+        metavar="HZ",
+        help="sample rate in Hz (default: 16000)",
+    )
+    raw.add_argument(
+        "--raw-channels",
+        type=positive,
+        metavar="N",
+        help="number of interleaved channels (default: 1)",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
-    """Transcribe; 2 if some recording could not be read."""
+    """Transcribe; return 2 if a recording failed."""
     shape = shape_of(args)
     if args.raw and args.recordings != ["-"]:
-        raise InputError("--raw: is for standard input alone: give - as the only recording")
+        raise InputError("--raw: works with standard input only: give - as the only recording")
     if args.raw and args.track:
-        raise InputError("--track: is for files: samples without a header have no tracks")
+        raise InputError("--track: samples without a header have no tracks: leave out --track")
     channels_of(args)
     names, problems = _find_recordings(args.recordings)
     num_all = len(names) + len(problems)
     if args.vad and not args.stream:
-        raise InputError("--vad: is for --stream: a recording as a whole has no endpoints")
+        raise InputError("--vad: works with --stream only: add --stream, or leave out --vad")
     if args.stream:
         return _play(names, problems, args)
     shows_times = args.format is None and args.output is None and shows_segments()
@@ -149,13 +185,15 @@ def _write(transcript: "Transcript", shape: "LineShape", name: str, output: Outp
 
 
 def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -> int:
-    """Show recordings one after the other as if they were said now."""
+    """Show recordings one after the other, as if somebody spoke them now."""
     if args.output or args.server or args.raw or args.format not in (None, "txt"):
-        raise InputError("--stream: shows text on the terminal: leave out -o, -f, --raw, --server")
+        raise InputError(
+            "--stream: shows text on the terminal: leave out -o, -f, --raw and --server"
+        )
     num_all = len(names) + len(problems)
     channels = channels_of(args)
     if channels == "split":
-        raise InputError("--channels split: --stream shows one text: name a channel, say 1")
+        raise InputError("--channels split: --stream shows one text: name one channel, such as 1")
     voice = detector(args)
     recognizer = _load(args)
     for name in names:
@@ -168,7 +206,7 @@ def _play(names: Sequence[str], problems: list[str], args: argparse.Namespace) -
 
 
 def _load(args: argparse.Namespace, **options: int) -> "Recognizer":
-    """The recogniser of -m or of the language. Raises InputError."""
+    """The recogniser for -m or for the language. Raises InputError."""
     args.model = args.model or args.language or default_model()
     recognizer = load_recognizer(args, **options)
     check_language(args, recognizer.bundle.language)
@@ -178,7 +216,7 @@ def _load(args: argparse.Namespace, **options: int) -> "Recognizer":
 def _transcribe_all(
     names: Sequence[str], args: argparse.Namespace, output: Output, *, shows_times: bool
 ) -> "Iterator[Result]":
-    """Results to be written one after another, from the model that is loaded here or a server's."""
+    """Results in an order fit for the output, from a model here or from a server."""
     if args.server:
         return transcribe_remotely(names, args, language=args.language, channels=channels_of(args))
     recognizer = _load(
@@ -192,10 +230,10 @@ def _transcribe_all(
 
 
 def _find_recordings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The recordings that the arguments name, and what is wrong with others."""
+    """The recordings that the arguments name, and problems with the others."""
     from ds2.audio import search
 
-    names: dict[str, None] = {}  # in order, each once
+    names: dict[str, None] = {}  # in order, without repeats
     problems: list[str] = []
     for argument in arguments:
         if argument == "-":
@@ -218,9 +256,10 @@ def _find_recordings(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _output_names(names: Sequence[str]) -> list[str]:
-    """A file name, without extension, for each; a.wav and a.mp3 keep theirs, so as not to meet.
+    """A file name without extension for each recording.
 
-    The same name from several directories gets a number.
+    Where a.wav and a.mp3 would share a name, both keep their extension as part of it. The same
+    name from several directories gets a number.
     """
     stems = ["standard-input" if name == "-" else Path(name).stem for name in names]
     counts = Counter(stem.lower() for stem in stems)
@@ -232,7 +271,7 @@ def _output_names(names: Sequence[str]) -> list[str]:
 
 
 def _tell_renamed(names: Sequence[str], outputs: Sequence[str]) -> None:
-    """Say which is which where recordings of one name are written under others."""
+    """Show a note for each recording whose output has another name."""
     for name, output in zip(names, outputs, strict=True):
         if name != "-" and output != Path(name).stem:
             has_room = len(os.fsencode(Path(name).stem)) <= LONGEST_NAME
@@ -243,7 +282,7 @@ def _tell_renamed(names: Sequence[str], outputs: Sequence[str]) -> None:
 def _transcribe(
     recognizer: "Recognizer", names: Sequence[str], args: argparse.Namespace, *, in_order: bool
 ) -> "Iterator[Result]":
-    """Results, under a progress bar on a terminal. in_order: of the recordings."""
+    """Results, under a progress bar on a terminal. in_order: keep the order of the recordings."""
     if names == ["-"]:
         yield 0, _transcribe_standard_input(recognizer, args)
         return
@@ -275,7 +314,7 @@ def _with_reasons(
     names: Sequence[str],
     args: argparse.Namespace,
 ) -> "Iterator[Result]":
-    """The results; says why where a search leaves a recording without text."""
+    """The results; shows a note where a search leaves a recording without text."""
     for index, result in results:
         if not isinstance(result, InputError) and not result.words and names[index] != "-":
             tell_why_empty(recognizer, args, names[index], channels_of(args))
@@ -311,7 +350,7 @@ def _transcribe_standard_input(
 def _shown_at_once(
     recognizer: "Recognizer", name: str, args: argparse.Namespace
 ) -> "Iterator[Result]":
-    """Show the segments of a recording as they come; there is nothing left to write then."""
+    """Show the segments of a recording as they come. Gives a result only for an error."""
     start_s = time.perf_counter()
     channels = channels_of(args)
     try:
@@ -340,7 +379,7 @@ def _show_segments(transcript: "Transcript", name: str) -> None:
 
 
 def _named_lines(name: str, transcript: "Transcript") -> str:
-    """The text after the recording's name, on one line; with speakers, one for each segment."""
+    """One line with the recording's name and text. With speakers, one line for each segment."""
     if not transcript.channels:
         return f"{name}\t{transcript.text}\n"
     return "".join(f"{name}\t{segment.line}\n" for segment in transcript.segments())

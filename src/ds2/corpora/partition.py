@@ -1,20 +1,20 @@
-"""Some of many weights, at random, whose sum comes near a target."""
+"""Chooses some of many weights, at random, so that their sum is near a target."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
 
-FEWEST = 10  # weights that a choice is made of, where there are so many small ones
-ROOM = 2  # so many times the target is in the pool, so that a choice is one of many
-MAX_MOVES = 100  # that better the first choice
+FEWEST = 10  # a choice has at least this many weights, if enough are small
+ROOM = 2  # the pool holds this many times the target, so that many choices are possible
+MAX_MOVES = 100  # that improve the first choice
 
 
 def choose(weights: Sequence[int], target: float, most: int) -> list[int]:
-    """Indices of some weights whose sum is near the target, sorted; at most so many.
+    """Sorted indices of at most `most` weights whose sum is near the target.
 
-    The order of the weights is taken for random: what comes first is chosen first, as far as it
-    fits. Small weights come before large ones, so that the choice is of ten or more where that
-    can be: a test set of one speaker tests one speaker. Then single weights are added, taken out
-    or exchanged while that brings the sum nearer.
+    This takes the weights in their order, which should be random, as far as they fit. It prefers
+    small weights, so that the choice has ten or more if possible. A test set of one speaker would
+    test only one speaker. Then it adds, removes or exchanges single weights while this brings the
+    sum nearer.
     """
     if target <= 0 or most <= 0:
         return []
@@ -40,7 +40,7 @@ def choose(weights: Sequence[int], target: float, most: int) -> list[int]:
 
 
 def _pool(weights: Sequence[int], target: float) -> list[int]:
-    """Indices of the weights to choose from: no larger than need be."""
+    """Indices of the weights to choose from. They are as small as possible."""
     limit = max(1.0, target / FEWEST)  # weights are whole numbers
     while True:
         pool = [index for index, weight in enumerate(weights) if weight <= limit]
@@ -52,7 +52,7 @@ def _pool(weights: Sequence[int], target: float) -> list[int]:
 def _best_move(
     weights: Sequence[int], pool: Sequence[int], chosen: Sequence[int], gap: float, most: int
 ) -> tuple[int | None, int | None] | None:
-    """What to take out and what to put in, so that the sum comes nearest; None to leave it."""
+    """The index to remove and the index to add, to come nearest to the target; None to stop."""
     inside = set(chosen)
     outside = sorted((weights[index], index) for index in pool if index not in inside)
     best, best_gap = None, abs(gap)

@@ -1,4 +1,4 @@
-"""The alphabet of a corpus: what its texts are spelt in, and what stands in them that is none."""
+"""The alphabet of a corpus: the letters of its texts, and the characters that are not letters."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,23 +22,23 @@ class Outside:
 
 @dataclass(frozen=True)
 class Spelling:
-    """An alphabet, and how it fits the texts that it was made from."""
+    """An alphabet, and how well it fits the texts that it comes from."""
 
     alphabet: Alphabet
     counts: dict[str, int]  # of each symbol in the texts, rarest first
-    outside: list[Outside]  # commonest first
-    num_texts: int  # that have a text
-    num_spelt: int  # that the alphabet can spell
+    outside: list[Outside]  # most common first
+    num_texts: int  # utterances with a text
+    num_spelt: int  # texts that the alphabet can spell
 
 
 def spelling_of(utterances: Sequence[Utterance], language: str, min_count: int = 1) -> Spelling:
-    """The alphabet of the utterances' texts, which are normalised first.
+    """The alphabet of the utterances' texts after normalising.
 
-    Raises InputError if there is no text at all.
+    Raises InputError if no utterance has a text.
     """
     texts = [normalise(utterance.text or "", language) for utterance in utterances]
     if not any(texts):
-        raise InputError("no utterance has a text: an alphabet is made from texts")
+        raise InputError("no utterance has a text: add texts, because an alphabet comes from texts")
     alphabet = alphabet_of(texts, language, min_count)
     counts = Counter(character for text in texts for character in text)
     missing = alphabet.unspellable("".join(texts))
@@ -65,4 +65,4 @@ def language_of_all(utterances: Iterable[Utterance]) -> str:
     if len(named) == 1:
         return str(named.pop())
     there = f"the manifests name {', '.join(sorted(map(str, named)))}" if named else "none is named"
-    raise InputError(f"which language the texts are in is not clear ({there}): add --language CODE")
+    raise InputError(f"the language of the texts is not clear ({there}): add --language CODE")

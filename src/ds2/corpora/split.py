@@ -1,4 +1,4 @@
-"""Utterances parted into train, dev and test, so that no speaker stands in two of them."""
+"""Splits utterances into train, dev and test, so that no speaker is in two of them."""
 
 import re
 from collections import defaultdict
@@ -15,23 +15,23 @@ from ds2.manifest.utterance import Utterance
 SPLITS = ("train", "dev", "test")
 
 Texts: TypeAlias = Literal["shared", "apart", "left-out"]
-"""What becomes of a text that would stand in two splits: it may; its utterances stay together; or
-they are left out, of train before dev, of dev before test."""
+"""What happens to a text that occurs in two splits. "shared": it stays in both. "apart": all its
+utterances go into one split. "left-out": train loses it before dev, and dev before test."""
 
 Kept: TypeAlias = Mapping[str, Sequence[Utterance]]
-"""The utterances of earlier splits, whose speakers stay where they are."""
+"""The utterances of earlier splits. Their speakers keep their splits."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much a split shall hold."""
+    """The size of a split."""
 
     value: float
     unit: Literal["share", "hours", "utterances"]
 
     @classmethod
     def parse(cls, text: str) -> "Amount":
-        """5%, 2h or 500 (utterances). Raises ValueError."""
+        """Read a size such as 5%, 2h or 500 (utterances). Raises ValueError."""
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%|h|)\s*", text)
         value = float(match[1]) if match else 0.0
         if not match or not value:
@@ -56,26 +56,26 @@ class Amount:
 class SplitRules:
     """How to split."""
 
-    amounts: Mapping[str, Amount]  # of dev, test or both; train has the rest
-    by: tuple[str, ...] = ("speaker",)  # what must not stand in two splits
+    amounts: Mapping[str, Amount]  # of dev, test or both; train gets the rest
+    by: tuple[str, ...] = ("speaker",)  # fields whose values must not be in two splits
     texts: Texts = "shared"
-    balance: tuple[str, ...] = ()  # fields whose values each split has in the same proportions
+    balance: tuple[str, ...] = ()  # fields whose values have the same proportions in each split
     seed: int = 0
 
     def __post_init__(self) -> None:
         total = sum(a.value for a in self.amounts.values() if a.unit == "share")
         if total >= 1:
             raise ValueError(
-                f"dev and test ask for {total:.0%}: something must be left to train on"
+                f"dev and test ask for {total:.0%}: leave something for train: ask for less"
             )
 
 
 @dataclass(frozen=True)
 class Splits:
-    """What a split gave."""
+    """The result of a split."""
 
     utterances: Mapping[str, list[Item]]  # of train, dev and test, in the manifests' order
-    left_out: list[Item]  # for their texts
+    left_out: list[Item]  # because of their texts
 
 
 @dataclass
@@ -84,18 +84,20 @@ class _Group:
 
     items: list[Item] = field(default_factory=list)
     name: str = ""  # the least of their keys
-    duration_ms: int = 0  # whole numbers, whose sums depend on no order
-    pinned: set[str] = field(default_factory=set)  # the splits that hold some of it already
+    duration_ms: int = 0  # whole numbers, so that sums do not depend on the order
+    pinned: set[str] = field(
+        default_factory=set
+    )  # the earlier splits that hold a part of the group
 
 
 def split(utterances: Sequence[Utterance], rules: SplitRules, kept: Kept | None = None) -> Splits:
     """Split the utterances.
 
-    The result depends on the seed and on what the utterances are, not on their order.
+    The result depends on the seed and on the utterances, not on their order.
 
-    kept: earlier splits. What `rules.by` names and stands in one of them stays there.
+    kept: earlier splits. A value of a field of `rules.by` that is in one of them stays there.
 
-    Raises InputError if an utterance lacks what `rules.by` names, or if there are too few groups.
+    Raises InputError if an utterance lacks a field of `rules.by`, or if there are too few groups.
     """
     items = items_of(utterances)
     groups = _groups(items, rules, kept or {})
@@ -110,16 +112,16 @@ def split(utterances: Sequence[Utterance], rules: SplitRules, kept: Kept | None 
 
 
 def _keys(item: Item, rules: SplitRules) -> list[tuple[str, str]]:
-    """What must not stand in two splits, of one utterance. Raises InputError."""
+    """The values of one utterance that must not be in two splits. Raises InputError."""
     keys = []
     for name in rules.by:
         value = value_of(item, name)
         if value is None:
             others = [each for each in ("recording", *item.utterance.extra) if each != name]
             raise InputError(
-                f"{item.utterance.where}: has no {name}: add it, or split by something else, "
-                f"such as --by {others[0]} (there is {', '.join(others)}), or --by text, where "
-                "speakers may stand in all splits"
+                f"{item.utterance.where}: has no {name}: add it, or split by another field, such "
+                f"as --by {others[0]} (there is {', '.join(others)}), or by --by text, which lets "
+                "speakers be in all splits"
             )
         keys.append((name, value))
     if rules.texts == "apart" and item.text:
@@ -128,7 +130,7 @@ def _keys(item: Item, rules: SplitRules) -> list[tuple[str, str]]:
 
 
 def _groups(items: Sequence[Item], rules: SplitRules, kept: Kept) -> list[_Group]:
-    """The utterances, those together that share a key, or are linked by others that do."""
+    """Groups of utterances that share a key, directly or through other utterances."""
     heads: dict[tuple[str, str], tuple[str, str]] = {}
 
     def head(key: tuple[str, str]) -> tuple[str, str]:
@@ -138,7 +140,7 @@ def _groups(items: Sequence[Item], rules: SplitRules, kept: Kept) -> list[_Group
             key = heads[key]
         return key
 
-    # What was split before is no link between groups, but for what it says itself.
+    # Earlier splits pin their own keys to a split, but never link two groups.
     pins = {
         (name, key) for name in kept for item in items_of(kept[name]) for key in _keys(item, rules)
     }
@@ -161,15 +163,15 @@ def _groups(items: Sequence[Item], rules: SplitRules, kept: Kept) -> list[_Group
         if len(group.pinned) > 1:
             where = group.items[0].utterance.where
             raise InputError(
-                f"{where}: what goes with it stands in {' and '.join(sorted(group.pinned))} of the "
-                "earlier splits: leave out --keep, or ask for less to be kept apart"
+                f"{where}: utterances of its group are in {' and '.join(sorted(group.pinned))} of "
+                "the earlier splits: leave out --keep, or name fewer fields with --by"
             )
     return list(groups.values())
 
 
 def _assigned(groups: list[_Group], rules: SplitRules) -> dict[str, list[_Group]]:
     """The groups of each split."""
-    # Order by a hash: at random, but the same for the same group whatever else there is.
+    # A hash gives a random order that is the same for a group whatever other groups there are.
     groups = sorted(groups, key=lambda group: _hash(f"{rules.seed}\0{group.name}"))
     assigned: dict[str, list[_Group]] = {name: [] for name in SPLITS}
     free = []
@@ -203,12 +205,12 @@ def _assigned(groups: list[_Group], rules: SplitRules) -> dict[str, list[_Group]
 
 
 def _way_out(rules: SplitRules) -> str:
-    """What to do where there are too few groups."""
+    """Advice if there are too few groups."""
     if rules.texts == "apart":
-        return ": texts link them; try --texts left-out"
+        return ": equal texts join them: try --texts left-out"
     if "text" in rules.by:
         return ""
-    return ": --by text lets speakers stand in all splits, and no text in two"
+    return ": use --by text, which puts speakers in all splits, and no text in two"
 
 
 def _chosen(
@@ -219,14 +221,14 @@ def _chosen(
     target: float,
     most: int,
 ) -> list[_Group]:
-    """Free groups for a split, of each stratum as many as bring it to its part of the target.
+    """Free groups for a split. Each stratum gives as much as its part of the target.
 
-    before: ids of the groups that the split has already; most: how many it may have at most.
+    before: ids of the groups that the split has already. most: the most groups to choose.
     """
     whole = sum(map(measure, (group for stratum in strata.values() for group in stratum)))
     free_ids = {id(group) for group in free}
     chosen: list[_Group] = []
-    lacking = 0.0  # of the strata so far, which the next makes good
+    lacking = 0.0  # what the strata so far lack; the next one adds it
     for _, stratum in sorted(strata.items()):
         weight = sum(map(measure, stratum))
         lacking += target * weight / whole if whole else 0.0
@@ -245,19 +247,21 @@ def _measure(amount: Amount) -> Callable[[_Group], int]:
 
 
 def _target(amount: Amount, groups: Sequence[_Group]) -> float:
-    """How many milliseconds or utterances. Raises InputError if there are not so many."""
+    """The target in milliseconds or utterances. Raises InputError if it is too large."""
     whole = sum(map(_measure(amount), groups))
     if amount.unit == "share":
         return amount.value * whole
     target = amount.value * (3_600_000 if amount.unit == "hours" else 1)
     if target >= whole:
         there = f"{whole:,}" if amount.unit == "utterances" else f"{whole / 3_600_000:.2f} h"
-        raise InputError(f"{amount} is asked for one split, and there are {there} in all")
+        raise InputError(
+            f"one split asks for {amount}, but there are only {there} in all: ask for less"
+        )
     return target
 
 
 def _strata(groups: Sequence[_Group], rules: SplitRules) -> dict[str, list[_Group]]:
-    """The groups by the values that most of their utterances have, in the groups' order."""
+    """The groups, in their order, by the values that most of their utterances have."""
     strata: dict[str, list[_Group]] = defaultdict(list)
     for group in groups:
         counts: dict[str, int] = defaultdict(int)
@@ -268,7 +272,7 @@ def _strata(groups: Sequence[_Group], rules: SplitRules) -> dict[str, list[_Grou
 
 
 def _left_out(found: Mapping[str, Sequence[Item]], kept: Kept) -> set[int]:
-    """Ids of those whose texts stand in a smaller split, of now or of before."""
+    """Ids of items whose texts are in a smaller split, a new or an earlier one."""
     taken: set[str] = set()
     left_out = set()
     for name in reversed(SPLITS):

@@ -190,7 +190,7 @@ def test_a_wrong_start_is_answered_with_what_is_wrong(
         ('{"type": "stop"}', 'type: must be "flush", "finish" or "keep_alive", not "stop"'),
         ("{", "must be JSON"),
         (np.full(8, np.nan, np.float32).tobytes(), "not sound"),
-        (np.full(8, 20_000, np.float32).tobytes(), "float samples lie in [-1, 1]"),
+        (np.full(8, 20_000, np.float32).tobytes(), "float samples must be in [-1, 1]"),
     ],
 )
 def test_a_wrong_message_later_on_is_answered_too(at: str, message: str | bytes, told: str) -> None:

@@ -116,8 +116,8 @@ def test_impossible_numbers_of_replicas_are_named(values: dict[str, int], told: 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--replicas", "2"], "--replicas: is an option of --ray"),
-        (["--ray", "--replicas", "2", "--max-replicas", "3"], "--replicas: is both"),
+        (["--replicas", "2"], "--replicas: works with --ray only"),
+        (["--ray", "--replicas", "2", "--max-replicas", "3"], "--replicas: sets both"),
         (["--ray", "--min-replicas", "2"], "--min-replicas: needs --max-replicas"),
         (["--ray", "--min-replicas", "3", "--max-replicas", "2"], "--max-replicas: must be"),
         (["--ray", "--workers", "2"], "--ray: its replicas are processes"),

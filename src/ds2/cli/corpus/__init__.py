@@ -1,4 +1,4 @@
-"""`ds2 corpus`: from raw recordings to a corpus one can train on; one module per action."""
+"""`ds2 corpus`: makes a corpus for training from raw recordings. Each action has a module."""
 
 import argparse
 import importlib
@@ -24,8 +24,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "corpus",
-        help="make a corpus: prepare, align, cut, filter, split, describe, synthesise, shard",
-        description="From raw recordings and texts to manifests one can train on.",
+        help="make a corpus for training: import, align, cut, filter, split and more",
+        description="Make manifests for training from raw recordings and texts.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action in ACTIONS:
@@ -34,6 +34,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int | None:
-    """Do what the action says."""
+    """Run the action."""
     act: Callable[[argparse.Namespace], int | None] = args.act
     return act(args)

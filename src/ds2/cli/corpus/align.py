@@ -1,4 +1,4 @@
-"""`ds2 corpus align`: when the words of long recordings were said, of texts not quite theirs."""
+"""`ds2 corpus align`: finds the times of words in long recordings with rough texts."""
 
 import argparse
 from pathlib import Path
@@ -17,16 +17,23 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     """Add the action to the command line."""
     parser = actions.add_parser(
         "align",
-        help="find the words of long, roughly transcribed recordings",
-        description="Find when each word of a text was said in a recording of any length. The "
-        "text may lack some of what was said, and hold what was not. Writes a line of JSON for "
-        "each recording, for ds2 corpus segment.",
+        help="find the times of words in long recordings with rough texts",
+        description="Read recordings of any length with their texts, and find the time of each "
+        "word. The text may lack words of the recording, and may have words that nobody said. ds2 "
+        "writes a line of JSON for each recording, for `ds2 corpus segment`.",
     )
     parser.add_argument(
-        "recording", type=Path, metavar="RECORDING|MANIFEST", help="audio, or a manifest with texts"
+        "recording",
+        type=Path,
+        metavar="RECORDING|MANIFEST",
+        help="a recording, or a manifest of recordings with texts",
     )
     parser.add_argument(
-        "transcript", type=Path, nargs="?", metavar="TEXT", help="of the recording: a text file"
+        "transcript",
+        type=Path,
+        nargs="?",
+        metavar="TEXT",
+        help="text file for RECORDING; leave it out for a manifest",
     )
     add_model(parser)
     parser.add_argument(
@@ -35,36 +42,37 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         type=Path,
         required=True,
         metavar="FILE",
-        help="the file to write: a line for each recording",
+        help="file to write, with a line for each recording",
     )
     parser.add_argument(
         "--extra-speech",
         type=float,
         metavar="X",
-        help="what a frame of speech costs that is left out, in natural logarithms (4)",
+        help="cost of each frame of speech that the text lacks, as a natural logarithm (default: "
+        "4)",
     )
     parser.add_argument(
         "--missing-text",
         type=float,
         metavar="X",
-        help="what a character of text costs that is left out (3)",
+        help="cost of each character of text that nobody said, as a natural logarithm (default: 3)",
     )
     parser.add_argument(
         "--beam",
         type=float,
         metavar="X",
-        help="alignments so far behind the best are given up (4000; inf: none are, which takes "
-        "time that grows with the square of the length)",
+        help="drop alignments whose score is this far below the best, as a natural logarithm; inf "
+        "drops none, but the time grows with the square of the length (default: 4000)",
     )
     parser.add_argument(
-        "--raw-text", action="store_true", help="take the texts as they stand, not normalised"
+        "--raw-text", action="store_true", help="use the texts as they are; do not normalise them"
     )
     add_workers(parser)
     parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> int:
-    """Align all recordings; 2 if some could not be."""
+    """Align all recordings; return 2 if some failed."""
     from ds2.corpora.work.work import AlignWork
 
     work = AlignWork(args.model, _tolerance(args), raw_text=args.raw_text)
@@ -92,5 +100,5 @@ def _recordings(args: argparse.Namespace) -> "list[Utterance]":
         raise InputError(f"{args.recording}: no such file or directory")
     text = "\n".join(line for _, line in numbered_lines(args.transcript))
     if not text:
-        raise InputError(f"{args.transcript}: holds no text")
+        raise InputError(f"{args.transcript}: holds no text: name another file")
     return [Utterance(args.recording.absolute(), text=text, source_file=args.transcript, line=1)]

@@ -1,4 +1,4 @@
-"""`ds2 corpus filter`: keep the utterances whose text is what was said."""
+"""`ds2 corpus filter`: keeps the utterances whose text is right."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from ds2.manifest import Utterance
 
 SHOWN_KEPT = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
-"""Shares kept whose thresholds the table has."""
+"""The table shows the thresholds that keep these shares of the utterances."""
 
 
 def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the action to the command line."""
     parser = actions.add_parser(
         "filter",
-        help="drop utterances whose text is not what was said",
-        description="Keep the utterances whose text a classifier takes for what was said. It "
-        "learns from good transcripts and from copies of them that it damages itself: those of "
-        "--trusted, or else of the manifest, most of which must then be right. Every line that "
-        "is kept tells the probability, as good.",
+        help="drop utterances whose text is wrong",
+        description="Read a manifest, and write the utterances whose text is probably right. A "
+        "classifier decides. ds2 trains it on transcripts and on damaged copies of them. The "
+        "transcripts come from --trusted, or else from MANIFEST, where most must be right. In the "
+        "new manifest, the field good of each line is the probability.",
     )
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="the utterances to judge")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="manifest to filter")
     add_model(parser)
     parser.add_argument(
         "-o",
@@ -39,43 +39,69 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         type=Path,
         required=True,
         metavar="MANIFEST",
-        help="the manifest of the utterances that are kept",
+        help="manifest to write, with the utterances that ds2 keeps",
     )
-    parser.add_argument(
-        "--trusted", type=Path, metavar="MANIFEST", help="utterances with good texts to learn from"
-    )
-    parser.add_argument(
-        "--classifier", type=Path, metavar="FILE", help="one that --save has written: learn nothing"
-    )
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the classifier")
+    _add_classifier(parser)
     parser.add_argument(
         "--threshold",
         type=float,
         default=0.5,
         metavar="P",
-        help="keep what is good with at least this probability (0.5)",
+        help="lowest probability of a text to keep, from 0 to 1 (default: 0.5)",
     )
     parser.add_argument(
         "--bad-rate",
         type=float,
         default=0.1,
         metavar="R",
-        help="a damaged text counts as bad from more than this error rate on (0.1)",
+        help="for training, a damaged text is wrong if its error rate is above this (default: 0.1)",
     )
-    parser.add_argument("--dropped", type=Path, metavar="MANIFEST", help="write the others, too")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw precision over recall: .png, .svg or .pdf"
+        "--dropped",
+        type=Path,
+        metavar="MANIFEST",
+        help="write the other utterances to this manifest (default: none)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the damage (0)")
     parser.add_argument(
-        "--raw-text", action="store_true", help="take the texts as they stand, not normalised"
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw precision over recall into this .png, .svg or .pdf file (default: none)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed for the random damage (default: 0)"
+    )
+    parser.add_argument(
+        "--raw-text", action="store_true", help="use the texts as they are; do not normalise them"
     )
     add_workers(parser)
     parser.set_defaults(act=act)
 
 
+def _add_classifier(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the classifier."""
+    parser.add_argument(
+        "--trusted",
+        type=Path,
+        metavar="MANIFEST",
+        help="manifest with right texts, to train the classifier (default: the manifest to filter)",
+    )
+    parser.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="FILE",
+        help="classifier that --save wrote earlier (default: train a new one)",
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="write the classifier to this file (default: none)",
+    )
+
+
 def act(args: argparse.Namespace) -> int:
-    """Learn, judge, write; 2 if some utterances could not be judged."""
+    """Train, judge and write; return 2 if ds2 could not judge some utterances."""
     import numpy as np
 
     from ds2.corpora.long.filter import Classifier
@@ -95,7 +121,7 @@ def act(args: argparse.Namespace) -> int:
         classifier = classifier or _learn(utterances, rows, args)
         judged = [index for index, row in enumerate(rows) if "error" not in row]
         if not judged:
-            raise InputError(f"{args.manifest}: nothing can be judged: {rows[0]['error']}")
+            raise InputError(f"{args.manifest}: ds2 can judge no utterance: {rows[0]['error']}")
         features = np.array([rows[index]["features"][0] for index in judged])
         _write(utterances, judged, classifier.probabilities(features), args)
     return print_errors([row["error"] for row in rows if "error" in row])
@@ -105,9 +131,11 @@ def _check(args: argparse.Namespace) -> None:
     from ds2.evaluation.figure import check_figure
 
     if args.classifier is not None and args.trusted is not None:
-        raise InputError("--trusted: is for learning; --classifier has learnt already")
+        raise InputError("--trusted: trains a new classifier: leave out --classifier or --trusted")
     if args.classifier is not None and args.plot is not None:
-        raise InputError("--plot: draws what was learnt: leave out --classifier")
+        raise InputError(
+            "--plot: draws the quality of a new classifier: leave out --classifier or --plot"
+        )
     if not 0 <= args.threshold <= 1:
         raise InputError(f"--threshold: must be from 0 to 1, not {args.threshold:g}")
     if not args.bad_rate >= 0:
@@ -117,7 +145,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _with_damage(utterances: "Sequence[Utterance]", args: argparse.Namespace) -> "list[Utterance]":
-    """The utterances, each with a damaged text of its own beside its text."""
+    """The utterances, each with a damaged copy of its text beside the text."""
     import numpy as np
 
     from ds2.corpora.long.damage import damaged
@@ -127,7 +155,10 @@ def _with_damage(utterances: "Sequence[Utterance]", args: argparse.Namespace) ->
     language = load_bundle(find_bundle(args.model)).language
     texts = [utterance.text for utterance in utterances if utterance.text]
     if not texts:
-        raise InputError(f"{utterances[0].where}: has no text: a filter compares texts with audio")
+        raise InputError(
+            f"{utterances[0].where}: has no text: add texts, because a filter compares them with "
+            "audio"
+        )
     return [
         replace(
             utterance,
@@ -150,7 +181,7 @@ def _with_damage(utterances: "Sequence[Utterance]", args: argparse.Namespace) ->
 def _score(
     utterances: "list[Utterance]", args: argparse.Namespace, suffix: str
 ) -> "Iterator[list[Fields]]":
-    """What the model finds of each utterance; kept beside the output until that is written."""
+    """The model's scores of each utterance. A file beside the output keeps them until the end."""
     from ds2.corpora.work.work import ScoreWork
 
     work = ScoreWork(args.model, raw_text=args.raw_text)
@@ -162,7 +193,7 @@ def _score(
 def _learn(
     utterances: "Sequence[Utterance]", rows: "Sequence[Fields]", args: argparse.Namespace
 ) -> "Classifier":
-    """Fit a classifier to texts and damaged texts, and show how good it is."""
+    """Train a classifier on texts and damaged texts, and show its quality."""
     import numpy as np
 
     from ds2.corpora.long.damage import error_rate
@@ -184,8 +215,8 @@ def _learn(
     if len(set(is_good)) < 2 or len(set(owners)) < 10:
         raise InputError(
             f"{args.trusted or args.manifest}: too few utterances to learn from: "
-            f"{len(set(owners))} can be used, and some hundred are wanted: name others by "
-            "--trusted, or a --classifier"
+            f"{len(set(owners))} are usable, and some hundred are best: name more with "
+            "--trusted, or name a --classifier"
         )
     table, good = np.array(features), np.array(is_good)
     held_out = held_out_probabilities(table, good, np.array(owners), args.seed)
@@ -197,12 +228,17 @@ def _learn(
 
 
 def _show(curve: "Curve", args: argparse.Namespace) -> None:
-    """A table of thresholds on damaged transcripts, and the plot."""
+    """Print a table of thresholds for damaged transcripts, and draw the plot."""
     import numpy as np
     from rich.table import Table
 
     table = Table(
-        "threshold", "precision", "recall", "kept", box=None, title="held out, half of it damaged"
+        "threshold",
+        "precision",
+        "recall",
+        "kept",
+        box=None,
+        title="held-out texts, half of them damaged",
     )
     for share in SHOWN_KEPT:
         place = int(np.argmin(np.abs(curve.kept - share)))
@@ -235,8 +271,8 @@ def _draw(curve: "Curve", args: argparse.Namespace) -> None:
             textcoords="offset points",
             ha="right",
         )
-    axes.set_xlabel("recall: of the good utterances, the share that is kept")
-    axes.set_ylabel("precision: of what is kept, the share that is good")
+    axes.set_xlabel("recall: share of the good utterances that is kept")
+    axes.set_ylabel("precision: share of the kept utterances that is good")
     axes.set_xlim(0, 1.01)
     axes.set_title(f"average precision {curve.average_precision:.3f}", fontsize=10)
     axes.grid(alpha=0.3)
@@ -258,7 +294,9 @@ def _write(
         told = replace(utterance, extra={**utterance.extra, "good": round(probability, 4)})
         (kept if probability >= args.threshold else dropped).append(told)
     if not kept:
-        raise InputError(f"--threshold {args.threshold:g}: no utterance is so sure to be good")
+        raise InputError(
+            f"--threshold {args.threshold:g}: no utterance is good with this probability: lower it"
+        )
     if args.dropped is not None:
         write_manifest(args.dropped, dropped)
     write_manifest(args.output, kept)

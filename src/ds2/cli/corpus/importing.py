@@ -1,4 +1,4 @@
-"""`ds2 corpus import`: from a folder of recordings and a table of texts to a manifest."""
+"""`ds2 corpus import`: makes a manifest from a folder of recordings and a table of texts."""
 
 import argparse
 import os
@@ -12,62 +12,70 @@ if TYPE_CHECKING:
     from ds2.corpora.importing.gather import Import, Request
 
 MAX_NAMED = 5
-"""Cases that are named of each kind that is left out."""
+"""Most cases of each reason that the report names."""
 
 
 def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the action to the command line."""
     parser = actions.add_parser(
         "import",
-        help="make a manifest of a folder of recordings and a table of texts",
-        description="Bring recordings and what is said in them together. Texts come from tables "
-        "(CSV, TSV, a JSON array, LJSpeech's metadata.csv, Common Voice's lists, lines of a name "
-        "and a text) or from a .txt or .lab file beside each recording. Columns, quotes and "
-        "encodings are told, and the report says what was taken for what, and what was left out.",
+        help="make a manifest from a folder of recordings and a table of texts",
+        description="Read a folder of recordings and their texts, and write a manifest. The texts "
+        "are in a .txt or .lab file beside each recording, or in tables. A table is CSV, TSV, a "
+        "JSON array, LJSpeech's metadata.csv, a list of Common Voice, or lines with a name and a "
+        "text. ds2 detects columns, quotes and encodings. It reports what it detected and what it "
+        "left out.",
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="of the recordings")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of the recordings")
     parser.add_argument(
         "--texts",
         type=Path,
         action="append",
         default=[],
         metavar="TABLE",
-        help="says what is said in which recording; may be repeated (.txt or .lab files beside "
-        "the recordings, or the one table in DIR)",
+        help="table with the name and the text of each recording; may be repeated (default: the "
+        ".txt or .lab files beside the recordings, or the only table in DIR)",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="MANIFEST",
-        help="the manifest to write (DIR/manifest.jsonl)",
+        help="manifest to write (default: DIR/manifest.jsonl)",
     )
     parser.add_argument(
         "--speaker-from",
         metavar="REGEX",
-        help="what finds the speaker in a recording's path below DIR: its group, or all of it; "
-        "'^([^/]+)/' is the folder",
+        help="regular expression that finds the speaker in a recording's path below DIR, by its "
+        "group or its whole match; '^([^/]+)/' takes the folder (default: the table's column)",
     )
     parser.add_argument(
-        "--language", type=language, metavar="CODE", help="of the texts, such as en, zh or de"
+        "--language",
+        type=language,
+        metavar="CODE",
+        help="language of the texts, such as en, zh or de (default: as the table says)",
     )
     parser.add_argument(
         "--columns",
         type=lambda text: [name.strip() for name in text.split(",")],
         default=[],
         metavar="NAME,NAME,...",
-        help="names for the table's columns, such as audio,text,speaker (those of its header)",
+        help="names for the table's columns, such as audio,text,speaker (default: its header)",
     )
     parser.add_argument(
-        "--encoding", metavar="NAME", help="of the texts, such as cp1252 or gb18030 (it is told)"
+        "--encoding",
+        metavar="NAME",
+        help="encoding of the texts, such as cp1252 or gb18030 (default: ds2 detects it)",
     )
-    parser.add_argument("--force", action="store_true", help="replace a manifest that is there")
-    parser.add_argument("--jobs", type=positive, metavar="N", help="threads that read (all cores)")
+    parser.add_argument("--force", action="store_true", help="replace an existing manifest")
+    parser.add_argument(
+        "--jobs", type=positive, metavar="N", help="number of threads (default: one for each core)"
+    )
     parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> None:
-    """Import, write, and say what became of it."""
+    """Import, write and report."""
     from ds2.corpora.importing.gather import Request
     from ds2.corpora.importing.recordings import compile_pattern
     from ds2.manifest import write_manifest
@@ -89,13 +97,15 @@ def act(args: argparse.Namespace) -> None:
 
 
 def _check_output(output: Path, replaces: bool, tables: list[Path]) -> None:
-    """Raise InputError for a manifest that would be lost, or cannot be written."""
+    """Raise InputError if the output would replace a file, or has no directory."""
     if any(output.exists() and table.exists() and output.samefile(table) for table in tables):
-        raise InputError(f"-o {output}: is the table itself: name another file")
+        raise InputError(f"-o {output}: is the table of the texts: name another file")
     if output.exists() and not replaces:
-        raise InputError(f"{output}: is there already: --force replaces it, -o names another")
+        raise InputError(
+            f"{output}: exists already: replace it with --force, or name another with -o"
+        )
     if not output.parent.is_dir():
-        raise InputError(f"-o {output}: there is no directory {output.parent}")
+        raise InputError(f"-o {output}: there is no directory {output.parent}: make it first")
 
 
 def _gathered(request: "Request") -> "Import":

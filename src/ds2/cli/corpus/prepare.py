@@ -1,4 +1,4 @@
-"""`ds2 corpus prepare`: public corpora to manifests, with their official splits."""
+"""`ds2 corpus prepare`: makes manifests of public corpora with their official splits."""
 
 import argparse
 import json
@@ -18,58 +18,85 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser = actions.add_parser(
         "prepare",
         help="make manifests of a public corpus",
-        description="Write a manifest for each official split of a public corpus, from a copy of "
-        "it or after downloading it. The copy is held against the official figures; audio is not "
-        "copied or changed. Run again, it goes on where it stopped.",
-    )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of the corpus: see --list")
-    parser.add_argument(
-        "directory", nargs="?", type=Path, metavar="DIR", help="of the copy, or where it is to be"
+        description="Read a copy of a public corpus, or download it, and write a manifest for each "
+        "official split. ds2 compares the copy with the official figures. It does not copy or "
+        "change audio. If it stops early, run the same command again to continue.",
     )
     parser.add_argument(
-        "--list", action="store_true", help="print what corpora there are, and do nothing else"
+        "name", nargs="?", metavar="NAME", help="name of the corpus; --list prints all"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="for the manifests (the copy's directory)"
+        "directory",
+        nargs="?",
+        type=Path,
+        metavar="DIR",
+        help="directory of the copy, or for the download",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print all corpora that ds2 knows, then stop"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="directory for the manifests (default: the copy's)",
     )
     parser.add_argument(
         "--split",
         action="append",
         default=[],
         metavar="NAME",
-        help="prepare this split only; may be repeated (all that are there)",
-    )
-    parser.add_argument("--language", metavar="CODE", help="of a corpus of many, such as en")
-    parser.add_argument(
-        "--download", action="store_true", help="fetch what is not there yet, and unpack it"
+        help="split to prepare; may be repeated (default: all splits in the copy)",
     )
     parser.add_argument(
-        "--mirror", metavar="URL", help="fetch from here, in place of openslr.org/resources"
+        "--language",
+        metavar="CODE",
+        help="language to prepare, such as en, of a corpus with several (default: the only one)",
+    )
+    _add_reading(parser)
+    parser.add_argument(
+        "--jobs", type=positive, metavar="N", help="number of threads (default: one for each core)"
+    )
+    parser.set_defaults(act=act)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the download and of the reading."""
+    parser.add_argument(
+        "--download", action="store_true", help="download and unpack the missing parts first"
     )
     parser.add_argument(
-        "--allow-incomplete", action="store_true", help="write manifests of what is there"
+        "--mirror",
+        metavar="URL",
+        help="download from this address (default: openslr.org/resources)",
     )
     parser.add_argument(
-        "--force", action="store_true", help="prepare again what an earlier run has done"
+        "--allow-incomplete", action="store_true", help="write manifests of incomplete splits, too"
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="prepare all splits again, also those of an earlier run",
     )
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="an argument for lhotse's preparer; may be repeated",
+        help="argument for lhotse's preparer of the corpus; may be repeated (default: none)",
     )
-    parser.add_argument("--jobs", type=positive, metavar="N", help="threads (all cores)")
-    parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> int | None:
-    """Prepare, and say what there is now; 2 if a split is incomplete."""
+    """Prepare, and print the splits; return 2 if a split is incomplete."""
     if args.list:
         _print_list()
         return None
     if args.name is None or args.directory is None:
-        raise InputError("name a corpus and a directory, or --list to see what corpora there are")
+        raise InputError(
+            "NAME, DIR: name a corpus and a directory, or print all corpora with --list"
+        )
     from ds2.corpora.public.prepare import Request, corpus_named, prepare
 
     request = Request(
@@ -93,7 +120,7 @@ def act(args: argparse.Namespace) -> int | None:
 
 
 def _option(text: str) -> tuple[str, Any]:
-    """Key and value, which may be JSON."""
+    """Key and value. The value may be JSON."""
     key, separator, value = text.partition("=")
     if not (key and separator):
         raise InputError(f"--option {text}: it must be KEY=VALUE")
@@ -117,9 +144,9 @@ def _print_results(results: "list[Prepared]") -> int | None:
     if not num_left:
         return None
     if any(result.num_utterances for result in results if not result.is_written):
-        hint = "fetch what is missing, or write what is there with --allow-incomplete"
+        hint = "download the missing parts, or write incomplete splits with --allow-incomplete"
     else:
-        hint = "fetch what is missing"
+        hint = "download the missing parts"
     raise InputError(f"{num_left} of {len(results)} splits got no manifest: {hint}")
 
 

@@ -1,4 +1,4 @@
-"""`ds2 corpus segment`: aligned recordings to utterances that one can train on."""
+"""`ds2 corpus segment`: cuts aligned recordings into utterances for training."""
 
 import argparse
 from dataclasses import fields
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from ds2.corpora.long.segment import CutRules
 
 HELP = {
-    "shortest_s": "utterances are at least so long (1)",
-    "longest_s": "and at most so long (20)",
-    "pause_s": "silence between two words, from which on there may be a cut (0.3)",
-    "margin_s": "of the silence around an utterance, at most so much is kept on either side (0.3)",
-    "extra_labels": "speech that the text lacks parts a recording from so many frames on in which "
-    "the model reads something (4)",
+    "shortest_s": "shortest utterance, in seconds (default: 1)",
+    "longest_s": "longest utterance, in seconds (default: 20)",
+    "pause_s": "shortest silence between two words for a cut, in seconds (default: 0.3)",
+    "margin_s": "most silence to keep before and after each utterance, in seconds (default: 0.3)",
+    "extra_labels": "cut out speech that the text lacks if the model reads something in at least N "
+    "frames of it (default: 4)",
 }
 
 
@@ -25,18 +25,20 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser = actions.add_parser(
         "segment",
         help="cut aligned recordings into utterances",
-        description="Cut recordings that ds2 corpus align has found the words of, where they "
-        "pause. Writes a manifest with offsets into the recordings; no audio is copied, but with "
-        "--audio.",
+        description="Read the output of `ds2 corpus align`, cut the recordings at pauses, and "
+        "write a manifest of the utterances. The manifest has offsets into the recordings. ds2 "
+        "copies audio only with --audio.",
     )
-    parser.add_argument("aligned", type=Path, metavar="ALIGNED", help="of ds2 corpus align")
+    parser.add_argument(
+        "aligned", type=Path, metavar="ALIGNED", help="output of `ds2 corpus align`"
+    )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
         metavar="MANIFEST",
-        help="the manifest of utterances to write",
+        help="manifest to write",
     )
     for name, help_text in HELP.items():
         parser.add_argument(
@@ -47,13 +49,16 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
             help=help_text,
         )
     parser.add_argument(
-        "--audio", type=Path, metavar="DIR", help="also write each utterance's audio there, as FLAC"
+        "--audio",
+        type=Path,
+        metavar="DIR",
+        help="directory for the audio of each utterance, as FLAC (default: write no audio)",
     )
     parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> None:
-    """Cut all recordings, and say what became of them."""
+    """Cut all recordings, write the manifest, and report."""
     from ds2.cli.screen.terminal import make_directory, tracked
     from ds2.corpora.long.align import read_aligned
     from ds2.corpora.long.segment import segment
@@ -65,7 +70,7 @@ def act(args: argparse.Namespace) -> None:
     utterances = [utterance for result in cut for utterance in result.utterances]
     if not utterances:
         raise InputError(
-            f"{args.aligned}: no utterance can be cut from it: lower --pause or --shortest, "
+            f"{args.aligned}: ds2 cannot cut an utterance from it: lower --pause or --shortest, "
             "or align with another model"
         )
     if args.audio is not None:

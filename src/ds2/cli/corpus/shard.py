@@ -1,4 +1,4 @@
-"""`ds2 corpus shard`: a corpus as tar shards, to train from a disk or object storage."""
+"""`ds2 corpus shard`: writes a corpus as tar shards, to train from a disk or object storage."""
 
 import argparse
 import sys
@@ -14,44 +14,52 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     """Add the action to `ds2 corpus`."""
     parser = actions.add_parser(
         "shard",
-        help="put a corpus into tar shards, for training at scale",
-        description="Write the utterances of a manifest, cut out of their recordings, into tar "
-        "files of about one size that can be read from front to back (WebDataset's layout: "
-        "KEY.flac and KEY.json), with a list beside each and an index. What is there already is "
-        'verified and kept. Train with data.train = ["DIR/index.json"] or '
+        help="write a corpus as tar shards, for training at scale",
+        description="Read a manifest, cut its utterances out of their recordings, and write them "
+        "into tar files of about the same size. The files have WebDataset's layout: KEY.flac and "
+        "KEY.json. ds2 also writes a list beside each file, and an index. It verifies and keeps "
+        'the shards that exist. Train with data.train = ["DIR/index.json"] or '
         '["s3://BUCKET/NAME-{00000..00099}.tar"].',
     )
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="the utterances")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="manifest to read")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="directory of the shards"
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="directory for the shards"
     )
     parser.add_argument(
         "--shard-mb",
         type=positive,
         default=256,
         metavar="MB",
-        help="size of a shard, about, in millions of bytes (256)",
+        help="approximate size of a shard, in millions of bytes (default: 256)",
     )
     parser.add_argument(
         "--format",
         choices=("flac", "opus", "keep"),
         default="flac",
-        help="flac: 16 kHz, 16 bits, lossless; opus: a sixth of it, lossy; "
-        "keep: whole files as they are (flac)",
-    )
-    parser.add_argument("--name", help="of the shards: NAME-00000.tar (as the manifest is called)")
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of what comes into which shard (0)"
+        help="audio format: flac is lossless, with 16 kHz and 16 bits; opus is lossy, and a sixth "
+        "of the size; keep copies whole files as they are (default: flac)",
     )
     parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out recordings that cannot be read"
+        "--name", help="name of the shards, as in NAME-00000.tar (default: the manifest's name)"
     )
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (1)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed for the random order of the utterances (default: 0)",
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out recordings that ds2 cannot read"
+    )
+    parser.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="number of processes (default: 1)"
+    )
     parser.set_defaults(act=shard)
 
 
 def shard(args: argparse.Namespace) -> None:
-    """Write the shards and tell how many hours are in how many of them."""
+    """Write the shards, and print their number, hours and size."""
     from ds2.manifest import read_manifest
     from ds2.shards.writing import ShardSettings, write_shards
 

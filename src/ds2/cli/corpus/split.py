@@ -1,4 +1,4 @@
-"""`ds2 corpus split`: train, dev and test, with no speaker in two of them."""
+"""`ds2 corpus split`: splits a corpus so that no speaker is in two splits."""
 
 import argparse
 from pathlib import Path
@@ -15,54 +15,60 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     """Add the action to the command line."""
     parser = actions.add_parser(
         "split",
-        help="part manifests into train, dev and test by speaker",
-        description="Part manifests into train.jsonl, dev.jsonl and test.jsonl, so that no "
-        "speaker stands in two of them, and each is as near to the asked amount as speakers "
-        "allow. The same utterances and seed give the same splits, in whatever order they come.",
+        help="split manifests into train, dev and test by speaker",
+        description="Read manifests, and write train.jsonl, dev.jsonl and test.jsonl. No speaker "
+        "is in two of them, and their sizes are as near to the amounts as the speakers allow. The "
+        "same utterances and seed always give the same splits. The order of the utterances does "
+        "not matter.",
     )
     parser.add_argument(
-        "manifests", type=Path, nargs="+", metavar="MANIFEST", help="the utterances to split"
+        "manifests", type=Path, nargs="+", metavar="MANIFEST", help="manifests to split"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="where to write the splits"
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="directory for the splits"
     )
     for name in ("dev", "test"):
         parser.add_argument(
-            f"--{name}", metavar="AMOUNT", help="a share (5%%), hours (2h) or utterances (500)"
+            f"--{name}",
+            metavar="AMOUNT",
+            help=f"size of {name}: a share (5%%), hours (2h) or utterances (500) (default: none)",
         )
     parser.add_argument(
         "--by",
         action="append",
         metavar="FIELD",
-        help="what must not stand in two splits: speaker, text, recording, or any field of the "
-        "manifests; may be repeated (speaker)",
+        help="keep equal values of this field in one split: speaker, text, recording, or any field "
+        "of the manifests; may be repeated (default: speaker)",
     )
     parser.add_argument(
         "--texts",
         choices=("shared", "apart", "left-out"),
         default="shared",
-        help="a text that would stand in two splits: let it (shared), keep all its speakers in "
-        "one split (apart), or leave it out of the larger ones (left-out)",
+        help="texts that occur in two splits: shared allows them; apart keeps all speakers of such "
+        "a text in one split; left-out drops them from the larger splits (default: shared)",
     )
     parser.add_argument(
         "--balance",
         action="append",
         default=[],
         metavar="FIELD",
-        help="give each split the field's values in the same proportions; may be repeated",
+        help="keep the proportions of this field's values in each split; may be repeated "
+        "(default: none)",
     )
     parser.add_argument(
         "--keep",
         type=Path,
         metavar="DIR",
-        help="earlier splits: the speakers that stand there stay where they are",
+        help="directory of earlier splits, whose speakers keep their splits (default: none)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another split (0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed for the choice (default: 0)"
+    )
     parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> None:
-    """Split, write, and show what became of it."""
+    """Split, write and report."""
     from ds2.corpora.split import SPLITS, split
     from ds2.manifest import read_manifest, write_manifest
 
@@ -72,7 +78,7 @@ def act(args: argparse.Namespace) -> None:
     splits = split(utterances, rules, kept)
     make_directory(args.output)
     for name in SPLITS:
-        # An empty manifest would be refused by whoever reads it.
+        # Other commands refuse an empty manifest.
         if splits.utterances[name]:
             write_manifest(
                 args.output / f"{name}.jsonl", [i.utterance for i in splits.utterances[name]]
@@ -90,7 +96,7 @@ def _rules(args: argparse.Namespace) -> "SplitRules":
         if text is not None
     }
     if not amounts:
-        raise InputError("say how much to set aside: --dev 5%, --test 5% or both")
+        raise InputError("--dev, --test: give the size of one or both, such as --dev 5%")
     try:
         return SplitRules(
             amounts, tuple(args.by or ("speaker",)), args.texts, tuple(args.balance), args.seed
@@ -120,14 +126,14 @@ def _kept(directory: Path) -> "Kept":
 
 
 def _warn_of_few_speakers(splits: "Splits", rules: "SplitRules") -> None:
-    """Say so where a model would learn one voice alone."""
+    """Show a note if a model would learn only one voice."""
     speakers = {item.speaker for item in splits.utterances["train"]} - {None}
     num_all = len({i.speaker for items in splits.utterances.values() for i in items} - {None})
     if len(speakers) == 1 and num_all > 1 and "speaker" in rules.by:
         note(
-            f"train has one speaker, {speakers.pop()}, of {num_all}: a model of one voice does "
-            "badly on all others; with so few speakers --by text is better: each stands in all "
-            "splits, and no text in two"
+            f"train has only the speaker {speakers.pop()} of {num_all}: a model of one voice does "
+            "badly on all others: for few speakers use --by text, which puts each speaker in all "
+            "splits and no text in two"
         )
 
 
@@ -161,5 +167,6 @@ def _print_table(splits: "Splits", rules: "SplitRules", directory: Path) -> None
     if splits.left_out:
         left_s = sum(map(duration_s_of, splits.left_out))
         print(
-            f"left out for their texts: {len(splits.left_out):,} utterances, {left_s / 3600:.2f} h"
+            f"left out because of their texts: {len(splits.left_out):,} utterances, "
+            f"{left_s / 3600:.2f} h"
         )

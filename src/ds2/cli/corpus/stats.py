@@ -1,4 +1,4 @@
-"""`ds2 corpus stats`: what a corpus holds, and how it sounds."""
+"""`ds2 corpus stats`: describes the content and the sound of a corpus."""
 
 import argparse
 import json
@@ -17,52 +17,67 @@ if TYPE_CHECKING:
     from ds2.corpora.statistics.stats import Description, Part
 
 HEARD = 1000
-"""Clips that are listened to unless more are asked for: enough for any percentile shown."""
+"""The default number of clips to read. It is enough for the percentiles of the table."""
 
 MAX_ROWS = 40
-"""Groups in the terminal's table; --json and the page have all."""
+"""Most groups in the terminal's table. --json and the page have all."""
 
 MAX_PROBLEMS = 10
-"""Recordings named that cannot be read."""
+"""Most unreadable recordings that the report names."""
 
 
 def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the action to the command line."""
     parser = actions.add_parser(
         "stats",
-        help="describe a corpus: hours, speakers, texts, levels, noise; with plots",
-        description="Describe manifests: hours, durations, speakers, words, characters; and of a "
-        "sample of the recordings the levels, clipping, noise and bandwidth. Prints a table; -o "
-        "writes a page with plots.",
+        help="describe a corpus: hours, speakers, texts, levels and noise",
+        description="Read manifests, and print a table of hours, durations, speakers, words and "
+        "characters. ds2 also measures levels, clipping, noise and bandwidth in a sample of the "
+        "recordings. With -o it writes a page with plots.",
     )
     parser.add_argument(
-        "manifests", type=Path, nargs="+", metavar="MANIFEST", help="the corpus to describe"
+        "manifests", type=Path, nargs="+", metavar="MANIFEST", help="manifests to describe"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="a page (.html) or a picture (.png, .svg)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="page (.html) or picture (.png, .svg) to write (default: none)",
     )
     parser.add_argument(
         "--by",
         metavar="FIELD",
-        help="also describe groups: source, speaker, language, manifest, or any other field",
+        help="also describe the groups with equal values of this field, such as source, speaker, "
+        "language or manifest (default: none)",
     )
     parser.add_argument(
         "--sound",
         default=str(HEARD),
         metavar="N",
-        help=f"listen to so many clips, drawn at random; all, or 0 for none ({HEARD:,})",
+        help=f"number of clips to measure, drawn at random; all, or 0 for none (default: {HEARD})",
     )
-    parser.add_argument("-m", "--model", metavar="MODEL", help="take the alphabet from a bundle")
     parser.add_argument(
-        "--language", type=language, metavar="CODE", help="of the texts (by utterance)"
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="model whose alphabet the texts must fit (default: do not compare)",
     )
-    parser.add_argument("--jobs", type=positive, metavar="N", help="threads that read (all cores)")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON instead")
+    parser.add_argument(
+        "--language",
+        type=language,
+        metavar="CODE",
+        help="language of the texts, such as en (default: as each utterance says)",
+    )
+    parser.add_argument(
+        "--jobs", type=positive, metavar="N", help="number of threads (default: one for each core)"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> int:
-    """Describe; 2 if recordings cannot be read."""
+    """Describe; return 2 if ds2 cannot read some recordings."""
     from ds2.corpora.statistics.stats import Part, describe
 
     _check_output(args.output)
@@ -97,14 +112,16 @@ def _options(args: argparse.Namespace) -> "CheckOptions":
 
     alphabet = load_bundle(find_bundle(args.model)).alphabet if args.model else None
     if alphabet and args.language not in (None, alphabet.language):
-        raise InputError(f"--language {args.language}: the model is for {alphabet.language}")
+        raise InputError(
+            f"--language {args.language}: the model is for {alphabet.language}: change one of them"
+        )
     return CheckOptions(
         language=args.language, alphabet=alphabet, num_threads=args.jobs or os.cpu_count() or 1
     )
 
 
 def _num_heard(text: str) -> int | None:
-    """How many clips to listen to; None: all."""
+    """The number of clips to read; None for all."""
     if text == "all":
         return None
     if not text.isdecimal():
@@ -115,7 +132,7 @@ def _num_heard(text: str) -> int | None:
 def _read(
     args: argparse.Namespace, options: "CheckOptions"
 ) -> "tuple[list[Item], list[Problem], list[Part]]":
-    """All utterances, what cannot be read of them, and their groups."""
+    """All utterances, the problems of unreadable ones, and the groups of --by."""
     from ds2.corpora.statistics.stats import groups_by, listen_to_items
     from ds2.manifest import read_manifest
 
@@ -132,7 +149,7 @@ def _read(
     if [group.name for group in groups] == ["(none)"]:
         there = sorted({key for item in items for key in item.utterance.extra})
         known = ", ".join(("speaker", "language", "manifest", "recording", *there))
-        raise InputError(f"--by {args.by}: no utterance has it (there is {known})")
+        raise InputError(f"--by {args.by}: no utterance has this field: use one of {known}")
     return items, problems, groups
 
 

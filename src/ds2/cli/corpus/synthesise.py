@@ -1,4 +1,4 @@
-"""`ds2 corpus synthesise`: speech from text, by many voices, to widen a small corpus."""
+"""`ds2 corpus synthesise`: makes speech from text with many voices, for a small corpus."""
 
 import argparse
 from pathlib import Path
@@ -14,63 +14,93 @@ if TYPE_CHECKING:
     from ds2.synthesis.speech import Job, SpeechRules, Spoken
 
 VARIED = "0.9:1.1"
-"""Speed and pitch unless asked otherwise, where the engine can vary them."""
+"""The default ranges of speed and pitch, if the engine can vary them."""
 
 MAX_ERRORS = 20
-"""Lines named that could not be said."""
+"""Most failed lines that the report names."""
 
 
 def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the action to the command line."""
     parser = actions.add_parser(
         "synthesise",
-        help="speak texts with a synthesiser's voices",
-        description="Speak the lines of a text, each with a voice, speed and pitch drawn by the "
-        "seed, and write a manifest that marks them as synthetic. Clips that are there already "
-        "are kept: an interrupted run goes on where it was.",
+        help="make speech from texts with a synthesiser",
+        description="Read a text, speak each line with a random voice, speed and pitch, and write "
+        "the clips and a manifest. The manifest marks the clips as synthetic. ds2 keeps clips that "
+        "exist. If it stops early, run the same command again to continue.",
     )
     parser.add_argument(
-        "text", type=Path, nargs="?", metavar="TEXT", help="a text file, or a manifest's texts"
+        "text", type=Path, nargs="?", metavar="TEXT", help="text file, or manifest with texts"
     )
+    _add_voices(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="directory for manifest.jsonl and clips/ (default: none; needed to speak)",
+    )
+    parser.add_argument(
+        "--takes",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of clips for each line (default: 1)",
+    )
+    for name in ("speed", "pitch"):
+        parser.add_argument(
+            f"--{name}",
+            metavar="A:B",
+            help=f"range of the random {name}; 1 is the voice's own {name} (default: {VARIED})",
+        )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed for the choices (default: 0)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("flac", "opus", "wav"),
+        default="flac",
+        help="audio format (default: flac)",
+    )
+    parser.add_argument(
+        "--language",
+        type=language,
+        metavar="CODE",
+        help="language of the texts, such as en (default: by their script)",
+    )
+    parser.add_argument(
+        "--raw-text", action="store_true", help="use the texts as they are; do not normalise them"
+    )
+    parser.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="number of threads (default: 1)"
+    )
+    parser.set_defaults(act=act)
+
+
+def _add_voices(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the voices."""
     parser.add_argument(
         "--engine",
         required=True,
         metavar="ENGINE",
-        help="espeak-ng; any program: 'command:flite -voice {voice} -t {text} -o {output}'; or "
-        "Python: module:Name, file.py:Name",
+        help="the synthesiser: espeak-ng; any program, such as 'command:flite -voice {voice} -t "
+        "{text} -o {output}'; or a Python class, as module:Name or file.py:Name",
     )
     parser.add_argument(
         "--voices",
         action="append",
         default=[],
         metavar="NAME,...",
-        help="voices, or patterns such as 'en-us+f*'; may be repeated",
-    )
-    parser.add_argument("--list-voices", action="store_true", help="print the engine's voices")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="manifest.jsonl, clips/")
-    parser.add_argument(
-        "--takes", type=positive, default=1, metavar="N", help="say each line so many times (1)"
-    )
-    for name in ("speed", "pitch"):
-        parser.add_argument(
-            f"--{name}", metavar="A:B", help=f"drawn between these; 1 is the voice's own ({VARIED})"
-        )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another choice (0)")
-    parser.add_argument(
-        "--format", choices=("flac", "opus", "wav"), default="flac", help="of the clips (flac)"
+        help="names of voices, or patterns such as 'en-us+f*'; may be repeated (default: the "
+        "engine's voice, if it has only one)",
     )
     parser.add_argument(
-        "--language", type=language, metavar="CODE", help="of the texts (by their script)"
+        "--list-voices", action="store_true", help="print the engine's voices, then stop"
     )
-    parser.add_argument(
-        "--raw-text", action="store_true", help="say and write the texts as they stand"
-    )
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="threads (1)")
-    parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> int | None:
-    """Speak all lines; 2 if some could not be said."""
+    """Speak all lines; return 2 if some failed."""
     from ds2.synthesis.engine import find_engine
     from ds2.synthesis.speech import chosen_voices, jobs_of, read_lines, styled
 
@@ -81,7 +111,9 @@ def act(args: argparse.Namespace) -> int | None:
             print(voice)
         return None
     if args.text is None or args.output is None:
-        raise InputError("name a text and, with -o, a directory; or say --list-voices")
+        raise InputError(
+            "TEXT, -o: name a text and a directory, or print the voices with --list-voices"
+        )
     rules = _rules(args, engine, chosen_voices(engine, patterns))
     lines = [styled(line, args.language, raw_text=args.raw_text) for line in read_lines(args.text)]
     return _speak(jobs_of(lines, rules), engine, rules, args)
@@ -105,10 +137,10 @@ def _rules(args: argparse.Namespace, engine: "Engine", voices: list[str]) -> "Sp
 
 
 def _range(name: str, text: str | None, engine: "Engine") -> tuple[float, float]:
-    """What is asked for, as two numbers. Raises ValueError."""
+    """The range of the option as two numbers. Raises ValueError."""
     if name not in engine.varies:
         if text is not None:
-            raise ValueError(f"{name} {text}: {engine.name} cannot vary it")
+            raise ValueError(f"{name} {text}: {engine.name} cannot vary the {name}: leave it out")
         return 1.0, 1.0
     low, separator, high = (text or VARIED).partition(":")
     try:

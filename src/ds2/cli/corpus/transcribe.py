@@ -1,4 +1,4 @@
-"""`ds2 corpus transcribe`: recognise every utterance of a manifest, on one machine or many."""
+"""`ds2 corpus transcribe`: recognises the utterances of a manifest, on one machine or many."""
 
 import argparse
 from pathlib import Path
@@ -12,23 +12,26 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser = actions.add_parser(
         "transcribe",
         help="recognise every utterance of a manifest",
-        description="Recognise the utterances of a manifest, and write it again with pred_text "
-        "and pred_confidence in every line. An interrupted run goes on where it was.",
+        description="Read a manifest, recognise its utterances, and write the manifest again with "
+        "pred_text and pred_confidence in every line. If ds2 stops early, run the same command "
+        "again to continue.",
     )
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="the recordings")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="manifest to read")
     add_model(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="MANIFEST", help="the manifest to write"
+        "-o", "--output", type=Path, required=True, metavar="MANIFEST", help="manifest to write"
     )
     parser.add_argument(
-        "--greedy", action="store_true", help="the likeliest label of each frame, no search"
+        "--greedy",
+        action="store_true",
+        help="take the likeliest label of each frame; do not search",
     )
     add_workers(parser)
     parser.set_defaults(act=act)
 
 
 def act(args: argparse.Namespace) -> int:
-    """Recognise; 2 if some utterances could not be."""
+    """Recognise; return 2 if some utterances failed."""
     from ds2.corpora.work.work import TranscribeWork
 
     work = TranscribeWork(args.model, args.greedy)

@@ -1,4 +1,4 @@
-"""What the actions share that work on every utterance of a manifest."""
+"""Code that is shared by the actions that work on every utterance of a manifest."""
 
 import argparse
 import hashlib
@@ -19,33 +19,40 @@ if TYPE_CHECKING:
     from ds2.manifest import Utterance
 
 LONGEST_FILE_NAME = 255
-"""Bytes that file systems take."""
+"""Most bytes of a file name in a file system."""
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say who does the work."""
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processor cores (1)")
+    """Add the options that choose the workers."""
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of processor cores to use (default: 1)",
+    )
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="let the machines of a Ray cluster do the work: its address, or auto, or local for "
-        "one on this machine; they must see the recordings under the same paths",
+        help="work on a Ray cluster: its address, or auto, or local for a cluster on this machine; "
+        "all its machines need the recordings under the same paths (default: no cluster)",
     )
     parser.add_argument(
         "--workers",
         type=positive,
         metavar="N",
-        help="with --ray: processes, of one core each (as many as the cluster has cores)",
+        help="with --ray: number of processes, each with one core (default: one for each core of "
+        "the cluster)",
     )
 
 
 def workers_of(args: argparse.Namespace) -> "Workers":
-    """Who does the work. Raises InputError for arguments that do not go together."""
+    """The workers. Raises InputError for options that do not fit together."""
     from ds2.corpora.work.resumable import Threads
 
     if args.ray is None:
         if args.workers is not None:
-            raise InputError("--workers: is for --ray; without it, say --jobs")
+            raise InputError("--workers: works with --ray only: give --jobs instead")
         return Threads(args.jobs)
     from ds2.corpora.work.on_ray import RayActors
 
@@ -66,10 +73,10 @@ def write_results(
     workers: "Workers",
     description: str,
 ) -> int:
-    """Do the work, and write the utterances again with what was found of each.
+    """Do the work, and write the utterances again with the result of each.
 
-    Returns the exit status: 2 if nothing can be found of some utterances, which are left out.
-    Raises InputError if nothing can be found of any.
+    Returns the exit status: 2 if some utterances failed. The output lacks these.
+    Raises InputError if all failed.
     """
     from ds2.files import atomic_write
     from ds2.manifest import fields_of
@@ -93,7 +100,7 @@ def write_results(
 def _without_errors(
     pairs: "Iterable[tuple[Utterance, Fields]]", errors: list[str]
 ) -> "Iterator[tuple[Utterance, Fields]]":
-    """Utterances with their results; errors are put aside."""
+    """Utterances with their results. Errors go into the list."""
     for utterance, result in pairs:
         if "error" in result:
             errors.append(result["error"])
@@ -109,12 +116,12 @@ def results_beside(
     workers: "Workers",
     description: str,
 ) -> "Iterator[Iterator[Fields]]":
-    """The results of the work, under a progress bar; kept beside the output until it is written."""
+    """The results of the work, under a progress bar. A file beside the output keeps them."""
     from ds2.corpora.work.resumable import do_all, results_in
 
     def track(results: "Iterable[Fields]", num_before: int, total: int) -> "Iterable[Fields]":
         if num_before:
-            print(f"{output}: {num_before} of {total} are done already", file=sys.stderr)
+            print(f"{output}: {num_before} of {total} utterances are done already", file=sys.stderr)
         return tracked(results, description, total - num_before)
 
     make_directory(output.parent)
@@ -124,7 +131,7 @@ def results_beside(
     do_all(work, utterances, part, workers, track)
     try:
         yield results_in(part)
-    except OSError:  # a full disk: what has been found is kept
+    except OSError:  # a full disk: keep the results
         raise
     except BaseException:
         part.unlink()
@@ -133,7 +140,7 @@ def results_beside(
 
 
 def print_errors(errors: "Sequence[str]") -> int:
-    """Print errors; the exit status."""
+    """Print errors, and return the exit status."""
     for error in errors:
         complain(error)
     return 2 if errors else 0

@@ -1,4 +1,4 @@
-"""`ds2 lm`: build language models, look into them, score text with them, mix them, tune."""
+"""`ds2 lm`: builds language models, and shows, mixes, tunes and scores with them."""
 
 import argparse
 from collections.abc import Callable
@@ -12,8 +12,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "lm",
-        help="build n-gram language models, score text with them, mix them",
-        description="N-gram language models: of words for English, of characters for Mandarin.",
+        help="build n-gram language models, score text with them, mix and tune them",
+        description="Build and use n-gram language models. They are models of words for English, "
+        "and of characters for Mandarin.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     add_build(actions)
@@ -27,6 +28,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the action says."""
+    """Run the action."""
     act: Callable[[argparse.Namespace], None] = args.act
     act(args)

@@ -23,92 +23,115 @@ SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "build",
-        help="estimate a model from text",
-        description="Estimate a model by interpolated modified Kneser-Ney smoothing, as KenLM's "
-        "lmplz does, from texts of one sentence a line.",
+        help="build a language model from text",
+        description="Read texts with one sentence on each line, and write a language model. ds2 "
+        "uses interpolated modified Kneser-Ney smoothing, as KenLM's lmplz does.",
     )
     parser.add_argument(
         "texts",
         nargs="+",
         metavar="TEXT",
-        help="UTF-8, plain or .gz; - for stdin; of a manifest (.jsonl) the texts",
+        help="text files in UTF-8, plain or .gz, or manifests (.jsonl); - is standard input",
     )
     _add_output(parser)
-    parser.add_argument("--order", type=int, default=5, metavar="N", help="longest n-grams (5)")
+    parser.add_argument(
+        "--order",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of words in the longest n-grams (default: 5)",
+    )
     parser.add_argument(
         "--language",
         type=language,
         default="en",
         metavar="CODE",
-        help="whose normaliser the text goes through: en, zh, de, ru, ... (en)",
+        help="language of the texts, such as en, zh, de or ru; ds2 normalises them accordingly "
+        "(default: en)",
     )
     parser.add_argument(
-        "--no-normalise", action="store_true", help="take the text as it is, word by word"
+        "--no-normalise",
+        action="store_true",
+        help="use the texts as they are; do not normalise them",
     )
     parser.add_argument(
         "--unit",
         choices=("word", "character"),
-        help="what the model calls a word (word; character for zh, ja and others without spaces)",
+        help="unit of the model (default: word; character for zh, ja and other languages without "
+        "spaces)",
     )
     parser.add_argument(
         "--held-out",
         nargs="+",
         default=[],
         metavar="TEXT",
-        help="texts or manifests whose sentences are left out: what the model will be judged on",
+        help="texts or manifests that will test the model; ds2 leaves out their sentences "
+        "(default: none)",
     )
     _add_estimation(parser)
     parser.set_defaults(act=_build)
 
 
 def _add_estimation(parser: argparse.ArgumentParser) -> None:
-    """How n-grams are counted and smoothed."""
+    """Add the options of counting and smoothing."""
     parser.add_argument(
         "--prune",
         type=int,
         nargs="+",
         default=[],
         metavar="N",
-        help="per order: leave out n-grams seen at most so often; the last number is for all "
-        "higher orders (0: keep all)",
+        help="leave out n-grams that occur at most N times; one number for each order, and the "
+        "last also counts for all higher orders (default: 0, which keeps all)",
     )
     parser.add_argument(
         "--vocabulary",
         type=int,
         metavar="N",
-        help="keep the N most frequent words only (all)",
+        help="number of words to keep, the most frequent ones (default: all)",
     )
     parser.add_argument(
-        "--memory", default="2G", metavar="SIZE", help="sort on disk what needs more than this (2G)"
+        "--memory",
+        default="2G",
+        metavar="SIZE",
+        help="memory for sorting, such as 500M; ds2 sorts on disk beyond it (default: 2G)",
     )
     parser.add_argument(
         "--discount-fallback",
         type=float,
         nargs="*",
         metavar="D",
-        help="discounts for counts of 1, 2 and more where the text gives none (0.5 1 1.5)",
+        help="discounts for counts of 1, 2, and 3 or more, for a text too small to estimate them; "
+        "without values they are 0.5 1 1.5 (default: refuse such a text)",
     )
     parser.add_argument(
         "--no-interpolate-unigrams",
         action="store_true",
-        help="leave the mass of unseen words to <unk> instead of sharing it among all words",
+        help="give the probability of unseen words to <unk>; do not share it among all words",
     )
     parser.add_argument(
         "--skip-blank-lines",
         action="store_true",
-        help="leave out lines without words; otherwise they are sentences of no words",
+        help="leave out lines without words, which else count as empty sentences",
     )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help="the model to write"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file to write the model to",
     )
     parser.add_argument(
-        "--arpa", type=Path, metavar="FILE", help="write the model as text too (.arpa, .arpa.gz)"
+        "--arpa",
+        type=Path,
+        metavar="FILE",
+        help="also write the model as ARPA: .arpa, .arpa.gz (default: no)",
     )
     parser.add_argument(
-        "--exact", action="store_true", help="store 32-bit numbers instead of 16-bit codes"
+        "--exact", action="store_true", help="store 32-bit numbers, not 16-bit codes"
     )
 
 
@@ -150,14 +173,14 @@ def _build(args: argparse.Namespace) -> None:
     if built.num_blank > built.num_sentences / 100:
         share = 100 * built.num_blank / built.num_sentences
         note(
-            f"{share:.0f}% of the lines have no words, and each counts as a sentence of no words: "
+            f"{share:.0f}% of the lines have no words, and each counts as an empty sentence: "
             "--skip-blank-lines leaves them out"
         )
     if built.num_folded > built.num_sentences / 50:
         share = 100 * built.num_folded / built.num_sentences
         note(
-            f"{share:.0f}% of the lines have letters that are written as a to z, as English does: "
-            "for another language name it, such as --language de"
+            f"{share:.0f}% of the lines have letters that ds2 replaced by a to z, as for English: "
+            "if the text is not English, name its language, such as --language de"
         )
     _print_built(args.output, built, args.held_out)
 
@@ -171,7 +194,7 @@ def _print_built(path: Path, built: "Built", held_out: Sequence[str]) -> None:
         table.add_row(str(order), f"{count:,}", f"{unpruned - count:,}", *shown)
     console().print(table)
     if held_out:
-        print(f"{built.num_held_out:,} lines left out that stand in {', '.join(held_out)}")
+        print(f"left out {built.num_held_out:,} lines, because they are in {', '.join(held_out)}")
     size = megabytes(path.stat().st_size)
     print(f"{path}: {size}, from {built.num_words:,} words in {built.num_sentences:,} sentences")
 
@@ -179,22 +202,33 @@ def _print_built(path: Path, built: "Built", held_out: Sequence[str]) -> None:
 def add_convert(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "convert",
-        help="an ARPA file to a model, or the other way",
-        description="Read an ARPA file (of KenLM, SRILM, IRSTLM, ...) or a model, and write a "
-        "model; or, to a name with .arpa in it, an ARPA file.",
+        help="convert an ARPA file to a model, or a model to ARPA",
+        description="Read a model or an ARPA file (of KenLM, SRILM, IRSTLM and others), and write "
+        "a model. If the name of the output contains .arpa, ds2 writes an ARPA file.",
     )
-    parser.add_argument("source", type=Path, metavar="MODEL|ARPA", help="the model to convert")
+    parser.add_argument("source", type=Path, metavar="MODEL|ARPA", help="model to convert")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help="the model to write"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file to write the model to",
     )
     parser.add_argument(
-        "--exact", action="store_true", help="store 32-bit numbers instead of 16-bit codes"
+        "--exact", action="store_true", help="store 32-bit numbers, not 16-bit codes"
     )
     parser.add_argument(
-        "--unit", choices=("word", "character"), help="what its words are (guessed from them)"
+        "--unit",
+        choices=("word", "character"),
+        help="unit of the model (default: what its words look like)",
     )
     parser.add_argument(
-        "--language", type=language, metavar="CODE", help="whose normaliser its text went through"
+        "--language",
+        type=language,
+        metavar="CODE",
+        help="language for which its text was normalised (default: as the model says; an ARPA file "
+        "has none)",
     )
     parser.set_defaults(act=_convert)
 
@@ -222,17 +256,23 @@ def _convert(args: argparse.Namespace) -> None:
 def add_interpolate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "interpolate",
-        help="mix models into one, weighted to fit a text",
-        description="Mix models, say one of the domain and one of general text, into one model, "
-        "with the weights that predict the development text best.",
+        help="mix models into one that fits a text",
+        description="Read two or more models, for example one of your domain and one of general "
+        "text, and write one model. ds2 finds the weights that predict the development text best.",
     )
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="two or more")
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="two or more models")
     parser.add_argument(
-        "--dev", required=True, nargs="+", metavar="TEXT", help="the text to fit the weights on"
+        "--dev",
+        required=True,
+        nargs="+",
+        metavar="TEXT",
+        help="development text to fit the weights to",
     )
     _add_output(parser)
     parser.add_argument(
-        "--no-normalise", action="store_true", help="take the text as it is, word by word"
+        "--no-normalise",
+        action="store_true",
+        help="use the texts as they are; do not normalise them",
     )
     parser.set_defaults(act=_interpolate)
 
@@ -245,7 +285,7 @@ def _interpolate(args: argparse.Namespace) -> None:
     from ds2.ngram.writing import save_model
 
     if len(args.models) < 2:
-        raise InputError("two models or more are needed to mix")
+        raise InputError("MODEL: name two or more models to mix")
     models = [NgramModel.load(path) for path in args.models]
     texts = list(texts_for(models[0], args.dev, raw=args.no_normalise))
     weights = fit_weights(word_log_probs(models, texts))

@@ -1,4 +1,4 @@
-"""The actions of `ds2 lm` that only look into a model: score, perplexity, info."""
+"""The actions of `ds2 lm` that only read a model: score, perplexity, info."""
 
 import argparse
 import json
@@ -19,23 +19,33 @@ if TYPE_CHECKING:
 def add_score(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "score",
-        help="log-probability of each line of a text",
-        description="The natural log-probability of each line as a sentence: the sum over its "
-        "words and its end.",
+        help="print the log-probability of each line of a text",
+        description="Read texts, and print the natural log-probability of each line as a sentence. "
+        "It is the sum over the words and the end of the sentence.",
     )
     _add_model_and_texts(parser)
-    parser.add_argument("--words", action="store_true", help="show each word with its n-gram order")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument(
+        "--words", action="store_true", help="show each word with the order of its n-gram"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each line")
     parser.set_defaults(act=_score)
 
 
 def _add_model_and_texts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="lm.bin, or an ARPA file")
     parser.add_argument(
-        "texts", nargs="*", default=["-"], metavar="TEXT", help="one sentence a line (stdin)"
+        "model", type=Path, metavar="MODEL", help="language model: lm.bin or an ARPA file"
     )
     parser.add_argument(
-        "--no-normalise", action="store_true", help="take the text as it is, word by word"
+        "texts",
+        nargs="*",
+        default=["-"],
+        metavar="TEXT",
+        help="texts, one sentence on each line (default: standard input)",
+    )
+    parser.add_argument(
+        "--no-normalise",
+        action="store_true",
+        help="use the texts as they are; do not normalise them",
     )
 
 
@@ -64,9 +74,9 @@ def _score(args: argparse.Namespace) -> None:
 def add_perplexity(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "perplexity",
-        help="how well a model predicts a text",
-        description="Perplexity of a text, with and without the words that the model does not "
-        "know; the end of each line counts as a word.",
+        help="measure how well a model predicts a text",
+        description="Read texts, and print the perplexity with and without the words that the "
+        "model does not know. The end of each line counts as a word.",
     )
     _add_model_and_texts(parser)
     parser.set_defaults(act=_perplexity)
@@ -78,7 +88,7 @@ def _perplexity(args: argparse.Namespace) -> None:
     model = NgramModel.load(args.model)
     result = model.perplexity(texts_for(model, args.texts, raw=args.no_normalise))
     if result.num_words == 0:
-        raise InputError(f"{', '.join(args.texts)}: no words to score")
+        raise InputError(f"{', '.join(args.texts)}: has no words to score: name another text")
     table = new_table("", "")
     share = 100 * result.num_unknown / result.num_words
     for name, value in (
@@ -96,10 +106,13 @@ def _perplexity(args: argparse.Namespace) -> None:
 def add_info(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = actions.add_parser(
         "info",
-        help="what a model is of, its size, and whether its file is whole",
-        description="What a model is of and how it was made; checks every byte of the file.",
+        help="show the facts about a model, and verify its file",
+        description="Show the unit, the language, the size and the origin of a model. ds2 also "
+        "verifies every byte of the file.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="lm.bin, or an ARPA file")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="language model: lm.bin or an ARPA file"
+    )
     parser.set_defaults(act=_info)
 
 
@@ -111,7 +124,7 @@ def _info(args: argparse.Namespace) -> None:
     facts = model.facts
     table = new_table("", "", justify="left")
     table.add_row("unit", facts.unit)
-    table.add_row("language", facts.language or "text was not normalised")
+    table.add_row("language", facts.language or "none: text was not normalised")
     table.add_row("order", str(model.order))
     for order, count in enumerate(model.counts, 1):
         table.add_row(f"{order}-grams", f"{count:,}")
@@ -126,7 +139,7 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def texts_for(model: "NgramModel", sources: Sequence[str], *, raw: bool) -> Iterator[str]:
-    """The lines of texts, normalised as the model's own text was, unless they are to stay raw."""
+    """The lines of texts. Without raw, ds2 normalises them as the model's own text was."""
     from ds2.ngram.corpus import read_lines
     from ds2.text.normalise import normalise
 
@@ -137,7 +150,7 @@ def texts_for(model: "NgramModel", sources: Sequence[str], *, raw: bool) -> Iter
 
 
 def new_table(*headings: str, justify: Literal["left", "right"] = "right") -> "Table":
-    """A table; `justify` is for all columns but the first."""
+    """A table. `justify` is for all columns except the first."""
     from rich.table import Table
 
     table = Table(show_header=any(headings))
@@ -147,5 +160,5 @@ def new_table(*headings: str, justify: Literal["left", "right"] = "right") -> "T
 
 
 def megabytes(num_bytes: int) -> str:
-    """A size for people."""
+    """A size in bytes as people read it."""
     return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e5 else f"{num_bytes:,} bytes"

@@ -1,4 +1,4 @@
-"""`ds2 lm tune`: settings of the beam search that fit a development set."""
+"""`ds2 lm tune`: finds settings of the beam search that fit a development set."""
 
 import argparse
 import json
@@ -26,38 +26,54 @@ def add_tune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = actions.add_parser(
         "tune",
         help="fit alpha, beta, beam width and confidences to a development set",
-        description="Find the weight of a language model (alpha), the bonus of a word (beta), the "
-        "price of unknown words, or whether to forbid them, and the beam width that suit a "
-        "development set; then calibrate the confidences of words. Writes model and settings "
-        "into the bundle.",
+        description="Recognise a development set, and find the best weight of a language model "
+        "(alpha), bonus for a word (beta), score of unknown words and beam width. Then calibrate "
+        "the confidences of words. ds2 writes the language model and the settings into the bundle.",
     )
     parser.add_argument(
         "manifests",
         nargs="+",
         type=Path,
         metavar="DEV_MANIFEST",
-        help="development utterances, never test utterances",
+        help="manifests of development utterances; never name a test set here",
     )
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a bundle, or en, zh")
     parser.add_argument(
-        "--lm", type=Path, metavar="LM", help="lm.bin, or an ARPA file (the bundle's own)"
+        "-m", "--model", required=True, metavar="MODEL", help="name or bundle to tune"
+    )
+    parser.add_argument(
+        "--lm",
+        type=Path,
+        metavar="LM",
+        help="language model: lm.bin or an ARPA file (default: the bundle's own)",
     )
     add_copy(parser)
     parser.add_argument(
-        "--no-write", action="store_true", help="show what was found, leave the bundle as it is"
+        "--no-write", action="store_true", help="print the settings, and keep the bundle as it is"
     )
     parser.add_argument(
         "--trials",
         type=positive,
         default=12,
         metavar="N",
-        help="decodings at most in the search for alpha and beta (12); mostly fewer are needed",
+        help="most decodings of the set to find alpha and beta; often fewer are enough (default: "
+        "12)",
     )
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processor cores (1)")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw error rates over alpha and beta (.png, ...)"
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of processor cores to use (default: 1)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw the error rates over alpha and beta into this file, such as .png (default: no)",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the figures to this file (default: none)"
+    )
     parser.set_defaults(act=_tune)
 
 
@@ -77,7 +93,7 @@ def _tune(args: argparse.Namespace) -> None:
     if not args.no_write:
         check_writable(bundle.path, args.output)
     _check_outputs(args.plot, args.json)
-    # A beam that was chosen as wide enough may be too narrow to find better settings.
+    # An earlier run chose the narrowest beam that is wide enough. It may hide better settings.
     first = replace(bundle.decoding or BeamSettings(), beam_width=BeamSettings().beam_width)
     recognizer = Recognizer(bundle, greedy=True)
     with Outputs(len(bundle.alphabet)) as outputs:
@@ -108,7 +124,7 @@ def _load_models(args: argparse.Namespace) -> "tuple[Bundle, Path, NgramModel]":
 
 
 def _check_outputs(plot: Path | None, figures: Path | None) -> None:
-    """Raise InputError for what would fail only after the work."""
+    """Raise InputError now for outputs that would fail after the work."""
     from ds2.evaluation.figure import check_figure
     from ds2.files import check_output
 
@@ -174,7 +190,7 @@ def _price(price: float | None) -> str:
 
 
 def _print_confidence(out: "Console", tuned: "Tuned") -> None:
-    """How far confidences can be believed, before and after they are calibrated."""
+    """Print how well confidences agree with the facts, before and after calibration."""
     before, after = tuned.calibration.before, tuned.calibration.after
     columns = ("words", "before", "right", "words", "after", "right")
     table = new_table(*columns)
@@ -190,8 +206,8 @@ def _print_confidence(out: "Console", tuned: "Tuned") -> None:
     if not tuned.calibration.helps:
         _say(
             out,
-            "Calibrated on some utterances, confidences of the others become no better: they are "
-            "left as they are.",
+            "A calibration on some utterances does not improve the confidences of the others: ds2 "
+            "leaves them as they are.",
         )
 
 
@@ -205,7 +221,7 @@ def _bin(judgement: "Judgement", index: int) -> tuple[str, ...]:
 def _write(
     args: argparse.Namespace, bundle: "Bundle", source: Path, dev: "DevSet", tuned: "Tuned"
 ) -> None:
-    """The picture, the figures and, last, the bundle."""
+    """Write the picture, the figures and, last, the bundle."""
     from ds2.cli.bundle import print_lm
     from ds2.files import atomic_write
     from ds2.model.bundle_lm import add_lm, change_decoding

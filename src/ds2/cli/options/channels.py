@@ -1,4 +1,4 @@
-"""The option that says which channels of a recording are heard, and how."""
+"""The option that chooses the channels of a recording."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -15,17 +15,20 @@ def add_channels(parser: argparse.ArgumentParser) -> None:
         "--channels",
         type=_channels,
         metavar="mix|split|N",
-        help="what to hear of a recording with several channels: their mix; each apart, with its "
-        "speaker in the output (calls with a speaker on each); or channel N alone, from 1 (mix)",
+        help="how to use the channels of a recording: mix them; split them, so that each is a "
+        "speaker in the output (for calls); or use channel N alone, counted from 1 (default: mix)",
     )
 
 
 def channels_of(args: argparse.Namespace) -> "Channels":
-    """What the option says. Raises InputError where it may mean what it meant before."""
+    """The value of the option.
+
+    Raises InputError where a user of an older ds2 may mean the number of channels of --raw.
+    """
     if args.raw and args.raw_channels is None and args.channels not in (None, "mix", 1):
         raise InputError(
-            f"--channels {args.channels}: says what to hear: say with --raw-channels how many "
-            "channels the samples have"
+            f"--channels {args.channels}: chooses the channels to recognise: give the number of "
+            "channels of the samples with --raw-channels"
         )
     channels: Channels = args.channels or "mix"
     return channels

@@ -1,4 +1,4 @@
-"""Options of the search, which several commands share."""
+"""Options of the search. Several commands share them."""
 
 import argparse
 from pathlib import Path
@@ -18,16 +18,23 @@ SETTINGS = ("lm_weight", "word_bonus", "beam_width", "beam_threshold", "unknown_
 
 
 def add_decoding(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the search. What is not given is as the bundle says."""
+    """Add the options of the search. Each defaults to the value in the bundle."""
     group = parser.add_argument_group(
-        "search", "Without these: as the bundle says; greedy if it holds no language model."
+        "search",
+        "Without these options ds2 takes the settings in the model's bundle. If the "
+        "bundle has no language model, ds2 decodes greedily.",
     )
     group.add_argument(
-        "--greedy", action="store_true", help="the likeliest label of each frame, no search"
+        "--greedy",
+        action="store_true",
+        help="take the likeliest label of each frame; do not search",
     )
     model = group.add_mutually_exclusive_group()
     model.add_argument(
-        "--lm", type=Path, metavar="FILE", help="a language model in place of the bundle's"
+        "--lm",
+        type=Path,
+        metavar="FILE",
+        help="language model to use: lm.bin or an ARPA file (default: the model's own)",
     )
     model.add_argument("--no-lm", action="store_true", help="search without a language model")
     group.add_argument(
@@ -37,7 +44,7 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=argparse.SUPPRESS,
         metavar="X",
-        help="weight of the language model",
+        help="weight of the language model, 0 or more (default: the model's setting, else 0.5)",
     )
     group.add_argument(
         "--beta",
@@ -46,30 +53,39 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=argparse.SUPPRESS,
         metavar="X",
-        help="bonus for each word, in Mandarin for each character",
+        help="bonus for each word, in Mandarin for each character, as a natural logarithm "
+        "(default: the model's setting, else 1)",
     )
+    _add_beam(group)
+    _add_phrases(group)
+
+
+def _add_beam(group: argparse._ArgumentGroup) -> None:
+    """Add the options of the beam."""
     group.add_argument(
         "--beam-width",
         type=positive,
         default=argparse.SUPPRESS,
         metavar="N",
-        help="hypotheses kept from frame to frame",
+        help="number of hypotheses to keep after each frame (default: the model's setting, else "
+        "100)",
     )
     group.add_argument(
         "--beam-threshold",
         type=float,
         default=argparse.SUPPRESS,
         metavar="X",
-        help="drop hypotheses so much below the best, in natural logarithms",
+        help="drop hypotheses whose score is this far below the best, as a natural logarithm "
+        "(default: the model's setting, else 16)",
     )
     group.add_argument(
         "--unknown-word-score",
         type=score_or_off,
         default=argparse.SUPPRESS,
         metavar="X|off",
-        help="what a word costs that the language model lacks, 0 or less; off: there are no others",
+        help="score of a word that the language model does not know, a natural logarithm of 0 or "
+        "less; off forbids such words (default: the model's setting, else -10)",
     )
-    _add_phrases(group)
 
 
 def _add_phrases(group: argparse._ArgumentGroup) -> None:
@@ -78,10 +94,14 @@ def _add_phrases(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="TEXT[:WEIGHT]",
-        help="words to be heard more readily, and by how much (5); may be repeated",
+        help="phrase to recognise more readily; WEIGHT is a natural logarithm and is 5 if you "
+        "leave it out; may be repeated (default: none)",
     )
     group.add_argument(
-        "--hot-phrases", type=Path, metavar="FILE", help="the same from a file, a phrase a line"
+        "--hot-phrases",
+        type=Path,
+        metavar="FILE",
+        help="file with one TEXT[:WEIGHT] on each line (default: none)",
     )
 
 
@@ -100,7 +120,7 @@ def load_recognizer(
     given = {name: getattr(args, name) for name in SETTINGS if hasattr(args, name)}
     phrases = phrases_of(args)
     if args.greedy and (given or phrases or args.lm or args.no_lm or num_alternatives):
-        raise InputError("--greedy: searches nothing: leave out the other options of the search")
+        raise InputError("--greedy: does not search: leave out the other options of the search")
     try:
         settings = replace(bundle.decoding or BeamSettings(), **given) if given else None
     except ValueError as error:
@@ -125,9 +145,9 @@ def load_recognizer(
 def tell_why_empty(
     recognizer: "Recognizer", args: argparse.Namespace, name: str, channels: "Channels"
 ) -> None:
-    """Say so if it is the search that leaves a recording without text, and not the recording.
+    """Show a note if a recording has no text because of the search.
 
-    It is read once more, without a search: few recordings have no text.
+    This reads the recording once more, without a search. Few recordings have no text.
     """
     from ds2.recognition.recognizer import Recognizer
 
@@ -173,12 +193,12 @@ def _phrase(text: str, where: str) -> "HotPhrase":
         return HotPhrase(phrase, float(weight))
     except ValueError:
         raise InputError(
-            f'{where}: "{text}": after the colon must stand a weight, say {phrase}:5'
+            f'{where}: "{text}": write a number after the colon, such as {phrase}:5'
         ) from None
 
 
 def _phrases_in(path: Path) -> "list[HotPhrase]":
-    """A phrase a line; empty lines, and those that begin with #, are left out."""
+    """The phrases of a file, one on each line. Skips empty lines and lines that begin with #."""
     from ds2.files import read_text
 
     lines = read_text(path).splitlines()

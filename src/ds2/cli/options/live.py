@@ -1,4 +1,4 @@
-"""Live text on a terminal: what is said now changes in place, what was said stays."""
+"""Live text on a terminal: the current segment changes in place, finished segments stay."""
 
 import argparse
 import shutil
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from ds2.transcripts.events import Event, Partial
 
 BLOCK_S = 0.1
-"""Audio of a recording that is played at a time."""
+"""Seconds of a recording that each step plays."""
 DIM, PLAIN, ERASE_LINE = "\x1b[2m", "\x1b[0m", "\r\x1b[2K"
 
 
 def add_vad(parser: argparse.ArgumentParser) -> None:
-    """Add the option that has a voice-activity detector listen, too."""
+    """Add the option that turns on a voice-activity detector."""
     parser.add_argument(
         "--vad",
         action="store_true",
-        help="let a voice-activity detector say, too, where segments end (needs the extra vad)",
+        help="find the ends of segments with a voice-activity detector, too; needs the extra vad",
     )
 
 
@@ -38,18 +38,18 @@ def detector(args: argparse.Namespace) -> "VoiceDetector | None":
 
 
 class LiveText:
-    """Shows events: a line for each segment, and on a terminal the one under way, too.
+    """Shows events: a line for each segment. A terminal also shows the current segment.
 
-    Of that, the part that may still change is dim. A line wider than the terminal shows its end.
+    The part that may still change is dim. A line wider than the terminal shows its end.
     """
 
     def __init__(self, num_columns: int | None) -> None:
-        """num_columns: of the terminal; None if it is none, so that only finals are shown."""
+        """num_columns: width of the terminal; None without a terminal, to show only finals."""
         self._num_columns = num_columns
         self._has_line = False
 
     def show(self, events: "Iterable[Event]") -> None:
-        """Show what is new."""
+        """Show new events."""
         from ds2.transcripts.events import Endpoint, Final, Partial
 
         for event in events:
@@ -76,7 +76,7 @@ class LiveText:
 
 
 def live_text() -> LiveText:
-    """For standard output, terminal or not."""
+    """A LiveText that fits standard output."""
     return LiveText(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
 
 
@@ -89,9 +89,10 @@ def play(
     *,
     track: str | None = None,
 ) -> None:
-    """Show a recording's text as if it were said now.
+    """Show a recording's text as if somebody spoke it now.
 
-    pace: seconds of audio a second; 0 does not wait. track: as of `read_audio`. Raises InputError.
+    pace: seconds of audio for each second; 0 does not wait. track: as in `read_audio`.
+    Raises InputError.
     """
     from ds2.audio import SAMPLE_RATE_HZ, audio_blocks
     from ds2.recognition.endpoint import EndpointRules

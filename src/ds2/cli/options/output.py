@@ -1,4 +1,4 @@
-"""Where output goes: to standard output, into one file, or into a directory of files."""
+"""The place of the output: standard output, one file, or a directory of files."""
 
 import argparse
 import errno
@@ -13,26 +13,28 @@ from ds2.cli.screen.terminal import make_directory, say
 from ds2.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Why nothing more can be written: no other file would do better."""
+"""Errors after which writing to any other file would fail, too."""
 LONGEST_NAME = 250
-"""Bytes of a file's name without its extension: file systems take 255 in all."""
+"""Most bytes of a file name without its extension. File systems allow 255 for the whole name."""
 ALL = "all"
-"""As a format: every one, a file each."""
+"""The format that means every format, each in a file of its own."""
 
 
 def add_output(
     parser: argparse.ArgumentParser, formats: Sequence[str], *names: str, told: str
 ) -> None:
-    """Add -f and -o. names: what else they are called, as in ("--output_dir", "--output_format").
+    """Add -f and -o.
 
-    told: what is written, for the help.
+    names: other spellings of the two, such as "--output_dir" and "--output_format".
+    told: what the files of -o are, for the help.
     """
     parser.add_argument(
         "-f",
         "--format",
         *(name for name in names if "format" in name),
         choices=(*formats, ALL),
-        help=f"what to write ({formats[0]}, or as the name of -o ends)",
+        help=f"format of the output; all writes every format (default: the ending of -o, else "
+        f"{formats[0]})",
     )
     parser.add_argument(
         "-o",
@@ -40,13 +42,14 @@ def add_output(
         *(name for name in names if "format" not in name),
         type=Path,
         metavar="DIR|FILE",
-        help=f"where to write {told}; one file, if the name ends like a format: out.{formats[0]}",
+        help=f"directory for {told}; or one file, if the name ends in a format, such as "
+        f"out.{formats[0]} (default: standard output)",
     )
 
 
 @dataclass
 class Output:
-    """Where the results of a command go, and in what format."""
+    """The place and the format of a command's results."""
 
     format: str
     path: Path | None  # None: standard output
@@ -76,7 +79,7 @@ class Output:
         self._write(self.path / name, text)
 
     def finish(self) -> None:
-        """Write what was kept, and say what there is now. Without a result no file is made."""
+        """Write the results that were kept, and report the files. No result makes no file."""
         if self._texts and self.path is not None:
             self._write(self.path, "".join(self._texts))
         if len(self.paths) == 1:
@@ -90,10 +93,15 @@ class Output:
         try:
             with atomic_write(path) as file:
                 file.write(text)
-        except (OSError, UnicodeEncodeError) as error:  # the second: a name under another locale
+        except (
+            OSError,
+            UnicodeEncodeError,
+        ) as error:  # the second: the locale cannot encode the name
             if getattr(error, "errno", None) in FULL:
                 raise
-            reason = getattr(error, "strerror", None) or "the system has no such name"
+            reason = (
+                getattr(error, "strerror", None) or "the system's encoding cannot hold this name"
+            )
             raise InputError(f"{path}: cannot be written: {reason.lower()}") from None
         self.paths.append(path)
 
@@ -105,9 +113,10 @@ def output_of(
     num_results: int,
     named: str,
 ) -> Output:
-    """What -f and -o ask for. Raises InputError for what cannot be.
+    """The output that -f and -o ask for. Raises InputError if the two do not fit.
 
-    joinable: the formats in which one result can follow another. named: what the results are of.
+    joinable: the formats in which one result can follow another in one file.
+    named: what ds2 calls the inputs, in the plural, for messages.
     """
     path: Path | None = args.output
     ending = path.suffix.lstrip(".").lower() if path is not None else ""
@@ -118,7 +127,7 @@ def output_of(
     output = Output(form, path, is_file)
     if output.is_directory:
         return output
-    hint = "name a directory" if is_file else "say where with -o DIR"
+    hint = "name a directory with -o DIR"
     if form == ALL:
         raise InputError(f"-f all: writes several files: {hint}")
     if num_results > 1 and form not in joinable:
@@ -128,15 +137,16 @@ def output_of(
 
 
 def prepare_output(output: Output) -> None:
-    """Make the directory, before hours of work. Raises InputError if it cannot be written to."""
+    """Make the directory before the work begins. Raises InputError if nobody can write there."""
     if output.path is not None:
         make_directory(output.path.parent if output.is_file else output.path)
 
 
 def distinct_names(wanted: Iterable[str], longest: int = LONGEST_NAME) -> Iterator[str]:
-    """The names, but one that was there already gets a number, and a longer one is cut.
+    """The names, each once: a repeated name gets a number, and a name that is too long is cut.
 
-    Names that differ only in capitals are the same to some file systems. longest: in bytes.
+    Names that differ only in capitals count as repeated, as on some file systems.
+    longest: the most bytes of a name.
     """
     taken: set[str] = set()  # in lower case
     for name in wanted:
@@ -148,7 +158,7 @@ def distinct_names(wanted: Iterable[str], longest: int = LONGEST_NAME) -> Iterat
 
 
 def _cut(name: str, longest: int) -> str:
-    """As much of a name as so many bytes can hold."""
+    """The longest beginning of a name that fits into this many bytes."""
     while len(os.fsencode(name)) > longest:
         name = name[:-1]
     return name

@@ -1,4 +1,4 @@
-"""Recognising on a server: what `ds2 transcribe --server` does instead of loading a model."""
+"""Recognition on a server, for `ds2 transcribe --server`."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ds2.transcripts.transcript import Transcript
 
 KEY_VARIABLE = "DS2_API_KEY"
-"""Of the environment: the server's key. On the command line all users of a host would see it."""
+"""The environment variable with the server's key. All users of a host can see a command line."""
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,9 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--server",
         metavar="URL",
-        help="let a `ds2 serve` do it, say http://127.0.0.1:8000; -m is then a name that it knows, "
-        f"and may be left out; its API key is taken from {KEY_VARIABLE} in the environment",
+        help="let this `ds2 serve` do the work, for example http://127.0.0.1:8000; -m then names a "
+        f"model of the server; {KEY_VARIABLE} in the environment holds the API key (default: "
+        "recognise here)",
     )
 
 
@@ -36,11 +37,11 @@ def transcribe_remotely(
     language: str | None = None,
     channels: "Channels" = "mix",
 ) -> "Iterator[tuple[int, Transcript | InputError]]":
-    """Each recording's index and transcript, or what is wrong with it, in their order.
+    """The index and the transcript of each recording, or its error, in the order of the names.
 
-    names: paths, or - for standard input. language: what the server's model is to be of.
-    channels: what to hear of a recording with several.
-    Raises InputError if the server cannot do it at all.
+    names: paths, or - for standard input. language: the language of the server's model.
+    channels: how to use the channels of a recording.
+    Raises InputError if the server cannot do the work at all.
     """
     import asyncio
 
@@ -70,9 +71,11 @@ def transcribe_remotely(
 
 
 def _refuse_local_options(args: argparse.Namespace) -> None:
-    """Raise InputError for options of the search that only a model of one's own could follow."""
+    """Raise InputError for options that work only with a model on this computer."""
     given = [name for name in SETTINGS if hasattr(args, name)]
     given += [name for name in ("greedy", "lm", "no_lm", "raw") if getattr(args, name)]
     if given:
         name = given[0].replace("_", "-")
-        raise InputError(f"--server: decides itself how to search: leave out --{name}")
+        raise InputError(
+            f"--server: the server chooses the settings of the search: leave out --{name}"
+        )

@@ -4,10 +4,10 @@ import argparse
 
 
 def add_track(parser: argparse.ArgumentParser) -> None:
-    """Add it."""
+    """Add the option."""
     parser.add_argument(
         "--track",
         metavar="N|LANGUAGE",
-        help="of films with several sound tracks: its number, from 1, or its language; `ds2 info "
-        "FILE` lists them (the default track of the file)",
+        help="sound track to use in a film with several: its number, counted from 1, or its "
+        "language; `ds2 info FILE` lists the tracks (default: the file's default track)",
     )

@@ -1,4 +1,4 @@
-"""Options that users of Whisper know, under its names, where ours mean the same."""
+"""Options with the names that Whisper uses, because they mean the same here."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ds2.transcripts.transcript import LineShape
 
 LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh"}
-"""Codes by the names that Whisper takes, too."""
+"""Language codes by name. Whisper accepts these names, too."""
 
 
 def add_language(parser: argparse.ArgumentParser) -> None:
@@ -19,16 +19,20 @@ def add_language(parser: argparse.ArgumentParser) -> None:
         "--language",
         type=_language,
         metavar="en|zh",
-        help="of the recordings: chooses the model if -m does not",
+        help="language of the recordings; chooses the model where -m does not (default: the "
+        "model's language)",
     )
 
 
 def add_shape(group: "argparse._ArgumentGroup") -> None:
     """Add the options of subtitles and of words."""
     for name, meaning in (
-        ("max-line-width", "characters of a line"),
-        ("max-line-count", "lines of a subtitle; needs --max-line-width"),
-        ("max-words-per-line", "words of a line"),
+        ("max-line-width", "most characters in a line (default: no limit)"),
+        (
+            "max-line-count",
+            "most lines in a subtitle; needs --max-line-width (default: no limit)",
+        ),
+        ("max-words-per-line", "most words in a line (default: no limit)"),
     ):
         other = f"--{name.replace('-', '_')}"
         group.add_argument(f"--{name}", other, type=positive, metavar="N", help=meaning)
@@ -40,7 +44,7 @@ def add_shape(group: "argparse._ArgumentGroup") -> None:
         default=False,
         type=_is_true,
         metavar="True",
-        help="underline each word while it is said",
+        help="underline each word at its time (default: False)",
     )
     group.add_argument(
         "--word-timestamps",
@@ -50,7 +54,7 @@ def add_shape(group: "argparse._ArgumentGroup") -> None:
         default=True,
         type=_is_true,
         metavar="False",
-        help="without: no words with times in JSON",
+        help="write words with their times into JSON (default: True)",
     )
 
 
@@ -72,8 +76,8 @@ def _language(text: str) -> str:
     code = LANGUAGES.get(text.lower(), text.lower())
     if code not in LANGUAGES.values():
         hint = did_you_mean(text, (*LANGUAGES, *LANGUAGES.values()))
-        told = hint or ": there are en and zh; of another language name a model with -m"
-        raise argparse.ArgumentTypeError(f"{text}: there is no model of this language here{told}")
+        told = hint or ": en and zh have one; for another language name a model with -m"
+        raise argparse.ArgumentTypeError(f"{text}: ds2 comes with no model of this language{told}")
     return code
 
 
@@ -84,6 +88,9 @@ def _is_true(text: str) -> bool:
 
 
 def check_language(args: argparse.Namespace, language: str) -> None:
-    """Raise InputError if the model that -m names is of another language than --language."""
+    """Raise InputError if the model's language is not the one of --language."""
     if args.language not in (None, language):
-        raise InputError(f"--language {args.language}: {args.model} is a model of {language}")
+        raise InputError(
+            f"--language {args.language}: the model {args.model} is for {language}: change one of "
+            "them"
+        )

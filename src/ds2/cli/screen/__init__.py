@@ -1,1 +1,1 @@
-"""What a user sees of every command: its arguments, its messages, its output."""
+"""The parts of every command that a user sees: arguments, messages and output."""

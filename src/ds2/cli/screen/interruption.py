@@ -1,4 +1,4 @@
-"""Ctrl-C: it is acknowledged at once, though what runs may take a moment to end."""
+"""Ctrl-C: ds2 answers at once, although its work may take a moment to end."""
 
 import os
 import signal
@@ -13,16 +13,16 @@ ACKNOWLEDGED = b"\nds2: interrupted: stopping; press Ctrl-C again to stop at onc
 
 @contextmanager
 def acknowledging_interrupts() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C shows that it was heard and raises KeyboardInterrupt.
+    """Inside, the first Ctrl-C prints a message and raises KeyboardInterrupt.
 
-    Files under way are removed then, and threads may end what they do. A second Ctrl-C waits for
-    nothing: the process ends at once. Gives what tells whether there was a first.
+    ds2 then removes unfinished files, and threads may end their work. A second Ctrl-C ends the
+    process at once. Gives a function that returns whether there was a first Ctrl-C.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # only the main thread hears signals
+        yield lambda: False  # only the main thread gets signals
         return
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield lambda: False  # the caller has a way of its own, or has Ctrl-C ignored
+        yield lambda: False  # the caller handles or ignores Ctrl-C itself
         return
 
     num_heard = 0
@@ -32,7 +32,7 @@ def acknowledging_interrupts() -> Iterator[Callable[[], bool]]:
         num_heard += 1
         if num_heard > 1:
             os._exit(130)
-        with suppress(OSError):  # straight to the system: a print may be under way
+        with suppress(OSError):  # not by print(), which may be running now
             os.write(2, ACKNOWLEDGED if sys.stderr.isatty() else ACKNOWLEDGED.lstrip())
         raise KeyboardInterrupt
 

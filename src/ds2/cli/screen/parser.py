@@ -1,4 +1,4 @@
-"""The parser of arguments: one line for what is wrong, with the name that was probably meant."""
+"""The parser of arguments. An error is one line, with the name that the user probably meant."""
 
 import argparse
 import os
@@ -10,17 +10,17 @@ from ds2.errors import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and name what was probably meant.
+    """A parser whose errors are one line and suggest the right name.
 
     Every command takes --quiet and --verbose, before its name or after it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._words: list[str] = []  # that are parsed
+        self._words: list[str] = []  # the arguments
         for short, name, told in (
             ("-q", "--quiet", "show results and errors only: no progress, no notes"),
-            ("-v", "--verbose", "say what is done, and with what"),
+            ("-v", "--verbose", "show what the command does, and with which files"),
         ):
             self.add_argument(
                 short, name, action="store_true", default=argparse.SUPPRESS, help=told
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse; an argument that is left over is refused here, where its command is known."""
+        """Parse, and refuse unknown arguments here, because this knows their command."""
         self._words = [*(sys.argv[1:] if args is None else args)]
         parsed, rest = super().parse_known_args(args, namespace)
         if rest:
@@ -45,25 +45,25 @@ class Parser(argparse.ArgumentParser):
         self.error(f"{options[0]}: there is no such option{hint}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a value that is none of the choices. Raises argparse.ArgumentError."""
+        """Refuse a value that is not one of the choices. Raises argparse.ArgumentError."""
         if action.choices is None or value in action.choices:
             return
         choices = [str(choice) for choice in action.choices]
         hint = did_you_mean(str(value), choices)
         if isinstance(action, argparse._SubParsersAction):
             raise argparse.ArgumentError(None, f"{value}: there is no such command{hint}")
-        told = hint or f": it is one of {', '.join(choices)}"
-        raise argparse.ArgumentError(action, f"{value} is no choice{told}")
+        told = hint or f": use one of {', '.join(choices)}"
+        raise argparse.ArgumentError(action, f"{value} is not a choice{told}")
 
     def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong; exit with 2."""
+        """Print the error in one line, and exit with 2."""
         message = message.removeprefix("argument ")
         for word in self._words:
             if word.startswith("-") and word.strip("-") and os.path.lexists(word):
                 message = (
-                    f"{word}: is taken for an option: write ./{word} for the file of that name"
+                    f"{word}: looks like an option: write ./{word} for the file with this name"
                 )
         message = message.replace("the following arguments are required", "missing")
-        end = "" if message.endswith("?") else f": `{self.prog} --help` shows what there is"
+        end = "" if message.endswith("?") else f": `{self.prog} --help` shows all arguments"
         print(f"{self.prog}: {message}{end}", file=sys.stderr)
         self.exit(2)

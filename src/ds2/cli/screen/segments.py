@@ -1,4 +1,4 @@
-"""Segments of a transcript on a terminal: a line each, with their times."""
+"""Formats the segments of a transcript for a terminal, a line with times for each."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -8,17 +8,17 @@ if TYPE_CHECKING:
 
 
 def shows_segments() -> bool:
-    """Whether somebody reads the text as it comes: standard output is a terminal."""
+    """Whether standard output is a terminal, where somebody reads the text as it comes."""
     return sys.stdout.isatty()
 
 
 def timed_line(segment: "Segment") -> str:
-    """The times from the recording's start, and the text: [00:01.20 --> 00:03.45]  hello."""
+    """A line with times from the recording's start: [00:01.20 --> 00:03.45]  hello."""
     return f"[{_clock(segment.start_s)} --> {_clock(segment.end_s)}]  {segment.line}"
 
 
 def _clock(time_s: float) -> str:
-    """Minutes and seconds, and hours if there are any."""
+    """Minutes and seconds, with hours if there are any."""
     minutes, hundredths = divmod(round(100 * time_s), 6000)
     hours, minutes = divmod(minutes, 60)
     clock = f"{minutes:02d}:{hundredths / 100:05.2f}"

@@ -1,4 +1,4 @@
-"""Standard input, output and error, made fit for whatever is behind them."""
+"""Makes standard input, output and error fit for a terminal, a pipe or a file."""
 
 import codecs
 import contextlib
@@ -8,15 +8,15 @@ import sys
 from typing import TextIO
 
 ESCAPED = "ds2.escaped"
-"""The name of `escaped` among Python's error handlers."""
+"""The name of the error handler `escaped` in Python."""
 
 
 def open_streams() -> None:
-    """Make the three streams usable, whatever the terminal, pipe or file behind them.
+    """Make the three streams usable with every terminal, pipe or file.
 
     A stream that the caller closed (`>&-`) reads nothing and writes nowhere. A regular file gets
-    UTF-8. A terminal or pipe keeps its encoding; a character that this cannot hold becomes an
-    escape, where Python would raise UnicodeEncodeError.
+    UTF-8. A terminal or pipe keeps its encoding. A character outside this encoding becomes an
+    escape. Without this, Python would raise UnicodeEncodeError.
     """
     _fill_closed()
     codecs.register_error(ESCAPED, escaped)
@@ -25,10 +25,10 @@ def open_streams() -> None:
 
 
 def escaped(error: UnicodeError) -> tuple[str, int]:
-    r"""What stands for characters that an encoding lacks: \uXXXX, two of them above U+FFFF.
+    r"""Escapes for characters that an encoding lacks: \uXXXX, and two of them above U+FFFF.
 
-    These are JSON's escapes, so that JSON stays JSON and loses nothing. They stand for half
-    characters, too, which Python makes of bytes in file names that are not text.
+    These are JSON's escapes, so JSON stays JSON and loses nothing. Half characters get them, too.
+    Python makes half characters from bytes in file names that are not text.
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -38,17 +38,17 @@ def escaped(error: UnicodeError) -> tuple[str, int]:
 
 
 def _fill_closed() -> None:
-    """Open the null device where a stream is closed.
+    """Open the null device for each closed stream.
 
-    Without it the next file that is opened would get the number of standard output, and with it
-    whatever a library prints there.
+    Otherwise the next open file would get the number of standard output, and also the text that
+    libraries print there.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
             with contextlib.suppress(OSError):
-                os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+                os.open(os.devnull, os.O_RDWR)  # the system takes the lowest free number
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stdout is None:
@@ -59,7 +59,7 @@ def _fill_closed() -> None:
 
 def _make_safe(stream: TextIO) -> None:
     reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is None:  # what a caller in Python put in its place
+    if reconfigure is None:  # a Python caller replaced the stream
         return
     if _is_file(stream):
         reconfigure(encoding="utf-8", errors=ESCAPED)
@@ -71,5 +71,5 @@ def _is_file(stream: TextIO) -> bool:
     """Whether output goes into a regular file."""
     try:
         return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-    except (OSError, ValueError):  # not every stream is one of the system's
+    except (OSError, ValueError):  # not every stream belongs to the system
         return False

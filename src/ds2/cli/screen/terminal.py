@@ -1,4 +1,4 @@
-"""What several commands share: messages, tables, progress on a terminal, numbers as arguments."""
+"""Parts of several commands: messages, tables, progress on a terminal, types of arguments."""
 
 import argparse
 import logging
@@ -18,50 +18,50 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WIDEST = 100_000
-"""Columns of what is no terminal: nothing is folded there."""
+"""Columns without a terminal, so that no line is folded."""
 
 logger = logging.getLogger("ds2.cli")
 CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
-"""Characters that move the cursor, or worse, as people write them."""
+"""Escapes for characters that would move the cursor or change the terminal."""
 SHOWN = ("ds2.compilation", "ds2.audio", "ds2.ngram")
-"""Other loggers whose messages are for the user."""
+"""Other loggers with messages for the user."""
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
-    """Say what messages a command shows: with quiet no notes and no progress, with verbose all."""
-    for each in (logger, *map(logging.getLogger, SHOWN)):  # serve puts its own log there
+    """Choose the messages of a command: quiet hides notes and progress, verbose shows all."""
+    for each in (logger, *map(logging.getLogger, SHOWN)):  # `ds2 serve` adds its own log
         each.handlers = [_Lines()]
         each.propagate = False
         each.setLevel("ERROR" if quiet else "DEBUG" if verbose else "INFO")
 
 
 class _Lines(logging.Handler):
-    """Log records as lines of the command, above whatever bar is on the terminal."""
+    """Prints log records as lines of the command, above any progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record; a bar takes the place of sys.stderr while it is shown."""
+        """Print a record. A visible bar replaces sys.stderr and prints above itself."""
         complain(record.getMessage())
 
 
 def note(text: str) -> None:
-    """Show a line on standard error that is good to know, but for --quiet."""
+    """Show a note on standard error, except with --quiet."""
     logger.info("%s", text)
 
 
 def detail(text: str) -> None:
-    """Show a line on standard error with --verbose only."""
+    """Show a line on standard error, only with --verbose."""
     logger.debug("%s", text)
 
 
 def complain(problem: object) -> None:
-    """Show on standard error, in one line, what is wrong."""
+    """Show a problem on standard error, in one line."""
     print(f"ds2: {one_line(str(problem))}", file=sys.stderr, flush=True)
 
 
 def complain_of_all(problems: Sequence[object], num_done: int, named: str) -> int:
-    """Show what went wrong with some of many, and last how many these were; the exit status.
+    """Show all problems and then their number, and return the exit status.
 
-    num_done: of all that should have been done. named: what they are.
+    num_done: the number of all inputs. named: what ds2 calls the inputs, in the plural.
     """
     for problem in problems:
         complain(problem)
@@ -71,26 +71,26 @@ def complain_of_all(problems: Sequence[object], num_done: int, named: str) -> in
 
 
 def one_line(text: str) -> str:
-    r"""The text without line ends and other control characters: \n, \x1b are written out.
+    r"""The text with escapes such as \n and \x1b for line ends and other control characters.
 
-    The names of files may hold them.
+    File names may hold them.
     """
     return text.translate(CONTROLS)
 
 
 def say(text: str) -> None:
-    """Say on standard output what was done, but for --quiet."""
+    """Print a result on standard output, except with --quiet."""
     if logger.isEnabledFor(logging.INFO):
         print(text, flush=True)
 
 
 def shows_progress() -> bool:
-    """Whether somebody looks at progress bars: on a terminal, and not with --quiet."""
+    """Whether to show progress bars: on a terminal, and not with --quiet."""
     return sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Where tables and lines go: as wide as the terminal; where there is none, never folded."""
+    """A console as wide as the terminal. Without a terminal, it never folds lines."""
     from rich.console import Console
 
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
@@ -99,7 +99,7 @@ def console(*, stderr: bool = False) -> "Console":
 
 
 def tracked(items: Iterable[T], description: str, total: int) -> Iterable[T]:
-    """The items, under a progress bar on standard error if that is a terminal."""
+    """The items, under a progress bar if standard error is a terminal."""
     if not shows_progress():
         return items
     from rich.progress import track
@@ -115,7 +115,7 @@ def tracked(items: Iterable[T], description: str, total: int) -> Iterable[T]:
 
 @contextmanager
 def progress() -> "Iterator[Report]":
-    """What reports progress: a bar on standard error, if that is a terminal."""
+    """Give a function that reports progress, with a bar if standard error is a terminal."""
     if not shows_progress():
         yield lambda _stage, _fraction: None
         return
@@ -133,9 +133,9 @@ def progress() -> "Iterator[Report]":
 
 @contextmanager
 def counted(description: str, total: int | None) -> Iterator[Callable[[], object]]:
-    """What counts one more thing done: a bar on standard error, if that is a terminal.
+    """Give a function that counts one more item, with a bar if standard error is a terminal.
 
-    Elsewhere there is no bar at all: some versions of rich end one that they hide with a line.
+    Without a terminal there is no bar, because some versions of rich end a hidden bar with a line.
     """
     if not shows_progress():
         yield lambda: None
@@ -148,14 +148,14 @@ def counted(description: str, total: int | None) -> Iterator[Callable[[], object
 
 
 def positive(text: str) -> int:
-    """An argument that is a whole number, at least 1."""
+    """The type of an argument that is a whole number from 1 on."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text}")
     return int(text)
 
 
 def language(text: str) -> str:
-    """An argument that is a language's code."""
+    """The type of an argument that is the code of a language."""
     from ds2.text.language import check_language
 
     try:
@@ -165,11 +165,13 @@ def language(text: str) -> str:
 
 
 def make_directory(directory: Path) -> None:
-    """Make the directory that -o names. Raises InputError if it cannot be written to."""
+    """Make the directory that -o names. Raises InputError if nobody can write to it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise InputError(f"-o {directory}: cannot be a directory: {reason}") from None
+        raise InputError(
+            f"-o {directory}: cannot be a directory: {reason}: name another directory"
+        ) from None
     if not os.access(directory, os.W_OK):
         raise InputError(f"-o {directory}: may not be written to: name another directory")

@@ -1,1 +1,1 @@
-"""What is wrong with a corpus, found before training."""
+"""Finds faults of a corpus before training."""

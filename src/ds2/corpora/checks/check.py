@@ -1,4 +1,4 @@
-"""Whether one can train and test on manifests: everything that is wrong with them, by name."""
+"""Checks whether manifests are fit for training and testing, and reports all faults."""
 
 import re
 from collections import Counter, defaultdict
@@ -32,13 +32,13 @@ from ds2.text.alphabet import (
 )
 from ds2.text.normalise import folded_letters
 
-PACE_FACTOR = 4.0  # of the median number of characters a second, either way
-MIN_FOR_PACE = 20  # utterances, below which a median says little
+PACE_FACTOR = 4.0  # times the median of characters a second, or a part of it
+MIN_FOR_PACE = 20  # a median of fewer utterances says little
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that a check found."""
+    """The results of a check."""
 
     problems: list[Problem]
     statistics: list[Statistics]  # of the checked manifest, then of the others
@@ -55,9 +55,9 @@ def check(
     options: CheckOptions,
     on_start: OnStart = lambda _name, _total: lambda: None,
 ) -> Report:
-    """Check a manifest by itself and, say a test set, against others, say those trained on.
+    """Check a manifest, also against others: for example a test set against training data.
 
-    Raises InputError if a manifest cannot be read at all.
+    Raises InputError if a manifest is unreadable as a whole.
     """
     corpus, *rest = (read_corpus(each, options, on_start) for each in (path, *others))
     alphabets = alphabets_for(corpus.items, options)
@@ -81,8 +81,8 @@ def check(
 def alphabets_for(items: Sequence[Item], options: CheckOptions) -> Mapping[str, Alphabet]:
     """The alphabet of each language in the texts.
 
-    For Mandarin it is that of all Chinese characters in them, for other languages than English
-    that of all letters.
+    For Mandarin it has all Chinese characters of the texts. For English it is fixed. For all other
+    languages it has all letters of the texts.
     """
     if options.alphabet:
         return {options.alphabet.language: options.alphabet}
@@ -95,12 +95,12 @@ def alphabets_for(items: Sequence[Item], options: CheckOptions) -> Mapping[str, 
 
 
 def item_problems(item: Item, alphabet: Alphabet, options: CheckOptions) -> Iterator[Problem]:
-    """What is wrong with one utterance by itself."""
+    """The problems of one utterance on its own."""
     where, raw = item.utterance.where, item.utterance.text
     if item.sound:
         yield from sound_problems(item.utterance, item.sound)
     if not item.text:
-        yield Problem("no text", where, f'nothing of "{raw}" is spoken' if raw else "has no text")
+        yield Problem("no text", where, f'"{raw}" has no words' if raw else "has no text")
         return
     if item.text != raw:
         message = f'"{raw}" is read as: {item.text}'
@@ -114,7 +114,7 @@ def item_problems(item: Item, alphabet: Alphabet, options: CheckOptions) -> Iter
 
 
 def _length_problem(item: Item, labels: Sequence[int], time_stride: int) -> Iterator[Problem]:
-    """CTC needs a frame for each label, and one for a blank between equal ones."""
+    """CTC needs a frame for each label, and a frame for a blank between equal labels."""
     duration_s = item.duration_s or 0.0
     needed = len(labels) + sum(first == second for first, second in pairwise(labels))
     num_frames = FeatureConfig().num_frames(round(duration_s * SAMPLE_RATE_HZ))
@@ -125,7 +125,7 @@ def _length_problem(item: Item, labels: Sequence[int], time_stride: int) -> Iter
 
 
 def pace_problems(items: Sequence[Item]) -> Iterator[Problem]:
-    """Texts much too long or too short for their audio, measured by others of the language."""
+    """Texts that are much longer or shorter for their audio than others of the language."""
     for language in sorted({item.language for item in items}):
         paces = [
             (item, len(item.text) / item.duration_s)
@@ -137,12 +137,12 @@ def pace_problems(items: Sequence[Item]) -> Iterator[Problem]:
         usual = median(pace for _, pace in paces)
         for item, pace in paces:
             if not usual / PACE_FACTOR <= pace <= usual * PACE_FACTOR:
-                message = f"{pace:.1f} characters a second, where {usual:.1f} are usual"
+                message = f"{pace:.1f} characters a second, but {usual:.1f} are usual"
                 yield Problem("pace", item.utterance.where, f"{message}: {item.text}")
 
 
 def folded_problems(corpus: Corpus) -> Iterator[Problem]:
-    """A note of the letters that English texts lose, by which other languages are known."""
+    """A note about letters that English texts lose. They are a sign of another language."""
     counts = Counter[str]()
     num_texts, first = 0, None
     for item in corpus.items:
@@ -156,14 +156,14 @@ def folded_problems(corpus: Corpus) -> Iterator[Problem]:
         shown = " ".join(commonest[:MAX_NAMED])
         message = (
             f"{num_texts} of {len(corpus.items)} texts, the first {first.utterance.where}, have "
-            f"letters that are written as a to z: {shown}; if they are not English, say so: "
+            f"letters that ds2 replaces by a to z: {shown}; if they are not English, say so: "
             '--language de, or "language": "de" in the manifest'
         )
         yield Problem("folded", str(corpus.path), message)
 
 
 def duplicate_problems(items: Sequence[Item]) -> Iterator[Problem]:
-    """Audio that stands there twice, and sentences that a speaker says twice."""
+    """Audio that occurs twice, and sentences that a speaker says twice."""
     audio: dict[object, Item] = {}
     sentences: dict[tuple[str, str], Item] = {}
     for item in items:
@@ -172,7 +172,7 @@ def duplicate_problems(items: Sequence[Item]) -> Iterator[Problem]:
         if first is item and item.digest:
             first = audio.setdefault(item.digest, item)
         if first is not item:
-            text = "" if first.text == item.text else f', there with the text "{first.text}"'
+            text = "" if first.text == item.text else f', which has the text "{first.text}"'
             yield Problem("duplicate", where, f"the same audio as {first.utterance.where}{text}")
         elif item.text and item.speaker:
             before = sentences.setdefault((item.speaker, item.text), item)

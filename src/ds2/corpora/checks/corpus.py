@@ -1,4 +1,4 @@
-"""Corpus: a manifest read whole, with its recordings; and what it holds at a glance."""
+"""Corpus: a whole manifest with its recordings, and a summary of it."""
 
 import os
 import re
@@ -24,32 +24,32 @@ HAN = r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
 """A Chinese character."""
 
 NO_SPEAKER = ("", "unknown", "none")
-"""Names that say nothing."""
+"""Names that mean an unknown speaker."""
 
 OnStart: TypeAlias = Callable[[str, int], Callable[[], object]]
-"""Called with a manifest's name and number of utterances before its recordings are read; what it
-returns is called after each."""
+"""A function that gets a manifest's name and number of utterances before its recordings are read.
+It returns a function to call after each recording."""
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """How strict a check is, and what it looks at."""
+    """The settings of a check."""
 
     language: str | None = None  # None: each utterance's own, or that of its script
     alphabet: Alphabet | None = None  # None: the language's
-    time_stride: int = 2  # frames of features to one of the network's
-    normalise: bool = True  # whether training brings texts into the alphabet's style
-    listens: bool = True  # whether recordings are read
+    time_stride: int = 2  # feature frames for each output frame of the network
+    normalise: bool = True  # whether training normalises the texts
+    listens: bool = True  # whether to read the recordings
     num_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An utterance with what is known of it."""
+    """An utterance with the facts about it."""
 
     utterance: Utterance
     language: str
-    text: str  # in the alphabet's style; "" if there is none
+    text: str  # normalised; "" if there is none
     sound: Sound | None  # None: not read, or not readable
 
     @property
@@ -63,28 +63,28 @@ class Item:
 
     @property
     def digest(self) -> str | None:
-        """Equal for equal audio; None if there is none to hear."""
+        """A checksum of the audio; None for silence or unread audio."""
         return self.sound.digest if self.sound and self.sound.peak >= SILENT_PEAK else None
 
     @property
     def stretch(self) -> tuple[Path, float, float | None]:
-        """Where the audio stands: file, offset and duration in seconds."""
+        """The place of the audio: file, offset and duration in seconds."""
         utterance = self.utterance
         return utterance.audio_path.resolve(), utterance.offset_s, utterance.duration_s
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A manifest, read whole."""
+    """A whole manifest."""
 
     path: Path
     items: list[Item]
-    problems: list[Problem]  # of lines and recordings that cannot be read
+    problems: list[Problem]  # of unreadable lines and recordings
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a manifest holds, at a glance."""
+    """A summary of a manifest."""
 
     manifest: str
     num_utterances: int
@@ -96,8 +96,8 @@ class Statistics:
     num_without_speaker: int
     num_words: int  # in Mandarin, characters
     num_distinct_texts: int
-    characters: dict[str, int]  # commonest first
-    sample_rates_hz: dict[int, int]  # commonest first; empty if nothing was read
+    characters: dict[str, int]  # most common first
+    sample_rates_hz: dict[int, int]  # most common first; empty without recordings
     median_bandwidth_hz: float | None
 
 
@@ -126,7 +126,7 @@ def read_corpus(path: Path, options: CheckOptions, on_start: OnStart) -> Corpus:
 
 
 def items_of(utterances: Iterable[Utterance], options: CheckOptions | None = None) -> list[Item]:
-    """The utterances with their texts in the alphabet's style; no recording is read."""
+    """The utterances with normalised texts. This does not read recordings."""
     items = []
     options = options or CheckOptions()
     for utterance in utterances:
@@ -136,7 +136,7 @@ def items_of(utterances: Iterable[Utterance], options: CheckOptions | None = Non
 
 
 def value_of(item: Item, name: str) -> str | None:
-    """What an utterance has in a field, or its speaker, recording, text or manifest."""
+    """The value of an utterance in a field, or its speaker, recording, text or manifest."""
     utterance = item.utterance
     if name == "speaker":
         return item.speaker
@@ -153,7 +153,7 @@ def value_of(item: Item, name: str) -> str | None:
 
 
 def duration_s_of(item: Item) -> float:
-    """The duration, by the manifest or else the header. Raises InputError if neither tells."""
+    """The duration by the manifest, or else by the header. Raises InputError if both lack it."""
     utterance = item.utterance
     duration_s = utterance.duration_s
     if duration_s is None:
@@ -168,9 +168,9 @@ def duration_s_of(item: Item) -> float:
 
 
 def language_of(utterance: Utterance, options: CheckOptions) -> str:
-    """Its code: as the options say, or else the utterance, or else the script of its text.
+    """The language code by the options, or else by the utterance, or else by the script.
 
-    The script tells Mandarin alone: a text in other letters counts as English.
+    The script shows only Mandarin. A text in other letters counts as English.
     """
     if options.alphabet:
         return options.alphabet.language
@@ -183,7 +183,7 @@ def language_of(utterance: Utterance, options: CheckOptions) -> str:
 
 
 def statistics_of(corpus: Corpus) -> Statistics:
-    """What the corpus holds."""
+    """The summary of a corpus."""
     items = corpus.items
     durations_s = [item.duration_s for item in items if item.duration_s is not None]
     sounds = [item.sound for item in items if item.sound]
@@ -206,7 +206,7 @@ def statistics_of(corpus: Corpus) -> Statistics:
 
 
 def num_words(item: Item) -> int:
-    """Words of an utterance; without spaces, as in Mandarin, every character is one."""
+    """The words of an utterance. In a language without spaces, every character is a word."""
     if is_spaced(item.language):
         return len(item.text.split())
     return len(re.findall(r"[a-z']+|[^\sa-z']", item.text))

@@ -1,4 +1,4 @@
-"""How loud a recording is, and how far its speech stands above its noise."""
+"""The level of a recording, and the ratio of its speech to its noise."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,19 +6,19 @@ from numpy.typing import NDArray
 from ds2.audio import Waveform
 
 FRAME = 320  # samples: 20 ms
-NOISE_QUANTILE = 0.1  # of the frames' powers, taken for the noise between words
-FEWEST_FRAMES = 25  # half a second, below which an estimate says little
-SILENCE = 1e-10  # power (-100 dB): no room is so quiet, only what was gated or padded
-HIGHEST_DB, LOWEST_DB = 60.0, -10.0  # an estimate's ends: beyond them it cannot tell
+NOISE_QUANTILE = 0.1  # of the frames' powers: an estimate of the noise between words
+FEWEST_FRAMES = 25  # half a second; an estimate of less says little
+SILENCE = 1e-10  # power (-100 dB): less comes from a noise gate or padding, not from a room
+HIGHEST_DB, LOWEST_DB = 60.0, -10.0  # limits of an estimate
 
 
 class Loudness:
     """Level and signal-to-noise ratio of a recording that comes in pieces.
 
-    The estimate: the powers of frames of 20 ms are sorted, and that of the tenth percentile is
-    the noise, since at least a tenth of most recordings is pauses. What the mean power has above
-    it is the speech. Digital silence at either end does not count. Where nobody pauses it is too
-    low; a noise that speaks itself (music, other voices) is speech to it.
+    The noise is the tenth percentile of the powers of frames of 20 ms, because at least a tenth of
+    most recordings is pauses. The speech is the mean power without the noise. Digital silence at
+    both ends does not count. The ratio is too low if nobody pauses. Music and other voices count as
+    speech.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Loudness:
         self._num_samples = 0
 
     def feed(self, waveform: Waveform) -> None:
-        """Take (N,) more samples; what is over after whole frames counts for the level alone."""
+        """Take (N,) more samples. The rest after the last whole frame counts for the level only."""
         squares = waveform.astype(np.float64) ** 2
         self._energy += float(squares.sum())
         self._num_samples += len(squares)
@@ -42,7 +42,7 @@ class Loudness:
 
     @property
     def snr_db(self) -> float | None:
-        """Estimated ratio of speech to noise, from -10 to 60; None for less than half a second."""
+        """Estimated ratio of speech to noise, from -10 to 60 dB; None for under half a second."""
         powers = np.concatenate([np.empty(0), *self._powers])
         loud = np.flatnonzero(powers > SILENCE)
         powers = powers[loud[0] : loud[-1] + 1] if len(loud) else powers[:0]

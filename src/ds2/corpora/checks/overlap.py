@@ -1,4 +1,4 @@
-"""What two manifests have in common: between training and test, nothing should be."""
+"""Finds what two manifests share. Training and test data should share nothing."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ from statistics import median
 from ds2.corpora.checks.corpus import Corpus, Item
 from ds2.corpora.checks.problem import Problem
 
-BANDWIDTH_FACTOR = 1.25  # between two corpora, from which on they do not sound alike
+BANDWIDTH_FACTOR = 1.25  # corpora that differ by this factor sound different
 
-MAX_NAMED = 50  # characters, of those never seen
+MAX_NAMED = 50  # most unseen characters in a message
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many utterances of one manifest have something in common with another."""
+    """The numbers of utterances of one manifest that share something with another."""
 
     manifest: str  # the other one
     num_same_audio: int
@@ -24,9 +24,9 @@ class Overlap:
 
 
 def compare(corpus: Corpus, other: Corpus) -> tuple[Overlap, list[Problem]]:
-    """What the corpus has in common with another, and whether they sound alike.
+    """Compare two corpora: what they share, and whether they sound alike.
 
-    Errors are the same audio and the same speakers, notes the same texts and another bandwidth.
+    The same audio and the same speakers are errors. The same texts and another bandwidth are notes.
     """
     audio = list(_same_audio(corpus, other))
     speakers = {item.speaker for item in other.items} - {None}
@@ -56,7 +56,7 @@ def _same_audio(corpus: Corpus, other: Corpus) -> Iterator[Problem]:
 
 
 def _same_speakers(corpus: Corpus, other: Corpus) -> Iterator[Problem]:
-    """One problem a speaker, at the first utterance."""
+    """One problem for each speaker, at the first utterance."""
     known = {item.speaker: item for item in reversed(other.items)}
     seen: set[str | None] = {None}
     for item in corpus.items:
@@ -70,12 +70,12 @@ def _same_speakers(corpus: Corpus, other: Corpus) -> Iterator[Problem]:
 def _texts_note(corpus: Corpus, other: Corpus, num_same_text: int) -> Iterator[Problem]:
     if num_same_text:
         share = f"{num_same_text} of {len(corpus.items)} ({num_same_text / len(corpus.items):.1%})"
-        message = f"{share} utterances have a text that also stands in {other.path}"
+        message = f"{share} utterances have a text that is also in {other.path}"
         yield Problem("shared text", str(corpus.path), message)
 
 
 def unseen_characters(corpus: Corpus, others: Sequence[Corpus]) -> Iterator[Problem]:
-    """A note of the characters that none of the others could teach; English has but a few."""
+    """A note about characters that no other manifest has. English is left out, with so few."""
     known = {character for other in others for item in other.items for character in item.text}
     counts = Counter(
         character for item in corpus.items if item.language != "en" for character in item.text
@@ -84,7 +84,7 @@ def unseen_characters(corpus: Corpus, others: Sequence[Corpus]) -> Iterator[Prob
     if unseen:
         share = sum(counts[character] for character in unseen) / counts.total()
         named = " ".join(unseen[:MAX_NAMED]) + (" ..." if len(unseen) > MAX_NAMED else "")
-        message = f"{len(unseen)} characters, {share:.2%} of the text, stand in no other: {named}"
+        message = f"{len(unseen)} characters, {share:.2%} of the text, are in no other: {named}"
         yield Problem("unseen", str(corpus.path), message)
 
 

@@ -1,4 +1,4 @@
-"""What recordings hold, from reading them to the end, and what is wrong with it."""
+"""Reads recordings to the end, measures their sound, and finds faults."""
 
 import hashlib
 import os
@@ -17,24 +17,24 @@ from ds2.manifest.utterance import Utterance
 
 SILENT_PEAK = 1e-3  # of full scale: -60 dB
 CLIPPED_LEVEL = 0.99  # of full scale; lossy coding moves the tops of clipped waves a little
-CLIPPED_FRACTION = 1e-3  # of the samples, from which on it is worth a note
-WINDOW = 512  # samples, of the spectrum that tells the bandwidth
-BANDWIDTH_DB = 60  # below the strongest band, where nothing of a voice is left
+CLIPPED_FRACTION = 1e-3  # a larger share of clipped samples makes a note
+WINDOW = 512  # samples in each window of the spectrum
+BANDWIDTH_DB = 60  # below the strongest band; less is not a voice
 NARROW_HZ = 6500.0  # 16 kHz recordings of voices reach 7 kHz and more
-TOLERANCE_S = 0.1  # of a duration in a manifest; and 1 % of it
+TOLERANCE_S = 0.1  # of a duration in a manifest, plus 1% of it
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What an utterance's stretch of a recording holds."""
+    """The sound of an utterance in its recording."""
 
-    duration_s: float  # of the stretch, as read
+    duration_s: float  # of the utterance, as read
     recording_s: float | None  # of the whole recording, by its header
-    sample_rate_hz: int  # of the recording; of Opus, which can be had at any, 16,000
+    sample_rate_hz: int  # of the recording; 16,000 for Opus, which decodes to any rate
     peak: float  # largest magnitude, 1 at full scale
     clipped_fraction: float  # of the samples, at full scale
     level_db: float | None  # of the mean power, 0 at full scale; None: digital silence
-    snr_db: float | None  # an estimate: see Loudness; None: too short for one
+    snr_db: float | None  # an estimate: see Loudness; None: too short
     bandwidth_hz: float  # where the spectrum ends, at most 8,000
     digest: str  # equal for equal samples, whatever the file format
 
@@ -44,13 +44,13 @@ def listen(
     num_threads: int = 1,
     on_done: Callable[[], object] = lambda: None,
 ) -> list[Sound | Problem]:
-    """The sound of each utterance, or why it cannot be read.
+    """The sound of each utterance, or the problem with reading it.
 
-    on_done: is called after each.
+    on_done: a function to call after each utterance.
     """
     found: list[Sound | Problem] = []
     with ThreadPoolExecutor(num_threads) as pool:
-        # Piece by piece, so that an interrupt does not wait for all recordings.
+        # In pieces, so that an interrupt does not wait for all recordings.
         for start in range(0, len(utterances), 32 * num_threads):
             for sound in pool.map(listen_to, utterances[start : start + 32 * num_threads]):
                 found.append(sound)
@@ -59,7 +59,7 @@ def listen(
 
 
 def listen_to(utterance: Utterance) -> Sound | Problem:
-    """The sound of one utterance, or why it cannot be read."""
+    """The sound of one utterance, or the problem with reading it."""
     if not os.path.lexists(utterance.audio_path):
         message = f"there is no recording {utterance.audio_path}"
         gist = f"there is none in {utterance.audio_path.parent}"
@@ -74,7 +74,7 @@ def listen_to(utterance: Utterance) -> Sound | Problem:
             offset_s=utterance.offset_s,
             duration_s=utterance.duration_s,
         )
-        # Opus always decodes to 48 kHz, whatever it was made from.
+        # Opus always decodes to 48 kHz, whatever the rate of its source.
         is_opus = "opus" in info.encoding.lower()
         sample_rate_hz = SAMPLE_RATE_HZ if is_opus else info.sample_rate_hz
         return _measured(blocks, info.duration_s, sample_rate_hz)
@@ -125,7 +125,7 @@ def _bandwidth_hz(power: NDArray[np.float64]) -> float:
 
 
 def sound_problems(utterance: Utterance, sound: Sound) -> Iterator[Problem]:
-    """What is wrong with an utterance whose recording can be read."""
+    """The problems of an utterance with a readable recording."""
     where = utterance.where
     claimed_s = utterance.duration_s
     if claimed_s is not None:
@@ -147,6 +147,6 @@ def sound_problems(utterance: Utterance, sound: Sound) -> Iterator[Problem]:
         message = f"{percent} of the samples are at full scale"
         yield Problem("clipped", where, message, gist="samples are at full scale")
     if sound.sample_rate_hz != SAMPLE_RATE_HZ:
-        yield Problem("sample rate", where, f"{sound.sample_rate_hz} Hz, converted when read")
+        yield Problem("sample rate", where, f"{sound.sample_rate_hz} Hz, which ds2 converts")
     if sound.bandwidth_hz < NARROW_HZ:
         yield Problem("bandwidth", where, f"nothing above {sound.bandwidth_hz / 1000:g} kHz")

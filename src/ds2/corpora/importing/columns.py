@@ -1,4 +1,4 @@
-"""Which column of a table is what: by the names that people give, or by what stands in it."""
+"""Finds the role of each column in a table, by its name or else by its content."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -33,44 +33,45 @@ NAMES: Mapping[Role, tuple[str, ...]] = {
     "end": ("end", "end_time", "end_s", "stop"),
     "duration": ("duration", "duration_s", "length_s"),
 }
-"""How columns of each kind are called, the surest first; case and spaces do not matter."""
+"""Usual names of each role's column, the surest first. Case and spaces do not matter."""
 
 ROWS_LOOKED_AT = 200
 LONG_ENOUGH = 0.5
-"""Of the longest column's mean length: what a column of the same texts, written otherwise, has."""
+"""A column with the same texts in another spelling has at least this share of the longest mean
+length."""
 
 IsRecording: TypeAlias = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table whose columns are known."""
+    """A table with a role for each known column."""
 
     table: Table
     names: tuple[str, ...]  # of all columns
-    rows: tuple[Row, ...]  # without a header
-    roles: Mapping[Role, int]  # the column of each; audio and text are always there
-    is_named: Mapping[Role, bool]  # whether its name told, not what stands in it
+    rows: tuple[Row, ...]  # without the header
+    roles: Mapping[Role, int]  # column of each role; audio and text are always there
+    is_named: Mapping[Role, bool]  # whether the name shows the role, not the content
     has_header: bool
 
     def lines(self) -> list[str]:
-        """What was taken for what, for people."""
+        """The columns and their roles, for the report."""
         told = []
         for role, index in self.roles.items():
-            why = "" if self.is_named[role] else ", by what stands in it"
+            why = "" if self.is_named[role] else ", found by its content"
             what = "recording" if role == "audio" else role
             told.append(f'{what}: column "{self.names[index]}"{why}')
         others = [f'"{n}"' for i, n in enumerate(self.names) if i not in self.roles.values()]
         if others:
-            told.append(f"kept beside: {', '.join(others)}")
+            told.append(f"other columns, kept as they are: {', '.join(others)}")
         return told
 
 
 def lay_out(table: Table, given: Sequence[str], is_recording: IsRecording) -> Layout:
-    """Find out what the columns are.
+    """Find the roles of the columns.
 
-    given: names for them, of --columns, in the place of a header's; empty: none.
-    Raises InputError if no column names recordings, or none holds texts.
+    given: names of --columns, which replace those of the header; empty: none.
+    Raises InputError if no column names recordings, or if no column has texts.
     """
     names, rows, has_header = table.header, table.rows, table.header is not None
     if names is None:
@@ -78,7 +79,7 @@ def lay_out(table: Table, given: Sequence[str], is_recording: IsRecording) -> La
     if given:
         if len(given) != len(names):
             raise InputError(
-                f"--columns {','.join(given)}: {len(given)} names, and {table.path} has "
+                f"--columns {','.join(given)}: gives {len(given)} names, but {table.path} has "
                 f"{len(names)} columns: {', '.join(names)}"
             )
         names = tuple(given)
@@ -102,7 +103,7 @@ def _plain(name: str) -> str:
 
 
 def _named(names: Sequence[str]) -> dict[Role, list[int]]:
-    """The columns of each role whose names say so, the surest first."""
+    """The columns of each role by their names, the surest first."""
     plain = [_plain(name) for name in names]
     return {
         role: [plain.index(known) for known in known_names if known in plain]
@@ -115,8 +116,8 @@ def _without_header(
 ) -> tuple[tuple[str, ...], tuple[Row, ...], bool]:
     """The names of the columns, the rows under them, and whether the first row is a header.
 
-    It is one if it names columns as people do and no recording, or if only other rows name
-    recordings.
+    The first row is a header if it has usual names of columns and no recording, or if only other
+    rows name recordings.
     """
     first, rest = table.rows[0], table.rows[1:]
     has_recording = any(map(is_recording, first.cells))
@@ -136,7 +137,7 @@ def _audio(
     is_recording: IsRecording,
     table: Table,
 ) -> tuple[int, bool]:
-    """The column that names recordings, and whether its own name says so. Raises InputError."""
+    """The column that names recordings, and whether its own name shows it. Raises InputError."""
     order = [*named["audio"], *(i for i in range(len(names)) if i not in named["audio"])]
     found = {i: sum(is_recording(row.cells[i]) for row in sample) for i in order}
     best = max(order, key=lambda i: (found[i], -order.index(i)), default=None)
@@ -145,14 +146,14 @@ def _audio(
         example = next((r.cells[named["audio"][0]] for r in sample), "") if guess else ""
         told = f', not even "{guess}" ({example})' if guess else ""
         raise InputError(
-            f"{table.path}: no column names recordings of the directory{told}: there is "
-            f"{', '.join(names)}; name the directory that holds them"
+            f"{table.path}: no column names recordings of the directory{told}: the columns are "
+            f"{', '.join(names)}: name the directory of the recordings"
         )
     return best, best in named["audio"]
 
 
 def _longest(sample: Sequence[Row], audio: int, table: Table) -> int:
-    """The column with the longest texts; of such as long, the last. Raises InputError."""
+    """The column with the longest texts, or the last of several such. Raises InputError."""
     width = len(sample[0].cells)
     means = {
         i: sum(len(row.cells[i]) for row in sample) / len(sample)
@@ -160,19 +161,21 @@ def _longest(sample: Sequence[Row], audio: int, table: Table) -> int:
         if i != audio
     }
     if not means or not max(means.values()):
-        raise InputError(f"{table.path}: has no column with texts beside that of the recordings")
+        raise InputError(
+            f"{table.path}: has no column with texts, only one with recordings: name another table"
+        )
     return max(i for i, mean in means.items() if mean >= LONG_ENOUGH * max(means.values()))
 
 
 def regular(layout: Layout) -> tuple[Layout, list[tuple[Row, str]]]:
-    """The layout with the rows that have a cell for each column, and what is wrong with others."""
+    """The layout with the rows that have a cell for each column, and the faults of the others."""
     width = len(layout.names)
     good, bad = [], []
     for row in layout.rows:
         if row.error:
             bad.append((row, row.error))
         elif len(row.cells) != width:
-            bad.append((row, f"has {len(row.cells)} cells, where there are {width} columns"))
+            bad.append((row, f"has {len(row.cells)} cells, but there are {width} columns"))
         else:
             good.append(row)
     return replace(layout, rows=tuple(good)), bad

@@ -1,4 +1,4 @@
-"""Text in whatever encoding people's programs write: told, and turned into str."""
+"""Detects the encoding of a text, and decodes it."""
 
 import codecs
 import re
@@ -15,14 +15,14 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks, the longer before what they begin with."""
+"""Byte order marks. A longer mark comes before its beginning."""
 
 WESTERN = "cp1252"
-"""Latin-1 and, where that has none, the quotation marks and dashes of Windows."""
+"""Latin-1 with the quotation marks and dashes of Windows."""
 
 LATIN = (WESTERN, "cp1250", "cp1254")
 OTHER_SCRIPTS = ("gb18030", "cp1251", "big5", "cp932", "cp949", "cp1253", "cp1255", "cp1256")
-"""What spreadsheets write on Windows where it is not Unicode: by far the commonest others."""
+"""The encodings other than Unicode that spreadsheets on Windows use most."""
 
 OF_LANGUAGES = {
     "cp1250": "bs cs hr hu pl ro sk sl sq",
@@ -35,18 +35,18 @@ OF_LANGUAGES = {
     "cp949": "ko",
     "gb18030": "zh",
 }
-"""Which languages are written in each, on Windows."""
+"""The languages that use each encoding on Windows."""
 
 LATIN_SHARE = 0.35
-"""Of the bytes of words with accented letters, those that are plain letters, at least."""
+"""The least share of plain letters among the bytes of words with accented letters."""
 
 COMMON_SHARE = 0.7
-"""Of the characters of a Chinese text, those of GB2312's common half and its punctuation."""
+"""The least share of GB2312's common half and its punctuation in a Chinese text."""
 
 HANGUL_SHARE = 0.9
-"""Of the characters of a Korean text, in which Chinese ones are rare."""
+"""The least share of Hangul in a Korean text. Chinese characters are rare there."""
 
-ENOUGH_HANGUL = 4  # fewer may be Chinese characters that look so
+ENOUGH_HANGUL = 4  # fewer may be Chinese characters with the same bytes
 
 NAMES = {
     "utf-8": "UTF-8",
@@ -60,30 +60,30 @@ NAMES = {
 }
 
 ENOUGH = 1 << 16
-"""Bytes that tell an encoding."""
+"""Bytes that are enough to detect an encoding."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A file's text, and what it was read as."""
+    """A file's text and its encoding."""
 
     text: str
     encoding: str  # its name in Python
-    is_guess: bool  # nothing but the look of the text speaks for it
+    is_guess: bool  # only the look of the text speaks for it
 
     @property
     def encoding_name(self) -> str:
-        """For people."""
+        """The name of the encoding for the report."""
         return NAMES.get(self.encoding, self.encoding)
 
 
 def read_any_text(path: Path, encoding: str | None = None, language: str | None = None) -> Decoded:
     """The text of a file in any encoding.
 
-    encoding: that of the file; None: it is told. A byte order mark says it; what is UTF-8
-    without an error is UTF-8, for other text almost never is; else it is what the language is
-    written in on Windows, or, where that is not known either, what the text looks most like.
-    Raises InputError for a file that cannot be read, or is no text.
+    encoding: of the file; None: detect it. A byte order mark decides first. Next comes UTF-8, if
+    the bytes have no error, because other text almost never looks like UTF-8. Next comes the
+    encoding of the language on Windows. Without a language, the look of the text decides.
+    Raises InputError for an unreadable file, or for a file that is not text.
     """
     try:
         data = path.read_bytes()
@@ -97,25 +97,27 @@ def read_any_text(path: Path, encoding: str | None = None, language: str | None 
 def decode(
     data: bytes, where: str, encoding: str | None = None, language: str | None = None
 ) -> Decoded:
-    """The text that bytes are. Raises InputError."""
+    """Decode bytes. Raises InputError."""
     is_guess = False
     if encoding is None:
         encoding, is_guess = _told(data, language)
     if encoding is None:
-        raise InputError(f"{where}: is no text: name a CSV, TSV, JSON or text file")
+        raise InputError(f"{where}: is not text: name a CSV, TSV, JSON or text file")
     try:
         return Decoded(data.decode(encoding), encoding, is_guess)
     except LookupError:
-        raise InputError(f"--encoding {encoding}: no such encoding: utf-8 and cp1252 are") from None
+        raise InputError(
+            f"--encoding {encoding}: no such encoding: use a name such as utf-8 or cp1252"
+        ) from None
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{where}: byte {error.start + 1} is not {NAMES.get(encoding, encoding)}: name its "
-            "encoding with --encoding"
+            f"{where}: byte {error.start + 1} is not {NAMES.get(encoding, encoding)}: name the "
+            "right encoding with --encoding"
         ) from None
 
 
 def _told(data: bytes, language: str | None) -> tuple[str | None, bool]:
-    """The encoding, None for what is no text, and whether it is a guess."""
+    """The encoding, or None if this is not text, and whether it is a guess."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
             return encoding, False
@@ -133,7 +135,7 @@ def _told(data: bytes, language: str | None) -> tuple[str | None, bool]:
 
 
 def _of_language(data: bytes, language: str | None) -> str | None:
-    """What the language is written in on Windows, if the text can be that."""
+    """The encoding of the language on Windows, if the text fits it."""
     for encoding, languages in OF_LANGUAGES.items():
         if language in languages.split() and _can_be(data, encoding):
             return encoding
@@ -141,7 +143,7 @@ def _of_language(data: bytes, language: str | None) -> str | None:
 
 
 def _guessed(data: bytes) -> str | None:
-    """What the text looks most like; None for what is no text."""
+    """The encoding that the text looks like; None if this is not text."""
     words = b"".join(re.findall(rb"[A-Za-z]*[\x80-\xff][A-Za-z\x80-\xff]*", data))
     num_plain = sum(byte < 0x80 for byte in words)
     if num_plain < LATIN_SHARE * len(words):
@@ -150,12 +152,12 @@ def _guessed(data: bytes) -> str | None:
             return found
     if _can_be(data, WESTERN) and not re.search(r"\w[¡-¿×÷]+\w", data.decode(WESTERN)):
         return WESTERN
-    # Signs inside words: these letters stand for others.
+    # Signs inside words: the bytes stand for other letters.
     return _likeliest(data, LATIN[1:]) or (WESTERN if _can_be(data, WESTERN) else None)
 
 
 def _of_east_asia(words: bytes) -> str | None:
-    """Chinese or Korean, by which characters are common, as both fit the same bytes."""
+    """The encoding of Chinese or Korean. Both fit the same bytes, so common characters decide."""
     high = bytes(byte for byte in words if byte >= 0x80)
     if not _can_be(high, "gb2312"):
         return None
@@ -178,9 +180,9 @@ def _can_be(data: bytes, encoding: str) -> bool:
 
 
 def _likeliest(data: bytes, encodings: Sequence[str]) -> str | None:
-    from charset_normalizer import from_bytes  # here, because few files need it
+    from charset_normalizer import from_bytes  # imported here, because few files need it
 
-    # Lines of plain ASCII say nothing, and would drown those that do.
+    # Lines of plain ASCII do not help, and would outweigh the others.
     lines = [line for line in data.splitlines() if not line.isascii()]
     found = from_bytes(b"\n".join(lines)[:ENOUGH], cp_isolation=list(encodings)).best()
     return found.encoding if found and _can_be(data, found.encoding) else None

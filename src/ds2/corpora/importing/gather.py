@@ -1,4 +1,4 @@
-"""Recordings and what is said in them, brought together: a manifest, and what it lacks."""
+"""Joins recordings and their texts to a manifest, and reports what is left out."""
 
 import re
 from collections import Counter, defaultdict
@@ -19,17 +19,17 @@ from ds2.manifest.utterance import LONGEST_S
 from ds2.text.language import language_of_name
 
 BESIDE = (".txt", ".lab")
-"""How files are called that lie beside a recording and hold its text."""
+"""Extensions of files beside a recording with its text."""
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".txt")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to import."""
+    """The input and the settings of an import."""
 
     directory: Path  # of the recordings
-    tables: Sequence[Path] = ()  # of texts; none: files beside the recordings, or the one table
+    tables: Sequence[Path] = ()  # of texts; none: files beside the recordings, or the only table
     columns: Sequence[str] = ()
     speaker_from: "re.Pattern[str] | None" = None
     language: str | None = None
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What did not come into the manifest, for one reason."""
+    """Everything that is not in the manifest for one reason."""
 
     reason: str  # "the recording is not there"
     places: list[str]  # "transcripts.csv:4: no recording a.wav"
@@ -47,16 +47,16 @@ class LeftOut:
 
 @dataclass
 class Import:
-    """What came of it."""
+    """The result of an import."""
 
     utterances: list[Utterance] = field(default_factory=list)
-    taken: list[str] = field(default_factory=list)  # for people: what was taken for what
+    taken: list[str] = field(default_factory=list)  # lines of the report about the input
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 class _Account:
-    """What was met on the way: what is left out, by reason, and which recordings have a text."""
+    """Notes of an import: what is left out, by reason, and which recordings have a text."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = defaultdict(list)
@@ -66,15 +66,15 @@ class _Account:
         self._places[reason].append(place)
 
     def left_out(self) -> list[LeftOut]:
-        """In the order of each reason's first case."""
+        """All left out, in the order of each reason's first case."""
         return [LeftOut(reason, places) for reason, places in self._places.items()]
 
 
 def gather(request: Request, on_probe: Callable[[], object] = lambda: None) -> Import:
-    """Bring recordings and texts together.
+    """Join recordings and texts.
 
-    on_probe: is called after each recording whose length was looked up.
-    Raises InputError for a directory or table that cannot be used, or if nothing is left.
+    on_probe: a function to call after the length of each recording is known.
+    Raises InputError for an unusable directory or table, or if nothing is left.
     """
     recordings = Recordings(request.directory)
     found, account = Import(), _Account()
@@ -90,7 +90,7 @@ def gather(request: Request, on_probe: Callable[[], object] = lambda: None) -> I
     utterances = _timed(_once(utterances, account), request, account, on_probe)
     for path in recordings.paths:
         if path.absolute() not in account.mentioned:
-            account.leave_out("recordings that no text goes with", str(path))
+            account.leave_out("recordings without a text", str(path))
     found.left_out = account.left_out()
     if not utterances:
         first = found.left_out[0]
@@ -102,7 +102,7 @@ def gather(request: Request, on_probe: Callable[[], object] = lambda: None) -> I
 def _beside(
     recordings: Recordings, request: Request, found: Import, account: _Account
 ) -> list[Utterance]:
-    """Recordings with a file of that name beside them that holds the text."""
+    """Utterances of recordings with a text file of the same name beside them."""
     endings, encodings, utterances = Counter[str](), Counter[str](), []
     for path in recordings.paths:
         names = [path.with_suffix(ending) for ending in BESIDE]
@@ -114,7 +114,7 @@ def _beside(
         decoded = read_any_text(text_path, request.encoding, request.language)
         text = " ".join(decoded.text.split())
         if not text:
-            account.leave_out("texts that are empty", str(text_path))
+            account.leave_out("empty texts", str(text_path))
             continue
         endings[text_path.suffix] += 1
         encodings[decoded.encoding_name] += 1
@@ -128,23 +128,23 @@ def _beside(
 
 
 def _only_table(directory: Path) -> Path:
-    """The one table in the directory. Raises InputError if there is none, or more than one."""
+    """The only table in the directory. Raises InputError if there is none, or more than one."""
     there = sorted(path for path in directory.iterdir() if path.suffix.lower() in TABLES)
     if len(there) == 1:
         return there[0]
     if there:
         names = ", ".join(path.name for path in there[:10])
-        raise InputError(f"{directory}: holds {names}: say which with --texts")
+        raise InputError(f"{directory}: holds {names}: name the right one with --texts")
     raise InputError(
         f"{directory}: no recording has a .txt or .lab file of its name beside it: name the table "
-        "that says what is said in each with --texts"
+        "of the texts with --texts"
     )
 
 
 def _of_table(
     path: Path, recordings: Recordings, request: Request, found: Import, account: _Account
 ) -> list[Utterance]:
-    """The utterances of a table whose recordings are there. Raises InputError."""
+    """The utterances of a table, if their recordings exist. Raises InputError."""
     decoded = read_any_text(path, request.encoding, request.language)
     table = parse_table(path, decoded)
     directory = path.parent
@@ -154,7 +154,7 @@ def _of_table(
 
     layout, bad = regular(lay_out(table, request.columns, is_recording))
     header = "with a header" if layout.has_header else "without a header"
-    guess = ", a guess: --encoding sets another" if decoded.is_guess else ""
+    guess = " by guess: if this is wrong, give --encoding" if decoded.is_guess else ""
     found.taken.append(
         f"{path}: {table.kind}, {header}, {len(layout.rows) + len(bad):,} rows, in "
         f"{decoded.encoding_name}{guess}"
@@ -191,7 +191,7 @@ def _found(recordings: Recordings, name: str, beside: Path) -> Path | None:
 
 
 def _of_row(row: Row, layout: Layout, audio_path: Path, request: Request) -> Utterance:
-    """Raises InputError for times that are no numbers."""
+    """The utterance of a row. Raises InputError for times that are not numbers."""
     cells = {role: row.cells[index].strip() for role, index in layout.roles.items()}
     offset_s, duration_s = 0.0, None
     if cells.get("offset"):
@@ -232,7 +232,7 @@ def _seconds(text: str, name: str) -> float:
 
 
 def _once(utterances: Iterable[Utterance], account: _Account) -> list[Utterance]:
-    """Each stretch of audio once; none of those that are said to hold different texts."""
+    """Each part of audio once. This leaves out parts with several different texts."""
     by_stretch: dict[tuple[Path, float], list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         by_stretch[utterance.audio_path, utterance.offset_s].append(utterance)
@@ -241,7 +241,7 @@ def _once(utterances: Iterable[Utterance], account: _Account) -> list[Utterance]
         if len({utterance.text for utterance in same}) == 1:
             kept.append(same[0])
             for other in same[1:]:
-                account.leave_out("rows that stand there twice", f"{other.where}: {other.id}")
+                account.leave_out("repeated rows", f"{other.where}: {other.id}")
         else:
             places = ", ".join(utterance.where for utterance in same)
             account.leave_out("recordings with more than one text", f"{same[0].id}: {places}")
@@ -254,7 +254,7 @@ def _timed(
     account: _Account,
     on_probe: Callable[[], object],
 ) -> list[Utterance]:
-    """The utterances with their durations, less those whose recordings cannot be read."""
+    """The utterances with their durations, without those of unreadable recordings."""
 
     def timed(utterance: Utterance) -> Utterance | str:
         try:
@@ -289,7 +289,7 @@ def _length_s(path: Path) -> float:
 def _with_speakers(
     utterances: Sequence[Utterance], request: Request, found: Import
 ) -> list[Utterance]:
-    """The utterances with the speakers that their paths tell; a note on those without one."""
+    """The utterances with speakers from their paths, and a note about those without a speaker."""
     pattern = request.speaker_from
     if pattern is not None:
         directory = request.directory.absolute()
@@ -309,6 +309,6 @@ def _with_speakers(
     elif nameless:
         found.notes.append(
             f"{len(nameless):,} of {len(utterances):,} recordings have no speaker: if their paths "
-            "tell, use --speaker-from, such as --speaker-from '^([^/]+)/' for a folder each"
+            "name it, use --speaker-from, such as --speaker-from '^([^/]+)/' for a folder each"
         )
     return list(utterances)

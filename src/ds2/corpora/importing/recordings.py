@@ -1,4 +1,4 @@
-"""The recordings in a directory, found again by whatever a table calls them."""
+"""Finds the recordings in a directory by the names that a table uses."""
 
 import re
 from collections import Counter, defaultdict
@@ -9,20 +9,22 @@ from ds2.audio import EXTENSIONS
 from ds2.errors import InputError
 
 ENDINGS = frozenset(extension[1:] for extension in EXTENSIONS)
-"""How the names of recordings end."""
+"""Extensions of recordings."""
 
 
 class NotFound(InputError):
-    """No recording, or more than one, goes by a name."""
+    """A name fits no recording, or more than one."""
 
 
 class Recordings:
     """All recordings below a directory."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises InputError if the directory is none, or holds no recordings."""
+        """Raises InputError if there is no such directory, or if it has no recordings."""
         if not directory.is_dir():
-            raise InputError(f"{directory}: is no directory of recordings")
+            raise InputError(
+                f"{directory}: is not a directory: name the directory of the recordings"
+            )
         self.directory = directory
         self.paths = sorted(
             path
@@ -32,8 +34,8 @@ class Recordings:
         )
         if not self.paths:
             raise InputError(
-                f"{directory}: holds no recordings: none of its files ends in .wav, .flac, .mp3 "
-                "or the like"
+                f"{directory}: holds no recordings: no file ends in .wav, .flac, .mp3 or another "
+                "extension of audio"
             )
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
@@ -42,20 +44,20 @@ class Recordings:
             self._by_stem[path.stem.lower()].append(path)
 
     def kinds(self) -> str:
-        """How many there are of each kind, for people."""
+        """The numbers of recordings of each format, as text."""
         counts = Counter(path.suffix[1:].lower() for path in self.paths)
         return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
 
     def find(self, name: str, beside: Path) -> Path:
-        """The recording that a table in the directory `beside` calls so.
+        """The recording with this name in a table of the directory `beside`.
 
-        A name may be a path from there or from the directory of recordings, or one of another
-        computer, whose end counts; and it may lack the ending, or have that of another format.
-        Raises NotFound.
+        The name may be a path from there, or from the directory of recordings. It may be a path of
+        another computer, and then its end counts. It may lack the extension, or have that of
+        another format. Raises NotFound.
         """
         name = name.strip().replace("\\", "/")
         if not name:
-            raise NotFound("names no recording")
+            raise NotFound("does not name a recording")
         path = Path(name.removeprefix("file://"))
         for place in (self.directory / path, beside / path):
             if place.is_file():
@@ -72,7 +74,7 @@ class Recordings:
 
 
 def _nearest(found: Sequence[Path], wanted: PurePosixPath, name: str) -> Path:
-    """The one whose folders are most like those of the name. Raises NotFound if several are."""
+    """The recording whose folders fit the name best. Raises NotFound if several fit equally."""
     folders = [part.lower() for part in wanted.parent.parts]
 
     def likeness(path: Path) -> int:
@@ -85,7 +87,7 @@ def _nearest(found: Sequence[Path], wanted: PurePosixPath, name: str) -> Path:
     best = max(map(likeness, found))
     nearest = [path for path in found if likeness(path) == best]
     if len(nearest) > 1:
-        raise NotFound(f"{len(nearest)} recordings are called {name}: {_listed(nearest)}")
+        raise NotFound(f"{len(nearest)} recordings have the name {name}: {_listed(nearest)}")
     return nearest[0]
 
 
@@ -99,11 +101,13 @@ def compile_pattern(pattern: str) -> "re.Pattern[str]":
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise InputError(f"--speaker-from {pattern}: is no regular expression: {error}") from None
+        raise InputError(
+            f"--speaker-from {pattern}: is not a regular expression: {error}"
+        ) from None
 
 
 def speaker_in(path: Path, directory: Path, pattern: "re.Pattern[str]") -> str | None:
-    """What the pattern finds in a recording's path below the directory: its group, or all."""
+    """The pattern's group, or its whole match, in a recording's path below the directory."""
     name = path.relative_to(directory) if path.is_relative_to(directory) else path
     match = pattern.search(name.as_posix())
     if match is None:

@@ -1,4 +1,4 @@
-"""Tables of what is said in which recording: CSV, JSON, lines of a name and a text."""
+"""Reads tables of recordings and texts: CSV, JSON, or lines with a name and a text."""
 
 import csv
 import io
@@ -13,40 +13,41 @@ from ds2.corpora.importing.encodings import Decoded
 from ds2.errors import InputError
 
 DELIMITERS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
-"""What parts cells, and what people call it; one that is rare in texts comes first."""
+"""Separators of cells and their names. Those that are rare in texts come first."""
 
 LINES_LOOKED_AT = 200
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table, or what is wrong with it."""
+    """A row of a table, or its fault."""
 
-    line: int  # of the file, from 1; of a JSON array, the entry's number
+    line: int  # line in the file, from 1; in a JSON array the number of the entry
     cells: tuple[str, ...]
     error: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it stands in a file."""
+    """A table as it is in a file."""
 
     path: Path
-    kind: str  # for people: "CSV with semicolons"
+    kind: str  # for the report: "CSV with semicolons"
     encoding: Decoded
     header: tuple[str, ...] | None  # None: its columns have no names
     rows: tuple[Row, ...]
 
 
 def parse_table(path: Path, decoded: Decoded) -> Table:
-    """The table that a file's text is, its first row included; `header` names JSON's keys alone.
+    """Parse a file's text as a table. Only JSON has a `header` here: its keys.
 
-    Raises InputError for a text that is no table.
+    In other tables, the first row may be a header. Raises InputError for a text that is not a
+    table.
     """
     text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
     start = text.lstrip()[:1]
     if not start:
-        raise InputError(f"{path}: is empty")
+        raise InputError(f"{path}: is empty: name another table")
     if start in "[{":
         kind, header, rows = _json_rows(text, path)
         return Table(path, kind, decoded, header, tuple(rows))
@@ -67,9 +68,9 @@ def _kind(delimiter: str) -> str:
 
 
 def _delimiter(text: str) -> str | None:
-    """What parts the cells of a line; None where nothing does.
+    """The separator of the cells in a line; None if there is none.
 
-    The one that stands equally often in most lines. A comma in a text is mostly one of several.
+    It occurs equally often in most lines. A text with a comma usually has several.
     """
     lines = [line for line in text.split("\n")[:LINES_LOOKED_AT] if line.strip()]
     for delimiter in DELIMITERS:
@@ -84,9 +85,9 @@ def _delimiter(text: str) -> str | None:
 
 
 def _cell_rows(text: str, delimiter: str) -> list[Row]:
-    """The rows, with quotes as CSV has them, or as text where that gives more of one length.
+    """The rows. Quotation marks are CSV's, or plain text if that gives more rows of one length.
 
-    LJSpeech's and Common Voice's tables have quotation marks in texts, and do not mean them.
+    The tables of LJSpeech and Common Voice have quotation marks as plain text.
     """
     quoted = list(_quoted_rows(text, delimiter))
     plain = [
@@ -100,7 +101,7 @@ def _cell_rows(text: str, delimiter: str) -> list[Row]:
 
 
 def _num_regular(rows: Sequence[Row]) -> int:
-    """How many rows are as long as the first, less those that cannot be read."""
+    """The number of readable rows that are as long as the first."""
     width = len(rows[0].cells) if rows else 0
     return sum(len(row.cells) == width and not row.error for row in rows)
 
@@ -121,7 +122,7 @@ def _quoted_rows(text: str, delimiter: str) -> Iterator[Row]:
 
 
 def _json_rows(text: str, path: Path) -> tuple[str, tuple[str, ...], list[Row]]:
-    """What it is, the keys, and the entries of a JSON file. Raises InputError."""
+    """The kind, the keys and the entries of a JSON file. Raises InputError."""
     try:
         data = json.loads(text)
         kind, numbers = "a JSON array", None
@@ -142,7 +143,7 @@ def _json_rows(text: str, path: Path) -> tuple[str, tuple[str, ...], list[Row]]:
         if isinstance(entry, dict):
             rows.append(Row(number, tuple(_shown(entry.get(key)) for key in header)))
         else:
-            rows.append(Row(number, (), "is no JSON object"))
+            rows.append(Row(number, (), "is not a JSON object"))
     return kind, header, rows
 
 
@@ -154,7 +155,7 @@ def _json_value(line: str) -> Any:
 
 
 def _entries(data: dict[str, Any]) -> tuple[Any, str]:
-    """The entries of an object: of the one list in it, or a text for each name."""
+    """The entries of an object: those of its only list, or a text for each name."""
     if len(data) > 1 or all(isinstance(value, str) for value in data.values()):
         if all(isinstance(value, str) for value in data.values()):
             entries = [{"file": name, "text": text} for name, text in data.items()]

@@ -1,1 +1,1 @@
-"""Long recordings with rough texts: aligned, cut, filtered."""
+"""Aligns, cuts and filters long recordings with rough texts."""

@@ -1,4 +1,4 @@
-"""Long recordings and roughly their texts: which words were said, and when."""
+"""Finds which words of a rough text were said in a long recording, and when."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class SpokenWord:
     start_s: float
     end_s: float
     confidence: float
-    log_prob: float  # of its frames and the silence after it, in natural logarithms
+    log_prob: float  # natural logarithm, of its frames and the silence after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class ExtraSpeech:
 
 @dataclass(frozen=True)
 class AlignedRecording:
-    """A recording with the words of its text that were said in it."""
+    """A recording with the words of its text, said or not."""
 
-    utterance: Utterance  # the recording, or the part of it that was aligned
+    utterance: Utterance  # the recording, or the aligned part of it
     duration_s: float
     language: str
-    words: tuple[SpokenWord | str, ...]  # a plain string was not said
+    words: tuple[SpokenWord | str, ...]  # nobody said a plain string
     extra: tuple[ExtraSpeech, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: what was found, without what is known of the utterance."""
+        """The result as plain data, without the facts about the utterance."""
         return {
             "duration": round(self.duration_s, 3),
             "language": self.language,
@@ -76,17 +76,17 @@ def _word_fields(word: SpokenWord | str) -> dict[str, Any]:
 def align_recording(
     aligner: Aligner, utterance: Utterance, tolerance: Tolerance, *, raw_text: bool = False
 ) -> AlignedRecording:
-    """Find the words of an utterance's text in its audio, in bounded memory however long that is.
+    """Find the words of an utterance's text in its audio of any length, in bounded memory.
 
-    Words that the alphabet cannot spell count as not said. raw_text: take the text as it stands,
-    not normalised. Raises InputError if there is no text or the recording cannot be read.
+    Words that the alphabet cannot spell count as not said. raw_text: do not normalise the text.
+    Raises InputError if there is no text or if the recording is unreadable.
     """
     language = aligner.bundle.language
     text = utterance.text or ""
     words = split_words(text if raw_text else normalise(text, language), language)
     units = units_of(words, aligner.bundle.alphabet)
     if not any(units):
-        raise InputError("has no text that can be aligned: give it, in the model's language")
+        raise InputError("has no text to align: add one in the model's language")
     spelt = [unit for unit in units if unit]
     with ApproximateAligner(spelt, tolerance) as search:
         duration_s = aligner.listen(utterance, search.feed)
@@ -106,9 +106,9 @@ def align_recording(
 
 
 def units_of(words: Sequence[str], alphabet: Alphabet) -> list[list[int]]:
-    """The labels of each word, with the space after it where words are spaced.
+    """The labels of each word, and of the space after it in a language with spaces.
 
-    Words that cannot be spelt have none.
+    Words that the alphabet cannot spell have no labels.
     """
     spaced = is_spaced(alphabet.language)
     units: list[list[int]] = []
@@ -145,7 +145,7 @@ def _timed(
 
 
 def read_aligned(path: Path) -> list[AlignedRecording]:
-    """The recordings of a file that `ds2 corpus align` has written. Raises InputError."""
+    """The recordings in a file that `ds2 corpus align` wrote. Raises InputError."""
     recordings = [
         _aligned_from(json_object(line, f"{path}:{number}"), path, number)
         for number, line in numbered_lines(path)

@@ -1,4 +1,4 @@
-"""Utterances cut out of their recordings, as files of their own."""
+"""Cuts utterances out of their recordings, and writes each to a file of its own."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +8,9 @@ from ds2.manifest import Utterance
 
 
 def write_clip(utterance: Utterance, directory: Path) -> Utterance:
-    """Write the utterance's audio as 16 kHz FLAC, and return it with this file for its recording.
+    """Write the utterance's audio as 16 kHz FLAC, and return the utterance of this file.
 
-    A clip that is there already is kept. Raises InputError if the recording cannot be read.
+    This keeps a clip that exists. Raises InputError if the recording is unreadable.
     """
     duration_ms = round(1000 * (utterance.duration_s or 0))
     name = f"{utterance.audio_path.stem}-{round(1000 * utterance.offset_s):09d}-{duration_ms}.flac"

@@ -1,4 +1,4 @@
-"""Good transcripts made bad, as those of the world are, for a classifier to learn from."""
+"""Damages good transcripts, so that a classifier can learn what bad ones look like."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ import numpy as np
 from ds2.evaluation.metrics import units, word_errors
 from ds2.text.spacing import is_spaced
 
-SHARE = 0.4  # of the words, at most, that one kind of damage takes or adds
+SHARE = 0.4  # largest share of the words that one kind of damage removes or adds
 
 
 def damaged(text: str, others: Sequence[str], language: str, rng: np.random.Generator) -> str:
-    """The text with words lost, added, changed, cut off an end, or another text altogether.
+    """The text with words lost, added, changed or cut off at an end, or another text.
 
-    others: where words are taken from, none of them empty. What comes back is never the text.
+    others: texts to take words from; none is empty. The result always differs from the text.
     """
     words = list(units(text, language))
     foreign = list(units(str(rng.choice(np.array(others, dtype=object))), language))
@@ -23,7 +23,7 @@ def damaged(text: str, others: Sequence[str], language: str, rng: np.random.Gene
         if changed and changed != text:
             return changed
         foreign = list(units(str(rng.choice(np.array(others, dtype=object))), language))
-    return text + separator + text  # of words that are all alike
+    return text + separator + text  # all words are alike
 
 
 def _changed(words: list[str], foreign: list[str], rng: np.random.Generator) -> list[str]:
@@ -44,5 +44,5 @@ def _changed(words: list[str], foreign: list[str], rng: np.random.Generator) -> 
 
 
 def error_rate(truth: str, text: str, language: str) -> float:
-    """How much of a text is wrong: its word errors, in Mandarin character errors, by the truth."""
+    """The word error rate of a text against the truth; in Mandarin the character error rate."""
     return word_errors(truth, text, language).rate

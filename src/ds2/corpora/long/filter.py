@@ -1,8 +1,8 @@
-"""Which utterances have the text that was said: the classifier of section 4.1 of the paper.
+"""Finds utterances with the right text: the classifier of section 4.1 of the paper.
 
-The paper's features, of the CTC cost of the text and of its length, go through a logistic
-regression with squares and products, fitted on good transcripts and damaged ones. Two features
-more tell what the model would rather read, which tells a hard recording from a wrong text.
+The paper's features are the CTC cost of the text and its length. A logistic regression uses them,
+their squares and their products. It is fitted to good and damaged transcripts. Two more features
+compare the text with the model's own hypothesis, to tell a hard recording from a wrong text.
 """
 
 import json
@@ -31,10 +31,10 @@ FEATURES = (
     "frames_per_label",  # log
     "num_words",  # log
     "num_labels",  # log
-    "margin_per_label",  # cost above that of what the model reads
-    "misread",  # character error rate of what the model reads, by the text
+    "margin_per_label",  # cost above that of the model's hypothesis
+    "misread",  # character error rate of the model's hypothesis against the text
 )
-HIGHEST_COST = 1e4  # of texts that do not fit into the audio at all
+HIGHEST_COST = 1e4  # cost of a text that does not fit into the audio
 RIDGE = 1.0
 NUM_FOLDS = 5
 FORMAT = 1
@@ -75,14 +75,14 @@ def features_of(
 
 @dataclass(frozen=True)
 class Classifier:
-    """The probability that an utterance's text is what was said, from its features."""
+    """Computes the probability that an utterance's text is right, from its features."""
 
     means: tuple[float, ...]  # of the features
     scales: tuple[float, ...]  # their standard deviations
     weights: tuple[float, ...]  # of the features, their products and 1
 
     def probabilities(self, features: Floats) -> Floats:
-        """(N,) of (N, F) features."""
+        """The probabilities, (N,), for (N, F) features."""
         log_odds = self._terms(features) @ np.array(self.weights)
         return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -500, 500))))
 
@@ -90,7 +90,7 @@ class Classifier:
         return _terms((features - np.array(self.means)) / np.array(self.scales))
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the classifier as JSON."""
         data = {
             "format_version": FORMAT,
             "features": list(FEATURES),
@@ -103,7 +103,7 @@ class Classifier:
 
     @classmethod
     def load(cls, path: Path) -> "Classifier":
-        """Read what `save` wrote. Raises InputError."""
+        """Read a classifier that `save` wrote. Raises InputError."""
         try:
             data: Any = json.loads(path.read_text(encoding="utf-8"))
             version = (data["format_version"], data["features"])
@@ -113,7 +113,7 @@ class Classifier:
             raise InputError(f"{path}: cannot be read: {str(error.strerror).lower()}") from None
         except (ValueError, KeyError, TypeError):
             raise InputError(
-                f"{path}: is no classifier: make one with ds2 corpus filter --save"
+                f"{path}: is not a classifier: make one with ds2 corpus filter --save"
             ) from None
         if version != (FORMAT, list(FEATURES)):
             raise InputError(f"{path}: is a classifier of another version: train it again")
@@ -124,17 +124,17 @@ class Classifier:
 
 
 def _terms(standard: Floats) -> Floats:
-    """(N, K): the features, all products of two, and 1."""
-    clipped = np.clip(standard, -5, 5)  # squares of what is far off would outweigh all else
+    """The features, all products of two features, and 1, (N, K)."""
+    clipped = np.clip(standard, -5, 5)  # squares of extreme values would outweigh all others
     first, second = np.triu_indices(clipped.shape[1])
     ones = np.ones((len(clipped), 1))
     return np.concatenate([clipped, clipped[:, first] * clipped[:, second], ones], axis=1)
 
 
 def train_classifier(features: Floats, is_good: Bools) -> Classifier:
-    """Fit by Newton's method to (N, F) features; the weights are drawn to 0 by RIDGE.
+    """Fit a classifier to (N, F) features by Newton's method. RIDGE pulls the weights to 0.
 
-    Raises ValueError unless there are good and bad ones.
+    Raises ValueError unless there are good and bad utterances.
     """
     if is_good.all() or not is_good.any():
         raise ValueError("there must be good and bad utterances to learn from")
@@ -164,9 +164,9 @@ def train_classifier(features: Floats, is_good: Bools) -> Classifier:
 def held_out_probabilities(
     features: Floats, is_good: Bools, owners: npt.NDArray[np.int64], seed: int = 0
 ) -> Floats:
-    """(N,) by classifiers that were fitted without the utterance (cross-validation).
+    """Probabilities, (N,), by classifiers that never saw the utterance (cross-validation).
 
-    owners: (N,) whose the features are: all of one utterance are held out together.
+    owners: the utterance of each row, (N,). All rows of one utterance are held out together.
     """
     folds = np.random.default_rng(seed).permutation(int(owners.max()) + 1) % NUM_FOLDS
     probabilities = np.empty(len(features))
@@ -180,7 +180,7 @@ def held_out_probabilities(
 
 @dataclass(frozen=True)
 class Curve:
-    """What thresholds do: of what is kept, the share that is good; of the good, what is kept."""
+    """The effect of thresholds on precision, recall and the share of utterances that is kept."""
 
     thresholds: Floats  # rising
     precision: Floats
@@ -195,7 +195,7 @@ class Curve:
 
 
 def precision_recall(probabilities: Floats, is_good: Bools) -> Curve:
-    """The curve of all thresholds that make a difference: each keeps what is no less."""
+    """The curve over all different probabilities. A threshold keeps its own value and all above."""
     thresholds = np.unique(probabilities)
     order = np.argsort(probabilities)
     good_from = np.append(np.cumsum(is_good[order][::-1])[::-1], 0)

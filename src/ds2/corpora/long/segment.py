@@ -1,9 +1,8 @@
-"""Long aligned recordings cut into utterances, as section 4.1 of the paper cuts them.
+"""Cuts long aligned recordings into utterances, as section 4.1 of the paper does.
 
-A cut falls between two words, where the model reads nothing for long enough. Where speech lies
-that the text lacks, the recording is parted: that speech goes into no utterance. Of all ways to
-cut what lies between into utterances that are neither too short nor too long, the one with the
-longest pauses at its cuts is taken.
+A cut is between two words, where the model reads nothing for long enough. Speech that the text
+lacks goes into no utterance: the recording is split around it. In each part, this finds utterances
+that are neither too short nor too long, with the longest pauses at the cuts.
 """
 
 import math
@@ -20,13 +19,13 @@ from ds2.text.spacing import join_words
 
 @dataclass(frozen=True)
 class CutRules:
-    """Where recordings are cut."""
+    """The rules for cuts."""
 
     shortest_s: float = 1.0
     longest_s: float = 20.0
-    pause_s: float = 0.3  # between two words, from which on there may be a cut
-    margin_s: float = 0.3  # of what surrounds an utterance, at most, on either side
-    extra_labels: int = 4  # frames of reading from which on extra speech parts a recording
+    pause_s: float = 0.3  # shortest silence between two words for a cut
+    margin_s: float = 0.3  # most silence to keep on each side of an utterance
+    extra_labels: int = 4  # frames with labels from which extra speech splits a recording
 
     def __post_init__(self) -> None:
         if not 0 < self.shortest_s < self.longest_s:
@@ -43,26 +42,26 @@ class CutRules:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The utterances of a recording, and what is in none of them."""
+    """The utterances of a recording, and the numbers of other words."""
 
     utterances: tuple[Utterance, ...]
-    num_words: int  # in utterances
-    num_missing: int  # of the text, not said
-    num_left: int  # said, but in no utterance
+    num_words: int  # words in utterances
+    num_missing: int  # words of the text that nobody said
+    num_left: int  # words that were said, but are in no utterance
 
     @property
     def duration_s(self) -> float:
-        """Of all utterances."""
+        """Seconds of all utterances together."""
         return math.fsum(utterance.duration_s or 0.0 for utterance in self.utterances)
 
 
 class _Gap(NamedTuple):
-    """What lies between two words, or before the first, or after the last."""
+    """The gap between two words, before the first word, or after the last."""
 
-    pause_s: float  # 0 if there is extra speech in it: then it is no pause, but a break
+    pause_s: float  # 0 for a gap with extra speech, which is a break and not a pause
     is_break: bool
-    finish_s: float  # where an utterance ends that comes before it
-    begin_s: float  # where one starts that comes after it
+    finish_s: float  # end of an utterance before the gap
+    begin_s: float  # start of an utterance after the gap
 
 
 def segment(recording: AlignedRecording, rules: CutRules) -> Segmentation:
@@ -85,7 +84,7 @@ def segment(recording: AlignedRecording, rules: CutRules) -> Segmentation:
 
 
 def _gaps(spoken: Sequence[SpokenWord], recording: AlignedRecording, rules: CutRules) -> list[_Gap]:
-    """The (words + 1) gaps of a recording."""
+    """The gaps of a recording, one more than its words."""
     extra = [item for item in recording.extra if item.num_labels >= rules.extra_labels]
     places = [item.start_s for item in extra]
     ends = [0.0, *(word.end_s for word in spoken)]
@@ -110,15 +109,15 @@ def _gaps(spoken: Sequence[SpokenWord], recording: AlignedRecording, rules: CutR
 def _best_cuts(
     gaps: Sequence[_Gap], first: int, last: int, rules: CutRules
 ) -> list[tuple[int, int]]:
-    """How to cut the words first..last-1: (first, last) of each utterance.
+    """The best cuts of the words first..last-1: (first, last) of each utterance.
 
-    What lies between two cuts that are too far apart, or too near, is left out. The cuts are those
-    that leave out the fewest seconds, and of these the ones with the best pauses.
+    This leaves out the words between two cuts that are too far apart or too near. It chooses the
+    cuts that leave out the fewest seconds, and among these the ones with the best pauses.
     """
     places = [first]
     places += (i for i in range(first + 1, last) if gaps[i].pause_s >= rules.pause_s)
     places.append(last)
-    best = [(0.0, 0.0)]  # of each place what leads to it: seconds lost, less is better; worth
+    best = [(0.0, 0.0)]  # for each place: seconds lost and worth of the best way there
     origin = [0]
     for here, place in enumerate(places[1:], 1):
         worth = _worth(gaps[place].pause_s)
@@ -146,7 +145,7 @@ def _fits(seconds: float, rules: CutRules) -> bool:
 
 
 def _worth(pause_s: float) -> float:
-    """What a cut in a pause is worth: half a second is surely one, a little one is none."""
+    """The worth of a cut in a pause. It is positive from half a second on."""
     return min(pause_s, 1.0) - 0.5
 
 

@@ -1,4 +1,4 @@
-"""AN4, the alphanumeric corpus of CMU, which lhotse does not know: SPHERE files and two lists."""
+"""Reads AN4, the alphanumeric corpus of CMU: SPHERE files and two lists. lhotse lacks it."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def read_an4(asked: Asked) -> Iterator[tuple[str, Found]]:
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Names and texts, of lines such as "<s> ENTER SIX </s> (an251-fash-b)"."""
+    """Names and texts from lines such as "<s> ENTER SIX </s> (an251-fash-b)"."""
     for number, line in numbered_lines(path):
         match = re.fullmatch(r"(?:<s>)?(.*?)(?:</s>)?\s*\(([^()]+)\)\s*", line)
         if match is None:

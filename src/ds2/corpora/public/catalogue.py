@@ -1,4 +1,4 @@
-"""The corpora that `ds2 corpus prepare` knows: what `--list` prints."""
+"""The list of corpora that `ds2 corpus prepare --list` prints."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ READ_HERE = (
     *("librispeech", "aishell", "thchs_30", "commonvoice", "tedlium"),
     *("ljspeech", "vctk", "musan"),
 )
-"""lhotse's names of what has an entry of its own."""
+"""lhotse's names of corpora that have their own entries here."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the list; what is not known is empty."""
+    """A line of the list. Unknown facts are empty."""
 
     name: str
     language: str
@@ -26,7 +26,7 @@ class Entry:
 
 
 def entries_here() -> list[Entry]:
-    """The corpora with splits and figures."""
+    """The corpora with official splits and figures."""
     return [
         Entry(c.name, c.language, c.num_hours, c.licence, bool(c.archives))
         for c in CORPORA.values()
@@ -34,7 +34,7 @@ def entries_here() -> list[Entry]:
 
 
 def entries_of_lhotse() -> list[Entry]:
-    """The others that lhotse knows. Raises InputError if it is not installed."""
+    """The other corpora of lhotse. Raises InputError if lhotse is not installed."""
     return [
         Entry(name.replace("_", "-"), *FACTS.get(name, ("", "", "")), is_downloadable)
         for name, is_downloadable in recipe_names().items()
@@ -98,4 +98,4 @@ FACTS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "xbmu_amdo31": ("bo", "31", ""),
     }
 )
-"""What is known of lhotse's other corpora."""
+"""Facts about lhotse's other corpora."""

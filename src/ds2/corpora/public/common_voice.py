@@ -1,7 +1,7 @@
-"""Mozilla Common Voice: the lists of a release and its clips, of any release.
+"""Reads the lists and clips of any release of Mozilla Common Voice.
 
-lhotse's preparer wants columns that only some releases have, and opens every clip; the lists
-are simple enough to be read here.
+lhotse's preparer needs columns that only some releases have, and it opens every clip. The lists are
+simple, so this module reads them itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,12 +34,12 @@ def read_common_voice(asked: Asked) -> Iterator[tuple[str, Found]]:
                 path = asked.root / "clips" / row["path"]
                 utterances.append(_utterance(row, path, duration_s, language))
             else:  # some releases hold empty clips
-                missing.append(f"{row['path']}, which is empty or cannot be read")
+                missing.append(f"{row['path']}, which is empty or unreadable")
         yield split.name, Found(utterances, missing)
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """The lines of a list. Quotation marks are text: they come unbalanced."""
+    """The lines of a list. Quotation marks are plain text, because they often have no partner."""
     header: list[str] | None = None
     for number, line in numbered_lines(path):
         cells = line.split("\t")
@@ -48,13 +48,13 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
             lacking = [name for name in COLUMNS if name not in cells]
             if lacking:
                 raise InputError(
-                    f"{path}:{number}: has no column {lacking[0]} (there is "
-                    f"{', '.join(cells[:8])}): is it a list of Common Voice?"
+                    f"{path}:{number}: has no column {lacking[0]}, only "
+                    f"{', '.join(cells[:8])}: name a list of Common Voice"
                 )
             continue
         if len(cells) < len(header):
             raise InputError(
-                f"{path}:{number}: holds {len(cells)} columns of {len(header)}: the file is cut off"
+                f"{path}:{number}: has {len(cells)} of {len(header)} columns: the file is cut off"
             )
         row = dict(zip(header, cells, strict=False))
         name = Path(row["path"]).name
@@ -62,7 +62,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _durations(root: Path) -> dict[str, float]:
-    """Seconds of clips, of releases from 15 on, which tell them."""
+    """Seconds of each clip, as releases from 15 on list them."""
     path = root / "clip_durations.tsv"
     if not path.exists():
         return {}
@@ -80,7 +80,7 @@ def _durations(root: Path) -> dict[str, float]:
 
 
 def _lengths(asked: Asked, names: Sequence[str], durations_s: dict[str, float]) -> list[float]:
-    """Seconds of each clip, 0 for one that cannot be read."""
+    """Seconds of each clip; 0 for an unreadable one."""
 
     def length(name: str) -> float:
         known_s = durations_s.get(name)

@@ -1,4 +1,4 @@
-"""Archives from the web: a transfer that broke off goes on where it stopped, then is verified."""
+"""Downloads archives. This continues interrupted transfers, and verifies checksums."""
 
 import hashlib
 import http.client
@@ -16,14 +16,14 @@ from typing import IO, TypeAlias
 from ds2.errors import InputError
 
 Report: TypeAlias = Callable[[str, float | None], None]
-"""Takes what is being done, and how much of it is done, from 0 to 1 if that is known."""
+"""A function that takes the current step and its progress, from 0 to 1, or None if unknown."""
 
 OPENSLR = "https://www.openslr.org/resources/"
 BLOCK = 1 << 20
 TIMEOUT_S = 60.0
-NUM_TRIES = 5  # in a row that bring nothing
+NUM_TRIES = 5  # tries in a row without a byte
 PASSING = (urllib.error.URLError, http.client.HTTPException, ConnectionError, ssl.SSLError)
-"""Errors of the network that may be over at the next try."""
+"""Errors of the network that may be gone at the next try."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Archive:
     url: str
     sha256: str | None = None
     md5: str | None = None
-    splits: tuple[str, ...] = ()  # that it holds; empty: all
+    splits: tuple[str, ...] = ()  # splits in the archive; empty: all
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """The file name of the archive."""
         return self.url.rsplit("/", 1)[1]
 
     def at(self, mirror: str | None) -> str:
-        """Its address, on a mirror if one is given.
+        """The URL of the archive, on the mirror if there is one.
 
-        mirror: what stands there in the place of OpenSLR's "https://www.openslr.org/resources";
-            of other sites, the directory with the archives.
+        mirror: replaces "https://www.openslr.org/resources" in URLs of OpenSLR; for other sites,
+            the URL of the directory with the archives.
         """
         if mirror is None:
             return self.url
@@ -61,11 +61,11 @@ def fetch_archive(
     wait_s: float = 2.0,
     advice: str = "name another --mirror",
 ) -> None:
-    """Bring the archive to `path`, unless it is there; what is there is verified.
+    """Download the archive to `path`, or verify it if it exists.
 
-    What has come so far waits in "<path>.part", for this call or a later one to go on with.
-    wait_s: before another try, doubled each time.
-    advice: what to do about a server that has not the right file.
+    A partial download stays in "<path>.part". This call or a later one continues it.
+    wait_s: seconds before the next try; each try doubles them.
+    advice: what the user can do if the server lacks the right file.
     Raises InputError.
     """
     if not path.exists():
@@ -75,19 +75,19 @@ def fetch_archive(
         if not _is_right(archive, part, report):
             part.unlink()
             raise InputError(
-                f"{archive.at(mirror)}: what came has not the checksum of {archive.name} and was "
-                f"removed: run again, or {advice}"
+                f"{archive.at(mirror)}: the download does not have the checksum of {archive.name}, "
+                f"so ds2 removed it: run again, or {advice}"
             )
         part.replace(path)
     elif not _is_right(archive, path, report):
         raise InputError(
-            f"{path}: has not the checksum of the official archive: it is damaged or cut off: "
-            "remove it and run again"
+            f"{path}: does not have the checksum of the official archive: it is damaged or cut "
+            "off: remove it and run again"
         )
 
 
 def _transfer(url: str, part: Path, report: Report, wait_s: float, advice: str) -> None:
-    """Go on until `part` is whole. Raises InputError when nothing comes any more."""
+    """Download until `part` is complete. Raises InputError if no more bytes come."""
     failures = 0
     while True:
         before = _size(part)
@@ -104,18 +104,18 @@ def _transfer(url: str, part: Path, report: Report, wait_s: float, advice: str) 
         except PASSING as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         except TimeoutError:
-            reason = "the server is silent"
+            reason = "the server does not answer"
         failures = 0 if _size(part) > before else failures + 1
         if failures == NUM_TRIES:
             raise InputError(
-                f"{url}: cannot be fetched: {reason} ({_size(part):,} bytes are kept: "
-                "run again to go on)"
+                f"{url}: cannot be downloaded: {reason}: run again to continue after the "
+                f"{_size(part):,} bytes that are here"
             )
         time.sleep(wait_s * 2**failures / 2)
 
 
 def _receive(url: str, part: Path, report: Report) -> bool:
-    """Append what comes in one transfer; whether the file is whole now."""
+    """Append the bytes of one transfer, and return whether the file is complete."""
     begin = _size(part)
     headers = {"User-Agent": "ds2", "Accept-Encoding": "identity"}
     if begin:
@@ -124,17 +124,17 @@ def _receive(url: str, part: Path, report: Report) -> bool:
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code != 416 or not begin:  # 416: there is nothing behind what is here
+        if error.code != 416 or not begin:  # 416: there are no more bytes
             raise
         if _total(error.headers.get("Content-Range")) == begin:
             return True
         part.unlink()
         return False
     except ValueError as error:
-        raise InputError(f"{url}: {error}: give an address such as https://...") from None
+        raise InputError(f"{url}: {error}: give a URL such as https://...") from None
     with response:
         if begin and not _goes_on(response, begin):
-            begin = 0  # a server that knows no ranges sends all of it again
+            begin = 0  # a server without ranges sends the whole file again
         length = response.headers.get("Content-Length")
         total = begin + int(length) if length else None
         _check_room(part, (total or 0) - begin)
@@ -150,17 +150,17 @@ def _copy(
     name = Path(file.name).name.removesuffix(".part")
     while block := response.read(BLOCK):
         file.write(block)
-        report(f"fetching {name}", file.tell() / total if total else None)
+        report(f"downloading {name}", file.tell() / total if total else None)
 
 
 def _goes_on(response: http.client.HTTPResponse, begin: int) -> bool:
-    """Whether the answer begins at that byte, as was asked."""
+    """Whether the answer begins at the requested byte."""
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
     return response.status == 206 and match is not None and int(match[1]) == begin
 
 
 def _total(content_range: str | None) -> int | None:
-    """The size of the whole, of a header such as "bytes */1234"."""
+    """The size of the whole file, from a header such as "bytes */1234"."""
     match = re.search(r"/(\d+)$", content_range or "")
     return int(match[1]) if match else None
 
@@ -169,13 +169,13 @@ def _check_room(part: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if num_bytes > free:
         raise InputError(
-            f"{part.parent}: has room for {free / 1e9:.1f} GB, but {num_bytes / 1e9:.1f} GB are "
-            "to come: make room or name another directory"
+            f"{part.parent}: has room for {free / 1e9:.1f} GB, but needs {num_bytes / 1e9:.1f} GB "
+            "more: make room or name another directory"
         )
 
 
 def _is_right(archive: Archive, path: Path, report: Report) -> bool:
-    """Whether the file has the archive's checksum, or none is known."""
+    """Whether the file has the archive's checksum. True if there is no checksum."""
     known = archive.sha256 or archive.md5
     if known is None:
         return True

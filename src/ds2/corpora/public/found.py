@@ -1,4 +1,4 @@
-"""What a copy of a public corpus holds of one split, and what it should hold."""
+"""Compares a split in a copy of a public corpus with the official split."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,50 +9,50 @@ from ds2.corpora.public.download import Report
 from ds2.manifest.utterance import Utterance
 
 HOURS_TOLERANCE = 0.03
-"""Of the official figure, which is rounded and at times counts silence otherwise."""
+"""Share of the official figure. That figure is rounded, and may count silence in another way."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A part of a corpus that its makers cut off, with what is known of it."""
+    """An official part of a corpus, with its figures."""
 
     name: str
-    place: str  # a path below the corpus's root without which it is not there
+    place: str  # path below the corpus's root; without it the split is missing
     num_utterances: int | None = None
     hours: float | None = None
-    num_recordings: int | None = None  # where these hold many utterances each
-    is_usual: bool = True  # False: read only if it is asked for
+    num_recordings: int | None = None  # if each holds many utterances
+    is_usual: bool = True  # False: read only on request
 
 
 @dataclass(frozen=True)
 class Found:
-    """The utterances of a split, and the files that its lists name and that are not there."""
+    """The utterances of a split, and the missing files that its lists name."""
 
     utterances: Sequence[Utterance]
     missing: Sequence[str] = field(default_factory=tuple)
 
     @property
     def hours(self) -> float:
-        """Of all utterances."""
+        """Hours of all utterances together."""
         return sum(utterance.duration_s or 0.0 for utterance in self.utterances) / 3600
 
     @property
     def num_speakers(self) -> int:
-        """Speakers that are named."""
+        """The number of different speakers. Utterances without a speaker do not count."""
         return len({u.speaker for u in self.utterances if u.speaker is not None})
 
     @property
     def num_recordings(self) -> int:
-        """Files."""
+        """The number of files."""
         return len({utterance.audio_path for utterance in self.utterances})
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be read, and how."""
+    """The splits to read, and the settings for reading."""
 
     root: Path  # absolute
-    splits: Sequence[Split]  # empty: whatever is there
+    splits: Sequence[Split]  # empty: all that exist
     language: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of lhotse's preparer
     num_threads: int = 1
@@ -60,11 +60,11 @@ class Asked:
 
 
 Reader: TypeAlias = Callable[[Asked], Iterator[tuple[str, Found]]]
-"""Gives each split's name and what was found, as soon as it is read. Raises InputError."""
+"""A function that gives the name and the content of each split, one by one. Raises InputError."""
 
 
 def what_lacks(split: Split, found: Found) -> list[str]:
-    """A line for each way in which the copy falls short of the official split."""
+    """A line for each figure that is too low in the copy."""
     lines = []
     first = f" (first missing: {found.missing[0]})" if found.missing else ""
     counts = (
@@ -79,19 +79,19 @@ def what_lacks(split: Split, found: Found) -> list[str]:
             )
     if not lines and found.missing:
         lines.append(
-            f"{split.name}: {len(found.missing):,} files are listed but not there: "
+            f"{split.name}: {len(found.missing):,} files of its lists are missing: "
             f"the copy is incomplete{first}"
         )
     if not lines and split.hours and found.hours < split.hours * (1 - HOURS_TOLERANCE):
         lines.append(
             f"{split.name}: {split.hours:g} hours expected, {found.hours:.1f} found: "
-            "recordings are cut short"
+            "recordings are cut short: download them again"
         )
     return lines
 
 
 def what_is_more(split: Split, found: Found) -> list[str]:
-    """A line if there is more than the official split has, which need not be wrong."""
+    """A line if the copy has more than the official split. This may be right."""
     expected = split.num_utterances
     if expected is None or len(found.utterances) <= expected:
         return []

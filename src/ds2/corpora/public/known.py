@@ -1,4 +1,4 @@
-"""Public corpora: where each lies, how it is read, and what its makers say it holds."""
+"""The public corpora: their places, their readers and their official figures."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,30 +23,30 @@ from ds2.corpora.public.readers import (
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus that is read here, with what is known of it."""
+    """A corpus that ds2 can read, with the facts about it."""
 
     name: str
     language: str
     licence: str
     read: Reader
     splits: tuple[Split, ...]
-    roots: tuple[str, ...] = ("",)  # where below the directory it may lie; patterns
+    roots: tuple[str, ...] = ("",)  # patterns of places below the directory
     archives: tuple[Archive, ...] = ()
     inner: str | None = None  # archives inside the archives
-    source: str = ""  # where to get it, if it cannot be downloaded
-    is_whole: bool = False  # cannot be read in part
+    source: str = ""  # advice where to get it, if ds2 cannot download it
+    is_whole: bool = False  # ds2 can only read all splits together
     is_by_language: bool = False  # a root for each language, named after it
-    is_read_by_lhotse: bool = True  # whose preparer may take options
-    hours: str = ""  # of all of it, where the splits do not tell
+    is_read_by_lhotse: bool = True  # its preparer may take options
+    hours: str = ""  # of the whole corpus, if the splits have no figures
 
     @property
     def num_hours(self) -> str:
-        """Hours of all splits, as people say it."""
+        """Hours of all splits, as text."""
         return self.hours or f"{sum(split.hours or 0 for split in self.splits):,.0f}"
 
 
 def lhotse_corpus(name: str) -> Corpus:
-    """A corpus that lhotse prepares and of which nothing more is known here."""
+    """A corpus that lhotse prepares. ds2 knows nothing more about it."""
 
     def read(asked: Asked) -> Iterator[tuple[str, Found]]:
         options = (
@@ -59,7 +59,7 @@ def lhotse_corpus(name: str) -> Corpus:
 
 
 def _split_archives(number: int, kind: str, checksums: Mapping[str, str]) -> tuple[Archive, ...]:
-    """Archives of OpenSLR that hold a split each and are named after it.
+    """Archives of OpenSLR. Each holds a split and has its name.
 
     kind: of the checksums, "sha256" or "md5".
     """
@@ -158,7 +158,7 @@ COMMON_VOICE = Corpus(
     ),
     roots=("", "*", "cv-corpus-*/*"),
     is_by_language=True,
-    source="https://datacollective.mozillafoundation.org hands it out to those who log in",
+    source="https://datacollective.mozillafoundation.org gives it to users who log in",
     hours="1,000s",
 )
 TEDLIUM = Corpus(
@@ -251,4 +251,4 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType(
         )
     }
 )
-"""The corpora that are known here by their splits and figures."""
+"""The corpora with official splits and figures, by name."""

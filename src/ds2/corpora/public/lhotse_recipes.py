@@ -1,8 +1,8 @@
-"""lhotse's preparers of public corpora, run from here; the only file that knows lhotse.
+"""Runs lhotse's preparers of public corpora. Only this module knows lhotse.
 
-lhotse needs torch, so it is imported when a preparer runs, never before. Its preparers skip
-missing files with a line in the log, stop at the first file they cannot read, and say why in
-assertions: what they log is collected here, and what they raise becomes one line.
+lhotse needs torch, so this imports it only when a preparer runs. The preparers skip missing files
+with a line in the log. They stop at the first unreadable file, and give reasons in assertions. This
+module collects the log, and turns each exception into one line.
 """
 
 import contextlib
@@ -37,25 +37,25 @@ LANGUAGES = {
     "french": "fr",
     "spanish": "es",
 }
-"""What lhotse's preparers call languages, to codes."""
+"""Codes for the names of languages in lhotse's preparers."""
 
 
 def recipe_names() -> dict[str, bool]:
-    """The corpora that lhotse prepares, and whether it downloads them. Raises InputError."""
+    """The corpora that lhotse prepares, and whether it can download them. Raises InputError."""
     recipes = _recipes()
     names = [name.removeprefix("prepare_") for name in dir(recipes) if name.startswith("prepare_")]
     return {name: hasattr(recipes, f"download_{name}") for name in sorted(names)}
 
 
 def download(name: str, directory: Path) -> Path:
-    """Let lhotse fetch and unpack a corpus below the directory; returns where it lies then.
+    """Let lhotse download and unpack a corpus below the directory. Returns the corpus's root.
 
     Raises InputError.
     """
     fetch = getattr(_recipes(), f"download_{name}", None)
     if fetch is None:
         raise InputError(
-            f"--download: {name} cannot be downloaded: get a copy from its makers and name its "
+            f"--download: ds2 cannot download {name}: get a copy from its makers and name its "
             "directory"
         )
     with _quiet(), _one_line(name, directory, "download"):
@@ -64,9 +64,9 @@ def download(name: str, directory: Path) -> Path:
 
 
 def prepare(name: str, root: Path, options: Mapping[str, Any]) -> dict[str, Found]:
-    """What lhotse's preparer finds below the root, by split ("all" where there is but one).
+    """The utterances that lhotse's preparer finds below the root, by split ("all" for only one).
 
-    options: arguments of the preparer, beside the directory. Raises InputError.
+    options: arguments of the preparer, besides the directory. Raises InputError.
     """
     function = getattr(_recipes(), f"prepare_{name}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -88,7 +88,7 @@ def _recipes() -> ModuleType:
         import lhotse.recipes
     except ImportError as error:
         raise InputError(
-            f"this corpus is read by lhotse, which cannot be used here ({error}): "
+            f"this corpus needs lhotse, but ds2 cannot import lhotse ({error}): "
             f"{install_command('corpora')}"
         ) from None
     module: ModuleType = lhotse.recipes
@@ -102,7 +102,7 @@ def _arguments(
     options: Mapping[str, Any],
     temporary: Path,
 ) -> dict[str, Any]:
-    """What the preparer is called with: its first parameter is the corpus's directory."""
+    """The arguments for the preparer. Its first parameter is the corpus's directory."""
     parameters = inspect.signature(function).parameters
     first = next(iter(parameters))
     for key in options:
@@ -114,12 +114,14 @@ def _arguments(
         if key in ("output_dir", "manifest_dir") and parameter.default is parameter.empty:
             arguments.setdefault(key, temporary)
         elif parameter.default is parameter.empty and key not in arguments:
-            raise InputError(f"{name}: lhotse's preparer wants {key} besides: --option {key}=VALUE")
+            raise InputError(
+                f"{name}: lhotse's preparer also needs {key}: add --option {key}=VALUE"
+            )
     return arguments
 
 
 def _parts(result: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The pairs of manifests in what a preparer returns, each with its split's name."""
+    """The pairs of manifests in a preparer's result, each with the name of its split."""
     if not isinstance(result, Mapping):
         return
     if result.get("recordings") is not None:
@@ -132,7 +134,7 @@ def _parts(result: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]
 def _utterances(manifests: Mapping[str, Any], name: str) -> list[Utterance]:
     """The utterances of a pair of lhotse's manifests, in the order of their files.
 
-    A corpus of noise has recordings only: each is an utterance without text.
+    A corpus of noise has only recordings. Each becomes an utterance without text.
     """
     recordings, supervisions = manifests["recordings"], manifests.get("supervisions")
     with tempfile.TemporaryDirectory() as temporary:
@@ -151,7 +153,7 @@ def _utterances(manifests: Mapping[str, Any], name: str) -> list[Utterance]:
 
 
 def _write_lines(path: Path, items: Any) -> int:
-    """One JSON object a line; how many."""
+    """Write one JSON object on each line, and return their number."""
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for item in items:
@@ -161,7 +163,7 @@ def _write_lines(path: Path, items: Any) -> int:
 
 
 def _refuse(error: InputError) -> None:
-    """Raise it without the place, which is a line of a temporary file."""
+    """Raise the error without its place, which is a line of a temporary file."""
     raise InputError(str(error).split(": ", 1)[1])
 
 
@@ -173,7 +175,7 @@ def _named(utterance: Utterance, source: str) -> Utterance:
 
 @contextlib.contextmanager
 def _logged() -> Iterator[list[str]]:
-    """The warnings that are logged meanwhile."""
+    """Collect the warnings that are logged inside."""
     lines: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
@@ -187,9 +189,10 @@ def _logged() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _libsndfile_first() -> Iterator[None]:
-    """Have lhotse ask libsndfile first, which opens SPHERE files.
+    """Let lhotse try libsndfile first, because it opens SPHERE files.
 
-    For these lhotse would run sph2pipe, a program that must be installed, on the whole of each.
+    Otherwise lhotse would run the program sph2pipe on each whole file, and this program may be
+    missing.
     """
     from lhotse.audio import backend
 
@@ -205,14 +208,14 @@ def _libsndfile_first() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without lhotse's progress bars."""
+    """Hide lhotse's progress bars."""
     with contextlib.redirect_stderr(io.StringIO()):
         yield
 
 
 @contextlib.contextmanager
 def _one_line(name: str, root: Path, what: str) -> Iterator[None]:
-    """Whatever lhotse raises, as an InputError that says which file is to blame, if one is."""
+    """Turn all errors of lhotse into InputError. It names the faulty file, if there is one."""
     try:
         yield
     except InputError:
@@ -233,7 +236,7 @@ def _one_line(name: str, root: Path, what: str) -> Iterator[None]:
 
 
 def _name_damaged(root: Path) -> None:
-    """Raise InputError for the first recording below the root that cannot be opened, if any."""
+    """Raise InputError for the first unreadable recording below the root, if there is one."""
     with contextlib.suppress(InputError):
         for path in find_audio(root):
             try:
@@ -244,13 +247,13 @@ def _name_damaged(root: Path) -> None:
         else:
             return
     raise InputError(
-        f"{damaged}: the copy is damaged: fetch it again, or move the file away and use "
+        f"{damaged}: the copy is damaged: download it again, or move the file away and use "
         "--allow-incomplete"
     )
 
 
 def _brief(error: Exception) -> str:
-    """The first line of what it says, with its kind where that tells more."""
+    """The error's text in one line, with its type if that says more."""
     text = " ".join(str(error).split())
     kind = type(error).__name__
     text = text if len(text) <= 200 else text[:197] + "..."

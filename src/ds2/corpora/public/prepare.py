@@ -1,4 +1,4 @@
-"""Public corpora to manifests: fetched, found, read, verified, written; each split by itself."""
+"""Turns public corpora into manifests: downloads, finds, reads, verifies and writes each split."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -28,29 +28,29 @@ OTHER_NAMES = {
     "lj-speech": "ljspeech",
 }
 
-OWN = "for recordings of your own there is `ds2 corpus import`"
-"""What leads on from a public corpus that is none."""
+OWN = "for your own recordings use `ds2 corpus import`"
+"""Advice for a user who names something other than a public corpus."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to prepare, from where, to where."""
+    """The corpus to prepare, its place, and the settings."""
 
     corpus: Corpus
-    directory: Path  # of the copy, or where it is to be
+    directory: Path  # of the copy, or for the download
     output: Path | None = None  # None: the directory
-    splits: Sequence[str] = ()  # empty: all that are there
+    splits: Sequence[str] = ()  # empty: all in the copy
     language: str | None = None
     downloads: bool = False
     mirror: str | None = None
     allows_incomplete: bool = False
-    repeats: bool = False  # what an earlier run has done
+    repeats: bool = False  # prepare splits of an earlier run again
     options: Mapping[str, Any] = field(default_factory=dict)
     num_threads: int = 1
 
 
 def corpus_named(name: str) -> Corpus:
-    """The corpus of that name. Raises InputError that suggests the nearest."""
+    """The corpus with this name. Raises InputError that suggests the nearest name."""
     wanted = name.lower().replace("_", "-")
     wanted = OTHER_NAMES.get(wanted, wanted)
     if wanted in CORPORA:
@@ -60,8 +60,8 @@ def corpus_named(name: str) -> Corpus:
         of_lhotse = {key.replace("_", "-"): key for key in recipe_names()}
     except InputError:
         raise InputError(
-            f"{name}: no such corpus{did_you_mean(wanted, names)}; without lhotse there are "
-            f"{', '.join(names)} ({install_command('corpora')} brings the others); {OWN}"
+            f"{name}: no such corpus{did_you_mean(wanted, names)}; without lhotse ds2 knows only "
+            f"{', '.join(names)} ({install_command('corpora')} adds the others); {OWN}"
         ) from None
     if wanted in of_lhotse:
         return lhotse_corpus(of_lhotse[wanted])
@@ -72,9 +72,9 @@ def corpus_named(name: str) -> Corpus:
 
 
 def prepare(request: Request, report: Report) -> list[Prepared]:
-    """Write a manifest for each split that is there and complete; go on where a run stopped.
+    """Write a manifest for each complete split. This continues an earlier run that stopped.
 
-    A split that is not complete gets no manifest, unless the request allows it: see `is_written`.
+    An incomplete split gets no manifest, unless the request allows it: see `is_written`.
     Raises InputError.
     """
     corpus, output = request.corpus, request.output or request.directory
@@ -104,22 +104,22 @@ def prepare(request: Request, report: Report) -> list[Prepared]:
 
 
 def _check(request: Request) -> None:
-    """Raise InputError for what the corpus does not have, before anything is fetched."""
+    """Raise InputError for splits and options that the corpus lacks, before any download."""
     corpus = request.corpus
     _known(request)
     if request.language and corpus.splits and not corpus.is_by_language:
-        raise InputError(f"--language {request.language}: {corpus.name} has but one: leave it out")
+        raise InputError(f"--language {request.language}: {corpus.name} has only one: leave it out")
     if request.options and not corpus.is_read_by_lhotse:
-        raise InputError(f"--option: {corpus.name} is not read by lhotse and takes none")
+        raise InputError(f"--option: ds2 reads {corpus.name} without lhotse: leave it out")
 
 
 def _is_asked(name: str, request: Request) -> bool:
-    """Whether a split is wanted; those of corpora that are known are chosen beforehand."""
+    """Whether the request wants a split. Known corpora choose their splits beforehand."""
     return bool(request.corpus.splits) or not request.splits or name in request.splits
 
 
 def _check_asked(request: Request, found: Mapping[str, Prepared], root: Path) -> None:
-    """Raise InputError if there is nothing."""
+    """Raise InputError if there are no utterances."""
     if not found:
         wanted = f" in --split {', '.join(request.splits)}" if request.splits else ""
         raise InputError(f"{root}: holds no utterances of {request.corpus.name}{wanted}")
@@ -149,15 +149,15 @@ def _write(prepared: Prepared, found: Found, record: Record, source: Mapping[str
 
 
 def _download(request: Request, report: Report) -> Path | None:
-    """Fetch what is not there; the corpus's root, where lhotse chose it. Raises InputError."""
+    """Download the missing parts. Gives the corpus's root if lhotse chose it. Raises InputError."""
     corpus, directory = request.corpus, request.directory
     if not corpus.splits:
         directory.mkdir(parents=True, exist_ok=True)
-        report(f"fetching {corpus.name}", None)
+        report(f"downloading {corpus.name}", None)
         return download_with_lhotse(corpus.name, directory)
     if not corpus.archives:
         raise InputError(
-            f"--download: {corpus.name} cannot be downloaded: {corpus.source}: unpack it and name "
+            f"--download: ds2 cannot download {corpus.name}: {corpus.source}: unpack it and name "
             "its directory"
         )
     names = {split.name for split in _known(request)}
@@ -173,7 +173,7 @@ def _download(request: Request, report: Report) -> Path | None:
 
 
 def _was_unpacked_by_hand(request: Request, archive: Archive, path: Path) -> bool:
-    """Whether what the archive holds is there, and the archive is not."""
+    """Whether the content of the archive exists, but the archive does not."""
     corpus, directory = request.corpus, request.directory.absolute()
     if path.exists() or path.with_name(path.name + ".part").exists() or not directory.is_dir():
         return False
@@ -185,7 +185,7 @@ def _was_unpacked_by_hand(request: Request, archive: Archive, path: Path) -> boo
 
 
 def _known(request: Request) -> list[Split]:
-    """The splits that are asked for. Raises InputError for one that the corpus does not have."""
+    """The splits of the request. Raises InputError for one that the corpus lacks."""
     splits = request.corpus.splits
     if not request.splits:
         return [split for split in splits if split.is_usual]
@@ -200,11 +200,13 @@ def _known(request: Request) -> list[Split]:
 
 
 def _root(request: Request) -> Path:
-    """Where the corpus lies, in the directory or a little below. Raises InputError."""
+    """The root of the corpus, in the directory or a little below. Raises InputError."""
     corpus, directory = request.corpus, request.directory.absolute()
     if not directory.is_dir():
-        hint = "" if request.downloads else "; --download fetches it" * bool(corpus.archives)
-        raise InputError(f"{request.directory}: is no directory with a copy of {corpus.name}{hint}")
+        hint = "" if request.downloads else "; --download gets it" * bool(corpus.archives)
+        raise InputError(
+            f"{request.directory}: is not a directory with a copy of {corpus.name}{hint}"
+        )
     if not corpus.splits:
         return directory
     roots = [path for path in _candidates(corpus, directory) if _is_root(corpus, path, directory)]
@@ -226,7 +228,7 @@ def _candidates(corpus: Corpus, directory: Path) -> list[Path]:
 
 
 def _is_root(corpus: Corpus, root: Path, directory: Path) -> bool:
-    """Whether a split lies there, and inside the directory, which may be a part of the root."""
+    """Whether a split is there and inside the directory. The root may be above the directory."""
     if corpus.splits[0].place == "":
         return any(root.glob("*.wav"))
     places = (root / split.place for split in corpus.splits)
@@ -249,7 +251,10 @@ def _root_of_language(request: Request, roots: Sequence[Path]) -> Path:
             f"{did_you_mean(wanted, languages)}"
         )
     if len(chosen) > 1:
-        raise InputError(f"{request.directory}: holds {wanted} in {len(chosen)} releases: name one")
+        raise InputError(
+            f"{request.directory}: holds {wanted} in {len(chosen)} releases: name the "
+            "directory of one"
+        )
     if not (chosen[0] / "clips").is_dir():
         raise InputError(f"{chosen[0] / 'clips'}: is missing: the copy is incomplete")
     return chosen[0]
@@ -262,9 +267,9 @@ def _not_there(request: Request) -> InputError:
     if inner:
         hint = f"{inner[0]} is not unpacked ({len(inner):,} such files): unpack each where it lies"
     elif packed:
-        hint = f"{packed[0]} is there but not unpacked: unpack it, or let --download do it"
+        hint = f"{packed[0]} is not unpacked: unpack it, or add --download"
     elif not any(directory.iterdir()):
-        how = "--download fetches it" if corpus.archives else corpus.source
+        how = "--download gets it" if corpus.archives else corpus.source
         hint = f"the directory is empty: {how}"
     else:
         places = [split.place or "*.wav" for split in corpus.splits[:3]]
@@ -273,19 +278,19 @@ def _not_there(request: Request) -> InputError:
 
 
 def _inner(directory: Path, pattern: str) -> list[Path]:
-    """Archives inside the archives, of a corpus that lies in the directory or is it."""
+    """Archives inside the archives. The directory may hold the corpus or be the corpus."""
     _, _, below = pattern.partition("/")
     return sorted(directory.glob(pattern)) or sorted(directory.glob(below))
 
 
 def _splits(request: Request, root: Path) -> list[Split]:
-    """The splits to read: those asked for, or else those that are there. Raises InputError."""
+    """The splits to read: those of the request, or else all that exist. Raises InputError."""
     corpus, known = request.corpus, _known(request)
     there = [split for split in known if (root / split.place).exists()]
     needed = corpus.splits if corpus.is_whole else known if request.splits else ()
     for split in needed:
         if not (root / split.place).exists():
-            whole = " and can only be read as a whole" if corpus.is_whole else ""
+            whole = ", and ds2 can only read it as a whole" if corpus.is_whole else ""
             raise InputError(
                 f"{root / split.place}: is missing: the copy of {corpus.name} lacks "
                 f"{split.name}{whole}"

@@ -1,7 +1,7 @@
-"""How copies of public corpora are read: what lhotse would stumble over first, then lhotse.
+"""Reads copies of public corpora: checks them for faults that stop lhotse, then runs lhotse.
 
-Each reader gives its splits as they are read, and raises InputError for a copy that lhotse's
-preparer would not survive.
+Each reader gives its splits one by one. It raises InputError for a copy that lhotse's preparer
+cannot read.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from ds2.manifest.utterance import numbered_lines
 
 
 def read_librispeech(asked: Asked) -> Iterator[tuple[str, Found]]:
-    """Each split from its chapters: a directory of recordings and their texts."""
+    """LibriSpeech: reads each split from its chapters, which hold recordings and their texts."""
     for split in asked.splits:
         asked.report(f"reading {split.name}", None)
         directory = asked.root / split.place
@@ -25,8 +25,8 @@ def read_librispeech(asked: Asked) -> Iterator[tuple[str, Found]]:
         lacking = [c for c in sorted(chapters) if not any(c.glob("*.trans.txt"))]
         if lacking:
             raise InputError(
-                f"{lacking[0]}: holds recordings and no .trans.txt ({len(lacking)} such "
-                "directories): the copy is incomplete: fetch it again"
+                f"{lacking[0]}: has recordings but no .trans.txt ({len(lacking)} such "
+                "directories): the copy is incomplete: download it again"
             )
         options = {"num_jobs": asked.num_threads, **asked.options, "dataset_parts": split.place}
         found = prepare("librispeech", asked.root, options)
@@ -34,17 +34,17 @@ def read_librispeech(asked: Asked) -> Iterator[tuple[str, Found]]:
 
 
 def read_aishell(asked: Asked) -> Iterator[tuple[str, Found]]:
-    """AISHELL-1: all splits at once."""
+    """AISHELL-1: reads all splits at once."""
     yield from _read_with_lhotse("aishell", asked)
 
 
 def read_thchs_30(asked: Asked) -> Iterator[tuple[str, Found]]:
-    """THCHS-30: all splits at once."""
+    """THCHS-30: reads all splits at once."""
     yield from _read_with_lhotse("thchs_30", asked)
 
 
 def read_tedlium(asked: Asked) -> Iterator[tuple[str, Found]]:
-    """TED-LIUM 3: the segments of each split's talks."""
+    """TED-LIUM 3: reads the segments of each split's talks."""
     for split in asked.splits:
         asked.report(f"reading {split.name}", None)
         directory = asked.root / split.place
@@ -54,23 +54,23 @@ def read_tedlium(asked: Asked) -> Iterator[tuple[str, Found]]:
             if here:
                 raise InputError(
                     f"{split.name}: {len(here):,} talks have no .{name} file (first: "
-                    f"{directory / name / min(here)}.{name}): fetch them, or move their "
-                    f".{there} files away and use --allow-incomplete"
+                    f"{directory / name / min(here)}.{name}): download them, or move "
+                    f"their .{there} files away and use --allow-incomplete"
                 )
-        # the texts part words as "it 's" and mark noise, which nobody says: Kaldi's style does not
+        # Plain texts split words as in "it 's", and mark noise. Kaldi's style does neither.
         options = {"normalize_text": "kaldi", **asked.options, "dataset_parts": split.name}
         found = prepare("tedlium", asked.root, options)
         yield split.name, found.get(split.name, Found([]))
 
 
 def read_ljspeech(asked: Asked) -> Iterator[tuple[str, Found]]:
-    """LJSpeech: one split."""
+    """LJSpeech: reads its only split."""
     _check_lines(asked.root / "metadata.csv", "|", 3, "NAME|TEXT|TEXT")
     yield from _read_with_lhotse("ljspeech", asked)
 
 
 def read_vctk(asked: Asked) -> Iterator[tuple[str, Found]]:
-    """Version 0.92 (flac, two microphones: the second) or 0.80 (wav)."""
+    """VCTK: reads version 0.92 (flac, the second of two microphones) or 0.80 (wav)."""
     is_092 = (asked.root / "wav48_silence_trimmed").is_dir()
     microphone = str(asked.options.get("mic_id", "mic2"))
     pattern = f"wav48_silence_trimmed/*/*_{microphone}.flac" if is_092 else "wav48/*/*.wav"
@@ -80,15 +80,15 @@ def read_vctk(asked: Asked) -> Iterator[tuple[str, Found]]:
     silent = sorted(name for name in texts - there if not name.startswith(excepted))
     if silent:
         raise InputError(
-            f"{asked.root}: {len(silent):,} texts have no recording (first: {silent[0]}): fetch "
-            "them, or move their texts away and use --allow-incomplete"
+            f"{asked.root}: {len(silent):,} texts have no recording (first: {silent[0]}): "
+            "download them, or move their texts away and use --allow-incomplete"
         )
     options = {"use_edinburgh_vctk_url": is_092, **asked.options}
     yield from _read_with_lhotse("vctk", replace(asked, options=options))
 
 
 def read_musan(asked: Asked) -> Iterator[tuple[str, Found]]:
-    """Recordings without text."""
+    """MUSAN: reads recordings without texts."""
     for split in asked.splits:
         asked.report(f"reading {split.name}", None)
         found = prepare("musan", asked.root, {**asked.options, "parts": split.name})
@@ -103,7 +103,7 @@ def _read_with_lhotse(name: str, asked: Asked) -> Iterator[tuple[str, Found]]:
 
 
 def _check_lines(path: Path, separator: str, num_fields: int, form: str) -> None:
-    """Refuse a list with a line that lhotse would stumble over. Raises InputError."""
+    """Raise InputError for a list with a line that lhotse cannot read."""
     for number, line in numbered_lines(path):
         if len(line.strip().split(separator, num_fields)) < num_fields:
             raise InputError(f"{path}:{number}: is not of the form {form}: the file is damaged")

@@ -1,4 +1,4 @@
-"""What `ds2 corpus prepare` has done in a directory, for the next run to go on."""
+"""Records what `ds2 corpus prepare` did in a directory, so that the next run can continue."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,15 @@ class Prepared:
     num_utterances: int
     hours: float
     num_speakers: int
-    lacks: tuple[str, ...] = ()  # lines that say what is not there
+    lacks: tuple[str, ...] = ()  # lines about missing parts
     notes: tuple[str, ...] = ()
     is_written: bool = True
-    was_done: bool = False  # by an earlier run
+    was_done: bool = False  # done by an earlier run
 
 
 @dataclass
 class Record:
-    """The splits that are done, in a file beside their manifests."""
+    """The list of finished splits, in a file beside their manifests."""
 
     path: Path
     corpus: str
@@ -37,7 +37,7 @@ class Record:
 
     @classmethod
     def of(cls, directory: Path, corpus: str) -> "Record":
-        """The record in the directory, or a new one. Raises InputError for another corpus's."""
+        """The record in the directory, or a new one. Raises InputError for another corpus."""
         path = directory / NAME
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
@@ -47,8 +47,8 @@ class Record:
             facts = None
         if not isinstance(facts, dict) or not isinstance(facts.get("splits"), dict):
             raise InputError(
-                f"{path}: is no record of ds2 corpus prepare: remove it, or name another directory "
-                "with -o"
+                f"{path}: is not a record of ds2 corpus prepare: remove it, or name another "
+                "directory with -o"
             )
         if facts.get("corpus") != corpus:
             raise InputError(
@@ -58,9 +58,9 @@ class Record:
         return cls(path, corpus, facts)
 
     def done(self, source: Mapping[str, Any], names: Sequence[str] | None) -> list[Prepared]:
-        """The splits that are complete, come from this source and still have their manifest.
+        """The complete splits from this source that still have their manifest.
 
-        names: of the splits that count; None: all, if a run came to its end.
+        names: the splits to look for; None: all, if a run reached its end.
         """
         splits = self.facts.get("splits", {})
         if names is None:
@@ -75,17 +75,17 @@ class Record:
         return found
 
     def check_free(self, manifest: Path) -> None:
-        """Raise InputError for a manifest that is there and that no run made."""
+        """Raise InputError for an existing manifest that no run made."""
         if not self.facts and manifest.exists():
             raise InputError(
-                f"{manifest}: is there already and was not made by ds2 corpus prepare: move it "
+                f"{manifest}: exists already, and ds2 corpus prepare did not make it: move it "
                 "away, or name another directory with -o"
             )
         if not self.facts:
             self._save({"corpus": self.corpus, "splits": {}})
 
     def add(self, prepared: Prepared, source: Mapping[str, Any]) -> None:
-        """Note a split whose manifest is written."""
+        """Add a split with a finished manifest."""
         entry = {
             "utterances": prepared.num_utterances,
             "hours": prepared.hours,
@@ -96,7 +96,7 @@ class Record:
         self._save(self.facts | {"splits": self.facts["splits"] | {prepared.name: entry}})
 
     def finish(self, source: Mapping[str, Any]) -> None:
-        """Note that all splits of the source have been read."""
+        """Note that the run has read all splits of the source."""
         if self.facts:
             self._save(self.facts | {"finished": source})
 

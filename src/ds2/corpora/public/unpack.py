@@ -1,4 +1,4 @@
-"""Archives unpacked beside themselves, whole or not at all."""
+"""Unpacks archives into their own directories, completely or not at all."""
 
 import shutil
 import tarfile
@@ -11,18 +11,18 @@ from ds2.errors import InputError
 
 
 def is_unpacked(archive: Path) -> bool:
-    """Whether `unpack` was done with this archive."""
+    """Whether `unpack` has unpacked this archive."""
     return _mark(archive).exists()
 
 
 def unpack(archive: Path, report: Report, *, inner: str | None = None) -> None:
     """Unpack a tar or zip archive into its directory.
 
-    Everything goes to a directory of its own first and takes its place at the end, so that a
-    run that was interrupted leaves nothing that looks like a corpus.
+    Everything goes into a temporary directory first, and moves to its place at the end. So an
+    interrupted run leaves nothing that looks like a corpus.
 
-    inner: a pattern of archives inside, which are unpacked where they lie and then removed.
-    Raises InputError for an archive that is damaged or cut off.
+    inner: a pattern for archives inside. This unpacks them in their place and then removes them.
+    Raises InputError for a damaged or incomplete archive.
     """
     staging = archive.with_name(f".{archive.name}.unpacking")
     shutil.rmtree(staging, ignore_errors=True)
@@ -60,18 +60,20 @@ def _extract(archive: Path, directory: Path, report: Report) -> None:
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise _damaged(archive, error) from None
     except OSError as error:
-        if error.errno is None:  # what bz2 says of bytes that make no sense
+        if error.errno is None:  # bz2 raises this for wrong bytes
             raise _damaged(archive, error) from None
         raise
 
 
 def _damaged(archive: Path, error: Exception) -> InputError:
     reason = str(error).lower() or type(error).__name__
-    return InputError(f"{archive}: is damaged or cut off ({reason}): remove it and fetch it again")
+    return InputError(
+        f"{archive}: is damaged or cut off ({reason}): remove it and download it again"
+    )
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Move everything below `source` to its place below `target`, over what is there."""
+    """Move everything below `source` to its place below `target`. This replaces files there."""
     for path in source.iterdir():
         place = target / path.name
         if path.is_dir() and not path.is_symlink() and place.is_dir():

@@ -1,1 +1,1 @@
-"""What a corpus holds, in figures and plots."""
+"""Describes a corpus in figures and plots."""

@@ -1,4 +1,4 @@
-"""What a corpus holds as one HTML page that needs nothing else, for light and dark screens."""
+"""Writes the statistics of a corpus as one HTML page without other files, light and dark."""
 
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from ds2.corpora.statistics.stats import Description, Part, Spread
 from ds2.evaluation.report import STYLE
 
 MAX_CHARACTERS = 200
-"""Characters shown one by one, the commonest first."""
+"""Most characters in a table, the most common ones first."""
 
 MORE_STYLE = """
 .wide { overflow-x: auto } img { width: 100%; height: auto }
@@ -20,12 +20,12 @@ Row = tuple[str, Callable[[Description], str]]
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A number for people; a dash where nothing is known."""
+    """A number as text; a dash for None."""
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def spread(values: Spread | None, digits: int = 1) -> str:
-    """Least, median, 95th percentile and most."""
+    """The least value, the median, the 95th percentile and the largest value."""
     if values is None:
         return "-"
     shown = (values.least, values.median, values.p95, values.most)
@@ -33,7 +33,7 @@ def spread(values: Spread | None, digits: int = 1) -> str:
 
 
 def low_spread(values: Spread | None, digits: int = 1) -> str:
-    """5th percentile, median and 95th: for what is bad where it is low."""
+    """The 5th percentile, the median and the 95th, for values whose low end matters."""
     if values is None:
         return "-"
     return " / ".join(number(value, digits) for value in (values.p5, values.median, values.p95))
@@ -60,7 +60,7 @@ def rows_of(description: Description) -> list[tuple[str, str]]:
         ("different texts", f"{texts.num_distinct:,}"),
         ("different characters", seen),
         ("outside the alphabet", _counts(texts.outside, 12) if texts.alphabet_size else "-"),
-        ("listened to", f"{sounds.num_heard:,} of {description.num_clips:,} clips"),
+        ("measured", f"{sounds.num_heard:,} of {description.num_clips:,} clips"),
     ]
     if sounds.num_heard:
         rows += [
@@ -91,13 +91,13 @@ GROUP_COLUMNS: tuple[Row, ...] = (
     ("kHz", lambda it: _median(it.sounds.bandwidth_khz)),
     ("clip", lambda it: _of(it.sounds.num_clipped, it.sounds.num_heard)),
 )
-"""Heading and cell of each column of the table of groups; medians where there are many values."""
+"""Heading and cell of each column in the table of groups. A column of many values shows medians."""
 
 
 def stats_html(
     whole: Description, groups: Sequence[Description], parts: Sequence[Part], by: str | None
 ) -> str:
-    """The page. parts: what is drawn."""
+    """The page. parts: the groups in the plots."""
     facts = [(escape(name), escape(value)) for name, value in rows_of(whole)]
     sections = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
@@ -124,10 +124,10 @@ def stats_html(
 
 
 NOTES = (
-    "Level is the mean power, 0 dBFS for a square wave at full scale. Speech over noise is "
-    "estimated: the power of the quietest tenth of the frames of 20 ms is taken for the noise, "
-    "what the mean has above it for the speech. Clipped: over 0.1% of the samples at full scale. "
-    "The spectrum ends where nothing above is within 60 dB of its strongest band."
+    "Level is the mean power. A square wave at full scale has 0 dBFS. Speech over noise is an "
+    "estimate: the noise is the power of the quietest tenth of the frames of 20 ms, and the speech "
+    "is the rest of the mean power. A clip is clipped if over 0.1% of its samples are at full "
+    "scale. The spectrum ends at the highest band within 60 dB of the strongest band."
 )
 
 
@@ -145,7 +145,7 @@ def _data_uri(svg: str) -> str:
 
 
 def _characters(title: str, counts: Mapping[str, int]) -> list[str]:
-    """A heading and a folded table of characters and their uses."""
+    """A heading and a folded table of characters and their counts."""
     rows = [
         ("space" if c == " " else escape(c), f"U+{ord(c):04X}", f"{count:,}")
         for c, count in list(counts.items())[:MAX_CHARACTERS]
@@ -158,7 +158,7 @@ def _characters(title: str, counts: Mapping[str, int]) -> list[str]:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML already; all but the first column are numbers."""
+    """A table. The cells are HTML already. All columns except the first are numbers."""
     head = "".join(
         f"<th{' class=number' * bool(index)}>{escape(heading)}</th>"
         for index, heading in enumerate(headings)

@@ -1,4 +1,4 @@
-"""Pictures of what a corpus holds: durations, paces, speakers, characters, levels, noise."""
+"""Draws the statistics of a corpus: durations, paces, speakers, characters, levels, noise."""
 
 import io
 from collections import Counter
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_GROUPS = 6
-"""Groups drawn in colours of their own; the largest are."""
+"""Most groups in the plots, the largest ones. Each has its own colour."""
 
 MOST_BINS = 40
 
@@ -73,7 +73,7 @@ HISTOGRAMS: tuple[tuple[str, str, Values], ...] = (
     ("speech over noise, estimated", "dB", _ratios),
     ("upper end of the spectrum", "kHz", _bandwidths),
 )
-"""Title, unit, values of items."""
+"""Title, unit and values of each histogram."""
 
 RANKS: tuple[tuple[str, str, Values], ...] = (
     ("hours of speakers", "hours", _speaker_hours),
@@ -82,7 +82,7 @@ RANKS: tuple[tuple[str, str, Values], ...] = (
 
 
 def draw_stats(parts: Sequence[Part]) -> "Figure":
-    """Draw the parts beside each other, the first six if there are more; no background."""
+    """Draw the parts, at most the first six, in the same plots without a background."""
     figure_class = import_figure()
     from matplotlib import rc_context
 
@@ -105,7 +105,7 @@ def draw_stats(parts: Sequence[Part]) -> "Figure":
 
 
 def svgs_of(figure: "Figure") -> tuple[str, str]:
-    """The figure as SVG for light and for dark pages, the same each time."""
+    """The figure as SVG for light and for dark pages. The same figure gives the same text."""
     from matplotlib import rc_context
 
     file = io.StringIO()
@@ -116,7 +116,7 @@ def svgs_of(figure: "Figure") -> tuple[str, str]:
 
 
 def _draw_histogram(axes: "Axes", title: str, unit: str, series: list[list[float]]) -> None:
-    """Shares of the clips; one in 500 at either end is left out of sight."""
+    """Draw shares of the clips. The plot leaves out one clip in 500 at each end."""
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel(unit)
     pooled = [value for values in series for value in values]
@@ -137,7 +137,7 @@ def _draw_histogram(axes: "Axes", title: str, unit: str, series: list[list[float
 
 
 def _draw_ranks(axes: "Axes", title: str, unit: str, series: list[list[float]]) -> None:
-    """Values from the largest down, both axes logarithmic."""
+    """Draw values from the largest down, on logarithmic axes."""
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("rank")
     if not any(max(values, default=0) > 0 for values in series):
@@ -153,7 +153,7 @@ def _draw_ranks(axes: "Axes", title: str, unit: str, series: list[list[float]]) 
 
 
 def _draw_names(axes: "Axes", shown: Sequence[Part], num_parts: int) -> None:
-    """Which colour is which part."""
+    """Draw the names of the parts beside their colours."""
     axes.set_axis_off()
     missing = choose_fonts("".join(part.name for part in shown))
     for index, part in enumerate(shown):

@@ -1,4 +1,4 @@
-"""What a corpus holds: how much, who speaks, what is said, how it sounds; whole and by group."""
+"""Statistics of a corpus and its groups: size, speakers, texts and sound."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -25,12 +25,12 @@ from ds2.manifest.utterance import Utterance
 from ds2.text.alphabet import Alphabet, english_characters
 
 NAMELESS = "(none)"
-"""The group of what has no value in the field."""
+"""The group of utterances without a value in the field."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How values are spread."""
+    """The distribution of values."""
 
     least: float
     p5: float
@@ -40,7 +40,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> "Spread | None":
-        """The spread of the values that are there; None if there are none."""
+        """The distribution of the known values; None if there are none."""
         known = [value for value in values if value is not None]
         if not known:
             return None
@@ -49,7 +49,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Texts:
-    """What is said."""
+    """The texts of some utterances."""
 
     num_characters: int
     num_words: int  # in Mandarin, characters
@@ -58,25 +58,25 @@ class Texts:
     characters_per_s: Spread | None
     words_per_s: Spread | None
     words_per_clip: Spread | None
-    characters: dict[str, int]  # commonest first
-    alphabet_size: int | None  # labels but the blank; None: Mandarin without a model
+    characters: dict[str, int]  # most common first
+    alphabet_size: int | None  # labels without the blank; None: Mandarin without a model
     num_labels_seen: int | None  # of the alphabet
-    outside: dict[str, int]  # characters that the alphabet lacks, commonest first
+    outside: dict[str, int]  # characters that the alphabet lacks, most common first
 
 
 @dataclass(frozen=True)
 class Speakers:
-    """Who speaks."""
+    """The speakers of some utterances."""
 
     num: int
     num_without: int  # utterances without a speaker
-    minutes: Spread | None  # of a speaker
-    largest: dict[str, float]  # hours of the ten that speak most
+    minutes: Spread | None  # of each speaker
+    largest: dict[str, float]  # hours of the ten speakers with the most
 
 
 @dataclass(frozen=True)
 class Sounds:
-    """How the utterances sound that were listened to."""
+    """The sound of the utterances whose recordings were read."""
 
     num_heard: int
     level_db: Spread | None
@@ -85,12 +85,12 @@ class Sounds:
     bandwidth_khz: Spread | None
     num_silent: int
     num_clipped: int
-    sample_rates_hz: dict[int, int]  # commonest first
+    sample_rates_hz: dict[int, int]  # most common first
 
 
 @dataclass(frozen=True)
 class Description:
-    """What some utterances hold."""
+    """The statistics of some utterances."""
 
     name: str
     num_clips: int
@@ -103,7 +103,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Part:
-    """Utterances with a name: the whole, or those of a group."""
+    """Utterances with a name: the whole corpus, or a group."""
 
     name: str
     items: Sequence[Item]
@@ -115,10 +115,11 @@ def listen_to_items(
     num_heard: int | None,
     on_done: Callable[[], object] = lambda: None,
 ) -> tuple[list[Item], list[Problem]]:
-    """The utterances with their texts and durations, and of some also the sound.
+    """The utterances with texts and durations, and with the sound for some of them.
 
-    num_heard: how many to listen to, drawn at random, the same in whatever order; None: all.
-    Also returns why recordings cannot be read; their items have no sound.
+    num_heard: the number of utterances to read, drawn at random; None: all. The choice does not
+    depend on the order.
+    Also returns the problems of unreadable recordings. Their items have no sound.
     """
     items, problems = [], []
     for item in items_of(utterances, options):
@@ -145,7 +146,7 @@ def _drawing_order(item: Item) -> bytes:
 
 
 def groups_by(items: Sequence[Item], name: str) -> list[Part]:
-    """The items by their values in a field, the most hours first."""
+    """Groups of items with equal values in a field, the one with the most hours first."""
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         groups[value_of(item, name) or NAMELESS].append(item)
@@ -154,9 +155,9 @@ def groups_by(items: Sequence[Item], name: str) -> list[Part]:
 
 
 def describe(part: Part, alphabet: Alphabet | None = None) -> Description:
-    """What the utterances hold.
+    """The statistics of the utterances.
 
-    alphabet: that texts are to be spelt in; None: the English one where all texts are English.
+    alphabet: for the texts; None: the English one if all texts are English.
     """
     items = part.items
     return Description(
@@ -194,12 +195,12 @@ def _speakers(items: Sequence[Item]) -> Speakers:
 
 
 def per_second(items: Iterable[Item], count: Callable[[Item], int]) -> list[float]:
-    """How often a second there is what is counted, in each utterance that has a text."""
+    """The count in each second of each utterance with a text."""
     return [count(item) / item.duration_s for item in items if item.text and item.duration_s]
 
 
 def num_characters(item: Item) -> int:
-    """Characters of an utterance's text, spaces among them."""
+    """The characters of an utterance's text, with spaces."""
     return len(item.text)
 
 
@@ -225,7 +226,7 @@ def _texts(part: Part, alphabet: Alphabet | None) -> Texts:
 
 
 def _coverage(items: Iterable[Item], alphabet: Alphabet) -> tuple[set[int], Counter[str]]:
-    """The labels that the texts use, and the characters that cannot be spelt."""
+    """The labels that the texts use, and the characters that the alphabet lacks."""
     seen: set[int] = set()
     outside: Counter[str] = Counter()
     for item in items:
@@ -236,7 +237,7 @@ def _coverage(items: Iterable[Item], alphabet: Alphabet) -> tuple[set[int], Coun
 
 
 def sounds_of(items: Iterable[Item]) -> list[Sound]:
-    """The sounds of those that were listened to."""
+    """The sounds of the items that have one."""
     return [item.sound for item in items if item.sound]
 
 

@@ -1,4 +1,4 @@
-"""Work on the machines of a Ray cluster."""
+"""Runs work on the machines of a Ray cluster."""
 
 import functools
 import logging
@@ -15,23 +15,23 @@ from ds2.manifest import Utterance
 from ds2.model.bundle import find_bundle
 
 LOCAL = "local"
-"""Not the address of a cluster: one is started on this machine, for as long as it is needed."""
+"""In place of an address: start a cluster on this machine, and stop it after the work."""
 
 
 @dataclass(frozen=True)
 class RayActors:
-    """Processes of a Ray cluster, one core each, that load the model once.
+    """Processes of a Ray cluster. Each has one core and loads the model once.
 
-    One that dies is started again, and what it was at is done again: results come in the order
-    of the utterances, none is lost and none comes twice. The bundle travels with the work; the
-    recordings must be found under the same paths on all machines.
+    If a process dies, Ray starts it again and repeats its utterance. Results come in the order of
+    the utterances. None is lost, and none comes twice. The bundle travels with the work. The
+    recordings must have the same paths on all machines.
     """
 
     address: str  # of the cluster, "auto" or LOCAL
-    num_workers: int | None = None  # None: as many as there are cores
+    num_workers: int | None = None  # None: one for each core
 
     def results(self, work: Work, utterances: Sequence[Utterance]) -> Results:
-        """A result for each utterance, in order; {"error": message} where there is none.
+        """A result for each utterance, in order; {"error": message} for a failure.
 
         Raises InputError if there is no such cluster.
         """
@@ -39,7 +39,7 @@ class RayActors:
         try:
             num_workers = self.num_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
-            # In a list, or Ray would take it for an argument that may be gone at a restart.
+            # In a list: Ray would resolve a plain argument, which may be gone at a restart.
             bundle = [ray.put(_packed(find_bundle(work.model)))]
             pool = [actor.remote(work, bundle) for _ in range(min(num_workers, len(utterances)))]
             turn = iter(range(len(utterances)))
@@ -54,7 +54,7 @@ class RayActors:
 
 
 def _start_ray(address: str) -> Any:
-    """Ray, connected to the cluster."""
+    """Connect Ray to the cluster, and return the module."""
     with needing("ray", told="--ray"):
         import ray
     where = None if address == LOCAL else address
@@ -85,5 +85,5 @@ class _Worker:
 
 
 def _packed(bundle: Path) -> dict[str, bytes]:
-    """The files of a bundle."""
+    """The files of a bundle, by name."""
     return {path.name: path.read_bytes() for path in sorted(bundle.iterdir()) if path.is_file()}

@@ -1,7 +1,7 @@
 """Work on every utterance of a manifest: in order, resumable, on threads or on many machines.
 
-Results go line by line into a file beside the output, in the order of the utterances. A run that
-was interrupted begins after the last whole line of it.
+Results go line by line into a file beside the output, in the order of the utterances. After an
+interruption, a run continues after the last whole line of this file.
 """
 
 import contextlib
@@ -22,31 +22,34 @@ Fields: TypeAlias = dict[str, Any]
 """A line of output."""
 Results: TypeAlias = Generator[Fields, None, None]
 Track: TypeAlias = Callable[[Iterable[Fields], int, int], Iterable[Fields]]
-"""(results, done before, in all) -> the results, under a progress bar."""
+"""A function of the results, the number done before and the total. It gives the results, under a
+progress bar."""
 
-AHEAD = 4  # utterances under way for each worker, so that none waits for one that is slow
+AHEAD = 4  # utterances in progress for each worker, so that no worker waits for a slow one
 
 
 class Work(Protocol):
-    """What is done with each utterance: a frozen dataclass, so that other machines can do it."""
+    """The work on each utterance: a frozen dataclass, so that other machines can do it."""
 
     @property
     def model(self) -> str:
-        """The bundle that it needs: a directory, or en, zh."""
+        """The bundle that the work needs: a directory, or en, zh."""
 
     def facts(self) -> Fields:
-        """Plain data that the results depend on, beside the utterances."""
+        """Plain data that the results depend on, besides the utterances."""
 
     def start(self) -> Callable[[Utterance], Fields]:
-        """Load what it takes; several threads may call what is returned. It raises InputError
-        for an utterance that cannot be worked on."""
+        """Load the model, and return the function that does the work.
+
+        Several threads may call it. It raises InputError for an unusable utterance.
+        """
 
 
 class Workers(Protocol):
-    """Who does the work."""
+    """The workers."""
 
     def results(self, work: Work, utterances: Sequence[Utterance]) -> Results:
-        """A result for each utterance, in order; {"error": message} where there is none."""
+        """A result for each utterance, in order; {"error": message} for a failure."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Threads:
     num_threads: int = 1
 
     def results(self, work: Work, utterances: Sequence[Utterance]) -> Results:
-        """A result for each utterance, in order; {"error": message} where there is none."""
+        """A result for each utterance, in order; {"error": message} for a failure."""
         do = guarded(work.start())
         with ThreadPoolExecutor(self.num_threads) as executor:
             yield from in_order(
@@ -71,9 +74,9 @@ def in_order(
     utterances: Iterable[Utterance],
     num_ahead: int,
 ) -> Results:
-    """What the utterances' results will be, in order, with so many of them under way.
+    """The results of the utterances, in order, while up to `num_ahead` are in progress.
 
-    submit: begins the work on an utterance, and returns what waits for its result.
+    submit: begins the work on an utterance, and returns a function that waits for the result.
     """
     waiting: deque[Callable[[], Fields]] = deque()
     for utterance in utterances:
@@ -85,7 +88,7 @@ def in_order(
 
 
 def guarded(do: Callable[[Utterance], Fields]) -> Callable[[Utterance], Fields]:
-    """The same work, with an InputError as a result."""
+    """The same work, but an InputError becomes a result."""
 
     def result_of(utterance: Utterance) -> Fields:
         try:
@@ -105,8 +108,8 @@ def do_all(
 ) -> None:
     """Do the work on all utterances, or what an interrupted run has left of it.
 
-    part: where the results go, for `results_in` to read; whoever needs them no longer deletes it.
-    Raises InputError if a run on something else has left it behind.
+    part: the file for the results, which `results_in` reads. The caller deletes it at the end.
+    Raises InputError if the file comes from a run on other input.
     """
     key = _key(work, utterances)
     num_before = _num_done(part, key)
@@ -119,7 +122,7 @@ def do_all(
 
 
 def results_in(part: Path) -> Iterator[Fields]:
-    """The results that `do_all` has written, one for each utterance."""
+    """The results that `do_all` wrote, one for each utterance."""
     with part.open(encoding="utf-8") as lines:
         next(lines)
         yield from map(json.loads, lines)
@@ -134,7 +137,7 @@ def _key(work: Work, utterances: Sequence[Utterance]) -> str:
 
 
 def _num_done(part: Path, key: str) -> int:
-    """How many results an earlier run has left; a line that is not whole is cut off."""
+    """The number of results of an earlier run. This cuts off an incomplete line."""
     try:
         data = part.read_bytes()
     except FileNotFoundError:
@@ -148,7 +151,7 @@ def _num_done(part: Path, key: str) -> int:
     try:
         found = json.loads(lines[0])["key"] if lines else key
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{part}: is no list of results: move it away, or delete it") from None
+        raise InputError(f"{part}: is not a list of results: move it away, or delete it") from None
     if found != key:
         raise InputError(
             f"{part}: an interrupted run with other input or settings left it: "

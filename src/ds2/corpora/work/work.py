@@ -1,4 +1,4 @@
-"""What is done with every utterance of a corpus, here or on another machine."""
+"""The kinds of work on every utterance of a corpus, here or on another machine."""
 
 import json
 from collections.abc import Callable
@@ -14,19 +14,19 @@ from ds2.manifest import Utterance
 from ds2.model.bundle import find_bundle
 
 OTHERS = "others"
-"""The field of an utterance that holds more texts to be scored."""
+"""The field of an utterance with more texts to score."""
 
 
 @dataclass(frozen=True)
 class AlignWork:
-    """Find the words of long recordings."""
+    """Finds the words of long recordings."""
 
     model: str  # a bundle's directory, or en, zh
     tolerance: Tolerance = field(default_factory=Tolerance)
     raw_text: bool = False
 
     def facts(self) -> Fields:
-        """What the results depend on."""
+        """Plain data that the results depend on."""
         return {"work": "align", **_facts(self)}
 
     def start(self) -> Callable[[Utterance], Fields]:
@@ -45,13 +45,13 @@ class AlignWork:
 
 @dataclass(frozen=True)
 class TranscribeWork:
-    """Recognise utterances, as the bundle says, or greedily."""
+    """Recognises utterances with the settings of the bundle, or greedily."""
 
     model: str
     greedy: bool = False
 
     def facts(self) -> Fields:
-        """What the results depend on."""
+        """Plain data that the results depend on."""
         return {"work": "transcribe", **_facts(self)}
 
     def start(self) -> Callable[[Utterance], Fields]:
@@ -73,13 +73,13 @@ class TranscribeWork:
 
 @dataclass(frozen=True)
 class ScoreWork:
-    """Find how well texts fit utterances: the features that a filter looks at."""
+    """Measures how well texts fit utterances, as features for a filter."""
 
     model: str
     raw_text: bool = False
 
     def facts(self) -> Fields:
-        """What the results depend on."""
+        """Plain data that the results depend on."""
         return {"work": "score", **_facts(self)}
 
     def start(self) -> Callable[[Utterance], Fields]:
@@ -92,7 +92,7 @@ class ScoreWork:
         alphabet, language = aligner.bundle.alphabet, aligner.bundle.language
 
         def score(utterance: Utterance) -> Fields:
-            """Of the utterance's text, and of those in its extra field `others`."""
+            """The features of the utterance's text and of those in its field `others`."""
             texts = [utterance.text or "", *utterance.extra.get(OTHERS, ())]
             if not self.raw_text:
                 texts = [" ".join(normalise(text, language).split()) for text in texts]
@@ -106,7 +106,7 @@ class ScoreWork:
 
 
 def _facts(work: Any) -> Fields:
-    """The settings and the bundle's identity: its facts, not where it lies."""
+    """The settings, and the bundle's facts. Its place does not matter."""
     settings = asdict(work)
     name = settings.pop("model")
     facts = (find_bundle(name) / "bundle.json").read_text(encoding="utf-8")

@@ -337,7 +337,6 @@ def test_a_model_tells_alphabet_and_time_stride(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--jobs", "0"], "--jobs: 0: it must be at least 1"),
         (["--limit", "-1"], "--limit: -1: it must be at least 0"),
         (["--time-stride", "0"], "--time-stride: 0: it must be at least 1"),
         (["--alphabet", "/no.json"], "--alphabet /no.json: no such file"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.jobs import add_jobs, jobs_of, threads_for_each
 from ds2.cli.options.model import add_model, mandarin_advice
 from ds2.cli.options.output import (
     ALL,
@@ -18,7 +19,7 @@ from ds2.cli.options.output import (
     prepare_output,
 )
 from ds2.cli.options.track import add_track
-from ds2.cli.screen.terminal import complain_of_all, note, positive, tracked
+from ds2.cli.screen.terminal import complain_of_all, note, tracked
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,13 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="write the times of characters, too: JSON holds both; CTM holds characters instead of "
         "words, with -o in a second file; a TextGrid always holds both",
     )
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="number of processor cores to use (default: 1)",
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--raw-text", action="store_true", help="use the texts as they are; do not normalise them"
     )
@@ -90,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     output = output_of(args, FORMATS, ("ctm", "json"), len(utterances), "utterances")
     from ds2.recognition.aligner import Aligner  # slow: this imports numba
 
-    aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
+    aligner = Aligner.load(args.model, num_threads=threads_for_each(args, len(utterances)))
     prepare_output(output)
     names = _names(utterances)
     if output.is_directory:
@@ -148,10 +143,10 @@ def _align_all(
         except InputError as error:
             return error
 
-    if args.jobs == 1 or len(utterances) == 1:
+    if jobs_of(args) == 1 or len(utterances) == 1:
         yield from tracked(map(align_one, utterances), "aligning", len(utterances))
         return
-    with ThreadPoolExecutor(args.jobs) as executor:
+    with ThreadPoolExecutor(jobs_of(args)) as executor:
         yield from tracked(executor.map(align_one, utterances), "aligning", len(utterances))
 
 

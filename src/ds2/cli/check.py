@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.options.jobs import add_jobs, jobs_of
 from ds2.cli.screen.terminal import console, language, shows_progress
 from ds2.errors import InputError
 
@@ -84,9 +84,7 @@ def _add_scope(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-audio", action="store_true", help="check the manifest only; do not read recordings"
     )
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="number of threads (default: one for each core)"
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--limit",
         type=int,
@@ -117,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace) -> "CheckOptions":
     from ds2.corpora.checks.corpus import CheckOptions
 
-    for name, least in (("time_stride", 1), ("jobs", 1), ("limit", 0)):
+    for name, least in (("time_stride", 1), ("limit", 0)):
         value = getattr(args, name)
         if value is not None and value < least:
             option = name.replace("_", "-")
@@ -138,7 +136,7 @@ def _options(args: argparse.Namespace) -> "CheckOptions":
         time_stride=args.time_stride or time_stride or 2,
         normalise=not args.no_normalise,
         listens=not args.no_audio,
-        num_threads=args.jobs or os.cpu_count() or 1,
+        num_threads=jobs_of(args),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds2.cli.options.decoding import add_decoding, load_recognizer
+from ds2.cli.options.jobs import add_jobs, jobs_of
 from ds2.cli.options.model import add_model, mandarin_advice
 from ds2.cli.screen.terminal import console, note, positive, tracked
 from ds2.errors import InputError
@@ -56,13 +57,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="number of recordings that each core recognises at once (default: 8)",
     )
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="number of processor cores to use (default: 1)",
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--raw-text",
         action="store_true",
@@ -134,7 +129,7 @@ def _recognise(
     recognizer: "Recognizer", utterances: "Sequence[Utterance]", args: argparse.Namespace
 ) -> "Iterator[tuple[int, Transcript]]":
     """Transcripts under a progress bar. Raises InputError for a recording that cannot be read."""
-    results = recognizer.transcribe_many(utterances, batch_size=args.batch_size, jobs=args.jobs)
+    results = recognizer.transcribe_many(utterances, batch_size=args.batch_size, jobs=jobs_of(args))
     for index, result in tracked(results, "recognising", len(utterances)):
         if isinstance(result, InputError):
             raise InputError(f"{utterances[index].where}: {result}")

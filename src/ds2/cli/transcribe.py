@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ds2.cli.options.channels import add_channels, channels_of
 from ds2.cli.options.decoding import add_decoding, load_recognizer, tell_why_empty
+from ds2.cli.options.jobs import add_jobs, jobs_of, threads_for_each
 from ds2.cli.options.live import add_vad, detector, play
 from ds2.cli.options.model import HELP, default_model
 from ds2.cli.options.output import (
@@ -91,13 +92,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
     """Add the options of the work and of its result."""
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="number of processor cores to use (default: 1)",
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--batch-size",
         type=positive,
@@ -221,7 +216,7 @@ def _transcribe_all(
         return transcribe_remotely(names, args, language=args.language, channels=channels_of(args))
     recognizer = _load(
         args,
-        num_threads=max(1, args.jobs // len(names)),
+        num_threads=threads_for_each(args, len(names)),
         num_alternatives=args.alternatives - 1,
     )
     if shows_times and len(names) == 1 and not args.raw:
@@ -286,15 +281,17 @@ def _transcribe(
     if names == ["-"]:
         yield 0, _transcribe_standard_input(recognizer, args)
         return
-    recordings = [sys.stdin.buffer if name == "-" else Path(name) for name in names]
+    order = range(len(names)) if in_order else _longest_first(names)
+    recordings = [sys.stdin.buffer if names[i] == "-" else Path(names[i]) for i in order]
     results = recognizer.transcribe_many(
         recordings,
         batch_size=args.batch_size,
-        jobs=min(args.jobs, len(names)),
+        jobs=min(jobs_of(args), len(names)),
         track=args.track,
         channels=channels_of(args),
     )
-    shown = tracked(results, "transcribing", len(names))
+    named = ((order[index], result) for index, result in results)
+    shown = tracked(named, "transcribing", len(names))
     shown = _with_reasons(shown, recognizer, names, args)
     if not in_order:  # files may be written in any order
         yield from shown
@@ -306,6 +303,15 @@ def _transcribe(
         while next_index in waiting:
             yield next_index, waiting.pop(next_index)
             next_index += 1
+
+
+def _longest_first(names: Sequence[str]) -> Sequence[int]:
+    """The indices of the recordings, the largest file first.
+
+    A long recording that began last would keep one core at work while the others wait.
+    """
+    sizes = [Path(name).stat().st_size if Path(name).is_file() else 0 for name in names]
+    return sorted(range(len(names)), key=lambda index: -sizes[index])
 
 
 def _with_reasons(

@@ -1,11 +1,11 @@
 """`ds2 corpus import`: makes a manifest from a folder of recordings and a table of texts."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.screen.terminal import counted, language, positive
+from ds2.cli.options.jobs import add_jobs, jobs_of
+from ds2.cli.screen.terminal import counted, language
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="encoding of the texts, such as cp1252 or gb18030 (default: ds2 detects it)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing manifest")
-    parser.add_argument(
-        "--jobs", type=positive, metavar="N", help="number of threads (default: one for each core)"
-    )
+    add_jobs(parser)
     parser.set_defaults(act=act)
 
 
@@ -89,7 +87,7 @@ def act(args: argparse.Namespace) -> None:
         speaker_from=compile_pattern(args.speaker_from) if args.speaker_from else None,
         language=args.language,
         encoding=args.encoding,
-        num_threads=args.jobs or os.cpu_count() or 1,
+        num_threads=jobs_of(args),
     )
     found = _gathered(request)
     write_manifest(output, found.utterances)

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds2.cli.screen.terminal import complain, console, make_directory, note, positive, progress
+from ds2.cli.options.jobs import add_jobs, jobs_of
+from ds2.cli.screen.terminal import complain, console, make_directory, note, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="language to prepare, such as en, of a corpus with several (default: the only one)",
     )
     _add_reading(parser)
-    parser.add_argument(
-        "--jobs", type=positive, metavar="N", help="number of threads (default: one for each core)"
-    )
+    add_jobs(parser)
     parser.set_defaults(act=act)
 
 
@@ -110,7 +108,7 @@ def act(args: argparse.Namespace) -> int | None:
         allows_incomplete=args.allow_incomplete,
         repeats=args.force,
         options=dict(map(_option, args.option)),
-        num_threads=args.jobs or os.cpu_count() or 1,
+        num_threads=jobs_of(args),
     )
     if args.output is not None:
         make_directory(args.output)

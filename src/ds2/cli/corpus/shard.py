@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ds2.cli.options.jobs import add_jobs, jobs_of
 from ds2.cli.screen.terminal import make_directory, positive, tracked
 from ds2.errors import InputError
 
@@ -52,9 +53,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out recordings that ds2 cannot read"
     )
-    parser.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="number of processes (default: 1)"
-    )
+    add_jobs(parser)
     parser.set_defaults(act=shard)
 
 
@@ -75,7 +74,7 @@ def shard(args: argparse.Namespace) -> None:
         return tracked(done, "Writing shards", total)
 
     settings = ShardSettings(name, args.shard_mb, args.format, args.seed, args.skip_bad)
-    index = write_shards(utterances, args.output, settings, args.jobs, track)
+    index = write_shards(utterances, args.output, settings, jobs_of(args), track)
     shards = index["shards"]
     for shard in shards:
         for problem in shard["left_out"]:

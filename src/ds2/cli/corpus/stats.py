@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.corpus.work import print_errors
-from ds2.cli.screen.terminal import console, counted, language, positive
+from ds2.cli.options.jobs import add_jobs, jobs_of
+from ds2.cli.screen.terminal import console, counted, language
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def add_action(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="CODE",
         help="language of the texts, such as en (default: as each utterance says)",
     )
-    parser.add_argument(
-        "--jobs", type=positive, metavar="N", help="number of threads (default: one for each core)"
-    )
+    add_jobs(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.set_defaults(act=act)
 
@@ -115,9 +113,7 @@ def _options(args: argparse.Namespace) -> "CheckOptions":
         raise InputError(
             f"--language {args.language}: the model is for {alphabet.language}: change one of them"
         )
-    return CheckOptions(
-        language=args.language, alphabet=alphabet, num_threads=args.jobs or os.cpu_count() or 1
-    )
+    return CheckOptions(language=args.language, alphabet=alphabet, num_threads=jobs_of(args))
 
 
 def _num_heard(text: str) -> int | None:

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.jobs import add_jobs, jobs_of
 from ds2.cli.screen.terminal import complain, make_directory, positive, tracked
 from ds2.errors import InputError
 
@@ -24,13 +25,7 @@ LONGEST_FILE_NAME = 255
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the workers."""
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="number of processor cores to use (default: 1)",
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
@@ -53,7 +48,7 @@ def workers_of(args: argparse.Namespace) -> "Workers":
     if args.ray is None:
         if args.workers is not None:
             raise InputError("--workers: works with --ray only: give --jobs instead")
-        return Threads(args.jobs)
+        return Threads(jobs_of(args))
     from ds2.corpora.work.on_ray import RayActors
 
     return RayActors(args.ray, args.workers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds2.cli.bundle import add_copy
 from ds2.cli.lm.queries import new_table
+from ds2.cli.options.jobs import add_jobs, jobs_of
 from ds2.cli.screen.terminal import console, positive, progress
 from ds2.errors import InputError
 
@@ -58,13 +59,7 @@ def add_tune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="most decodings of the set to find alpha and beta; often fewer are enough (default: "
         "12)",
     )
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="number of processor cores to use (default: 1)",
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--plot",
         type=Path,
@@ -99,10 +94,15 @@ def _tune(args: argparse.Namespace) -> None:
     with Outputs(len(bundle.alphabet)) as outputs:
         with progress() as report:
             dev = hear(
-                recognizer, utterances, references, outputs, num_threads=args.jobs, report=report
+                recognizer,
+                utterances,
+                references,
+                outputs,
+                num_threads=jobs_of(args),
+                report=report,
             )
             tuned = tune(
-                dev, lm, first, num_trials=args.trials, num_threads=args.jobs, report=report
+                dev, lm, first, num_trials=args.trials, num_threads=jobs_of(args), report=report
             )
         _print(dev, lm, tuned)
     _write(args, bundle, source, dev, tuned)

@@ -1,6 +1,5 @@
 """Corpus: a whole manifest with its recordings, and a summary of it."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +9,7 @@ from statistics import median
 from typing import Any, TypeAlias
 
 from ds2.audio import probe_audio
+from ds2.cores import usable_cores
 from ds2.corpora.checks.problem import Problem
 from ds2.corpora.checks.sound import SILENT_PEAK, Sound, listen
 from ds2.errors import InputError
@@ -40,7 +40,7 @@ class CheckOptions:
     time_stride: int = 2  # feature frames for each output frame of the network
     normalise: bool = True  # whether training normalises the texts
     listens: bool = True  # whether to read the recordings
-    num_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    num_threads: int = field(default_factory=usable_cores)
 
 
 @dataclass(frozen=True, slots=True)

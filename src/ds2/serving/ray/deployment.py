@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ds2.cores import usable_cores
 from ds2.errors import InputError
 from ds2.installation import needing
 from ds2.serving.config import ServeSettings
@@ -94,7 +95,7 @@ def _cluster(settings: ServeSettings, scale: Scale) -> Iterator[Any]:
         # Ray only counts processors. Offer enough, so that all replicas start on this machine.
         wanted = _num_cpus(settings) * scale.max_replicas
         options = {
-            "num_cpus": max(os.cpu_count() or 1, wanted),
+            "num_cpus": max(usable_cores(), wanted),
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
@@ -190,7 +191,7 @@ def _application(serve: Any, load: Load, settings: ServeSettings, scale: Scale) 
 
 
 def _num_cpus(settings: ServeSettings) -> int:
-    return settings.num_threads or os.cpu_count() or 1
+    return settings.num_threads or usable_cores()
 
 
 def _http_options(settings: ServeSettings) -> dict[str, Any]:

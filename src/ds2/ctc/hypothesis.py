@@ -44,6 +44,19 @@ class Hypothesis:
     num_stable: int = 0  # so many tokens at its start stay, whatever frames come
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """The best hypothesis so far, without its scores and confidences: cheaper than `Hypothesis`.
+
+    The three lists have an item for each token.
+    """
+
+    labels: list[int]
+    start_frames: list[int]
+    end_frames: list[int]  # after the last frame of each label's run
+    num_stable: int = 0  # so many labels at the start stay, whatever frames come
+
+
 class Decoder(Protocol):
     """What turns log_probs into hypotheses."""
 
@@ -55,3 +68,6 @@ class Decoder(Protocol):
 
         is_final: judge them as if the audio ended here; else the last word may yet go on.
         """
+
+    def glance(self) -> Glance:
+        """The best hypothesis of the frames so far; the last word may yet go on."""

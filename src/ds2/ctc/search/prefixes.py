@@ -279,4 +279,4 @@ def with_room(memory: Memory) -> Memory:
         array = getattr(memory, name)
         if 2 * memory.counts[f"num_{name}"] > len(array):
             room[name] = np.concatenate([array, np.zeros_like(array)])
-    return replace(memory, **room)
+    return replace(memory, **room) if room else memory

@@ -165,8 +165,8 @@ class PrefixBeamSearch:
         ((_, slot),) = _ranked(judged, 1)
         spans = self._spans(slot, last_judged)
         num_stable = min(self._depth(shared, self._is_closed), len(spans))
-        columns = (spans[name].tolist() for name in ("label", "start", "end"))
-        return Glance(*columns, num_stable)
+        labels, starts, ends = (spans[name].tolist() for name in ("label", "start", "end"))
+        return Glance(labels, starts, ends, num_stable)
 
     def _judged(self, is_final: bool) -> "_Judged":
         """The entries of the beam and what each is worth."""

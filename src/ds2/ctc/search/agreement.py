@@ -45,11 +45,20 @@ def place_of(keys: npt.NDArray[np.int64], key: Int) -> Int:
 
 
 @inlined
+def take_place(memory: Memory, place: Int, key: Int) -> None:
+    """Put a word into an empty place of the table."""
+    memory.word_keys[place] = key
+    memory.word_places[memory.counts.num_words] = place
+    memory.counts.num_words += 1
+
+
+@inlined
 def add_share(memory: Memory, key: Int, share: float) -> None:
     """Give a word a hypothesis' share."""
     key |= 1  # 0 is an empty place
     place = place_of(memory.word_keys, key)
-    memory.word_keys[place] = key
+    if memory.word_keys[place] == 0:
+        take_place(memory, place, key)
     memory.word_shares[place] += share
 
 
@@ -71,10 +80,12 @@ def add_words(memory: Memory, index: int, share: float, first_frame: int, last_f
 
 @inlined
 def clear_words(memory: Memory) -> None:
-    """Empty the table."""
-    for place in range(len(memory.word_keys)):
+    """Empty the table: a few of its many places."""
+    for index in range(memory.counts.num_words):
+        place = memory.word_places[index]
         memory.word_keys[place] = 0
         memory.word_shares[place] = 0.0
+    memory.counts.num_words = 0
 
 
 @inlined

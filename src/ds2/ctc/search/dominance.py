@@ -15,7 +15,7 @@ prefix would still have given to its own continuations, or to another spelling o
 import numpy as np
 
 from ds2.compilation import inlined
-from ds2.ctc.search.agreement import DELAY, EVERY, clear_words, place_of
+from ds2.ctc.search.agreement import DELAY, EVERY, clear_words, place_of, take_place
 from ds2.ctc.search.prefixes import Entry, Memory, add_logs
 from ds2.ctc.search.scoring import mixed
 from ds2.ctc.search.tables import Int
@@ -81,7 +81,7 @@ def drop_dominated(memory: Memory) -> None:
         key = _future_of(memory, beam[slot].prefix, first_frame)
         place = place_of(memory.word_keys, key)
         if memory.word_keys[place] == 0:
-            memory.word_keys[place] = key
+            take_place(memory, place, key)
             memory.word_shares[place] = slot
             continue
         other = np.int64(memory.word_shares[place])

@@ -28,8 +28,13 @@ from ds2.ctc.search.prefixes import (
     add_logs,
     lacks_room,
 )
-from ds2.ctc.search.scoring import extend, most_after_letter, most_after_space
-from ds2.ctc.search.tables import SPACE, Scoring
+from ds2.ctc.search.scoring import (
+    extend,
+    most_after_letter,
+    most_after_space,
+    prior_after_letter,
+)
+from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE, Scoring
 
 IMPOSSIBLE = -1e4
 """What a frame costs a prefix that it contradicts: with -inf a beam could die out."""
@@ -193,6 +198,7 @@ def _try_longer(
     num_old = memory.counts.num_entries
     num_candidates = num_old
     next_look = limits.beam_width
+    is_plain = scoring.of_words and not scoring.has_phrases  # a letter needs no whole extension
     full = NOTHING  # what a candidate must reach, for so many have reached it before
     for slot in range(num_old):
         entry = old[slot]
@@ -210,13 +216,18 @@ def _try_longer(
             repeats = prefix.label == label
             acoustic = (entry.blank if repeats else entry.acoustic) + row[label]
             lowest = max(full, best - limits.beam_threshold)
-            most = after_space if scoring.letters[label, 0] == SPACE else after_letter
+            letter = scoring.letters[label, 0]
+            most = after_space if letter == SPACE else after_letter
             if acoustic + most < lowest or acoustic == NOTHING:
                 continue
-            if not extend(scoring, memory.lookups, memory.prefixes, entry.prefix, label, SCRATCH):
-                continue
-            score = acoustic + memory.prefixes[SCRATCH].prior
-            if score < lowest:
+            if is_plain and letter != SPACE and scoring.letters[label, 1] == NO_LETTER:
+                prior = prior_after_letter(scoring, prefix, letter)
+            elif extend(scoring, memory.lookups, memory.prefixes, entry.prefix, label, SCRATCH):
+                prior = memory.prefixes[SCRATCH].prior
+            else:
+                prior = FORBIDDEN
+            score = acoustic + prior
+            if score < lowest or prior == FORBIDDEN:
                 continue
             best = max(best, score)
             memory.scores[num_candidates] = score

@@ -78,6 +78,7 @@ COUNTS = np.dtype(
         ("num_marks", np.int64),
         ("num_entries", np.int64),  # in the beam
         ("num_frames", np.int64),  # heard
+        ("num_words", np.int64),  # in the table of words
     ],
     align=True,
 )
@@ -145,6 +146,7 @@ class Memory:
     ]  # the same, 2: a slot of this frame's beam, and a label
     word_keys: npt.NDArray[np.int64]  # a hash table of words, and
     word_shares: npt.NDArray[np.float64]  # the beam's agreement on each
+    word_places: npt.NDArray[np.int32]  # of its places, those that are taken
 
 
 def new_memory(scoring: Scoring, limits: Limits) -> Memory:
@@ -157,7 +159,7 @@ def new_memory(scoring: Scoring, limits: Limits) -> Memory:
         prefixes=np.zeros(max(1024, 16 * limits.beam_width), PREFIX),
         marks=np.zeros(max(1024, 16 * limits.beam_width), MARK),
         beam=np.zeros((2, limits.beam_width), ENTRY),
-        counts=np.array((2, 0, 1, 0), COUNTS),
+        counts=np.array((2, 0, 1, 0, 0), COUNTS),
         lookups=np.full(NUM_LOOKUPS, EMPTY_LOOKUP, LOOKUP),
         labels=np.zeros(max_labels, np.int32),
         places=np.full(num_labels, -1, np.int32),
@@ -167,6 +169,7 @@ def new_memory(scoring: Scoring, limits: Limits) -> Memory:
         origins=np.zeros((room, 2), np.int32),
         word_keys=np.zeros(num_keys, np.int64),
         word_shares=np.zeros(num_keys, np.float64),
+        word_places=np.zeros(num_keys, np.int32),
     )
     root = memory.prefixes[ROOT]
     for name in ("parent", "first_child", "next_sibling", "last_word"):

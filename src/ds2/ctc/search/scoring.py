@@ -154,6 +154,32 @@ def _add_to_word(scoring: Scoring, prefix: Prefix, letter: int) -> bool:
 
 
 @inlined
+def prior_after_letter(scoring: Scoring, prefix: Prefix, letter: int) -> float:
+    """The prior of a prefix after one more letter of a word; FORBIDDEN if no word goes on so.
+
+    It is what `extend` gives, to the last bit, where there are no phrases. Most longer prefixes
+    fail here, so nothing is written.
+    """
+    bound = prefix.bound
+    if scoring.has_lm:
+        node = _next_node(scoring, prefix.trie, letter)
+        if node == NO_WORD:
+            price = _unknown_price(scoring, prefix.in_word + 1)
+            if price == FORBIDDEN:
+                return FORBIDDEN
+            bound = scoring.lm_weight * scoring.unknown_log_prob + price
+        else:
+            bound = scoring.lm_weight * _bound_at(scoring, node)
+    return (
+        prefix.lm
+        + bound
+        + prefix.hot
+        + scoring.phrase_loans[0]
+        + scoring.word_bonus * (prefix.num_words + 1)
+    )
+
+
+@inlined
 def _add_character(scoring: Scoring, lookups: Lookups, prefix: Prefix, letter: int) -> bool:
     """A character that is scored by itself; False if it is forbidden."""
     prefix.text_hash = mixed(prefix.text_hash, letter)

@@ -43,6 +43,7 @@ class Scoring:
     strange: Vocabulary  # what phrases add to it; its nodes count on from those of `known`
     first_node: int  # where a word begins: the root of `strange`, if that holds any
     unknown_log_prob: float  # of a word outside the trie, before its context is known
+    has_phrases: bool
     phrase_classes: npt.NDArray[np.int32]  # (letters,)
     phrase_children: npt.NDArray[np.int32]  # (S + 1,) the first of each state
     phrase_letters: npt.NDArray[np.int32]  # (S,)
@@ -92,6 +93,7 @@ def scoring_of(
         strange=strange,
         first_node=len(known.letters) if words else 0,
         unknown_log_prob=unknown_log_prob,
+        has_phrases=bool(phrase_weights),
         phrase_classes=np.array([phrases.classes.get(letter, 0) for letter in letters], np.int32),
         phrase_children=phrases.first_child,
         phrase_letters=phrases.letters,

@@ -147,7 +147,7 @@ def _stay(memory: Memory, old: Entries, slot: int, row: Row, entry: Entry) -> No
             if best + log_prob > entry.best_label:
                 _begin_label(memory, above, entry, repeats, log_prob)
             if memory.places[prefix.label] >= 0:
-                memory.taken[above_slot, memory.places[prefix.label]] = True
+                memory.taken[above_slot, memory.places[prefix.label]] = frame + 1
     entry.acoustic = add_logs(entry.blank, entry.label)
     entry.score = entry.acoustic + prefix.prior
 
@@ -200,6 +200,7 @@ def _try_longer(
     next_look = limits.beam_width
     is_plain = scoring.of_words and not scoring.has_phrases  # a letter needs no whole extension
     full = NOTHING  # what a candidate must reach, for so many have reached it before
+    this_frame = memory.counts.num_frames + 1
     for slot in range(num_old):
         entry = old[slot]
         prefix = memory.prefixes[entry.prefix]
@@ -208,14 +209,15 @@ def _try_longer(
         if num_candidates >= next_look:
             full = _lowest_kept(memory, num_candidates, limits.beam_width)
             next_look = num_candidates + limits.beam_width
+        lowest = max(full, best - limits.beam_threshold)
         for place in range(num_labels):
             label = memory.labels[place]
-            if memory.taken[slot, place]:
-                memory.taken[slot, place] = False
+            if entry.acoustic + row[label] + max(after_letter, after_space) < lowest:
+                break  # those after it are even less likely
+            if memory.taken[slot, place] == this_frame:
                 continue
             repeats = prefix.label == label
             acoustic = (entry.blank if repeats else entry.acoustic) + row[label]
-            lowest = max(full, best - limits.beam_threshold)
             letter = scoring.letters[label, 0]
             most = after_space if letter == SPACE else after_letter
             if acoustic + most < lowest or acoustic == NOTHING:
@@ -229,7 +231,9 @@ def _try_longer(
             score = acoustic + prior
             if score < lowest or prior == FORBIDDEN:
                 continue
-            best = max(best, score)
+            if score > best:
+                best = score
+                lowest = max(full, best - limits.beam_threshold)
             memory.scores[num_candidates] = score
             memory.origins[num_candidates, 0] = slot
             memory.origins[num_candidates, 1] = label

@@ -137,8 +137,8 @@ class Memory:
     labels: npt.NDArray[np.int32]  # (max_labels,) the frame's likeliest
     places: npt.NDArray[np.int32]  # (V,) of a label among these, or -1
     taken: Annotated[
-        npt.NDArray[np.bool_], 2
-    ]  # (beam_width, max_labels): the longer prefix is in the beam
+        npt.NDArray[np.int32], 2
+    ]  # (beam_width, max_labels): the number of the last frame whose beam held the longer prefix
     scores: npt.NDArray[np.float64]  # (beam_width * (1 + max_labels),) of the candidates
     ranking: npt.NDArray[np.float64]  # the same, to be put in another order
     origins: Annotated[
@@ -163,7 +163,7 @@ def new_memory(scoring: Scoring, limits: Limits) -> Memory:
         lookups=np.full(NUM_LOOKUPS, EMPTY_LOOKUP, LOOKUP),
         labels=np.zeros(max_labels, np.int32),
         places=np.full(num_labels, -1, np.int32),
-        taken=np.zeros((limits.beam_width, max_labels), np.bool_),
+        taken=np.zeros((limits.beam_width, max_labels), np.int32),
         scores=np.zeros(room, np.float64),
         ranking=np.zeros(room, np.float64),
         origins=np.zeros((room, 2), np.int32),

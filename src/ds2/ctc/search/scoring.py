@@ -5,7 +5,7 @@ import numpy as np
 from ds2.compilation import inlined
 from ds2.ctc.search.prefixes import NUM_LOOKUPS, Lookups, Prefix, Prefixes
 from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE, Int, Scoring
-from ds2.ctc.search.vocabulary import NO_CHILD, NO_WORD, child_of
+from ds2.ctc.search.vocabulary import LAST_BIT, NO_CHILD, NO_WORD, child_of
 from ds2.ctc.settings import UNKNOWN_LETTERS
 from ds2.ngram.corpus import END, UNKNOWN
 from ds2.ngram.score import LOG_10, advance
@@ -162,14 +162,14 @@ def prior_after_letter(scoring: Scoring, prefix: Prefix, letter: int) -> float:
     """
     bound = prefix.bound
     if scoring.has_lm:
-        node = _next_node(scoring, prefix.trie, letter)
-        if node == NO_WORD:
+        known, node, child = scoring.known, prefix.trie, NO_CHILD
+        if node != NO_WORD and (known.branches[node] >> min(letter, LAST_BIT)) & 1:
+            child = child_of(known.first_child, known.letters, node, letter)
+        if child == NO_CHILD:
             price = _unknown_price(scoring, prefix.in_word + 1)
-            if price == FORBIDDEN:
-                return FORBIDDEN
             bound = scoring.lm_weight * scoring.unknown_log_prob + price
         else:
-            bound = scoring.lm_weight * _bound_at(scoring, node)
+            bound = scoring.lm_weight * known.bounds[child]
     return (
         prefix.lm
         + bound

@@ -14,6 +14,9 @@ NO_WORD = -1
 NO_CHILD = 0
 """In place of a node: no word goes on so. The empty beginning is nobody's child."""
 
+LAST_BIT = 62
+"""Of the bits that letters have in `Vocabulary.branches`: it stands for all letters from it on."""
+
 
 @dataclass(frozen=True)
 @structure
@@ -26,6 +29,7 @@ class Vocabulary:
     bounds: npt.NDArray[np.float32]  # (nodes,) the best log-probability of any word from here on
     known: npt.NDArray[np.int32]  # (nodes,) the same beginning in another vocabulary, or NO_WORD;
     # empty where there is no other
+    branches: npt.NDArray[np.int64]  # (nodes,) the letters that go on from a node, as bits
 
 
 def vocabulary_of(
@@ -49,7 +53,15 @@ def vocabulary_of(
     for start, stop in zip(trie.levels[-2:0:-1], trie.levels[:1:-1], strict=True):
         level = slice(start, stop)
         np.maximum.at(bounds, trie.parents[level], bounds[level])
-    return Vocabulary(trie.first_child, trie.letters, word_ids, bounds, np.zeros(0, np.int32))
+    branches = np.zeros(trie.num_nodes, np.int64)
+    np.bitwise_or.at(branches, trie.parents[1:], np.int64(1) << bit_of(trie.letters[1:]))
+    nothing = np.zeros(0, np.int32)
+    return Vocabulary(trie.first_child, trie.letters, word_ids, bounds, nothing, branches)
+
+
+def bit_of(letters: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """The bit that stands for each letter in `Vocabulary.branches`; rare ones share the last."""
+    return np.minimum(letters, LAST_BIT).astype(np.int64)
 
 
 def strange_words(
@@ -82,7 +94,7 @@ def strange_words(
             place = int(np.searchsorted(beside, own.letters[child]))
             if place < len(beside) and beside[place] == own.letters[child]:
                 same[child] = first + place
-    return Vocabulary(own.first_child, own.letters, own.words, own.bounds, same)
+    return Vocabulary(own.first_child, own.letters, own.words, own.bounds, same, own.branches)
 
 
 @inlined

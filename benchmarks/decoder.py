@@ -41,6 +41,7 @@ from posteriors import Posteriors, common_characters, english, made_up, of_model
 
 ALPHA, BETA = 0.5, {"en": 1.5, "zh": 1.0}
 NUM_MANDARIN = 5000
+PEERS = ("pyctcdecode", "flashlight", "fast-ctc-decode")
 TEST_SETS = ("en-dev", "en-test", "zh-dev", "zh-test")
 SLOWEST_S = 60.0  # a decoder that took longer for a set is not asked again
 
@@ -98,6 +99,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--mandarin-text", type=Path, help="the same; none: no Mandarin set")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where en-dev and such lie")
     parser.add_argument("--model", default="en")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS, help="(all)")
     parser.add_argument("--beams", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--utterances", type=int, default=40, help="of each set")
@@ -179,7 +181,7 @@ def _table(contest: Contest, args: argparse.Namespace) -> Table:
         for _ in range(args.rounds):
             for entrant in entrants(beam, contest.language):
                 earlier = results.setdefault(entrant.name, [])
-                if entrant.peer and not args.peers_python:
+                if entrant.peer and not (args.peers_python and entrant.peer in args.peers):
                     continue
                 if earlier and earlier[-1]["wall_s"] > SLOWEST_S:
                     continue

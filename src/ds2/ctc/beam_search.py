@@ -27,10 +27,10 @@ ROUNDING = 1e-6
 
 
 class BeamSearch:
-    """What all searches of a model share: its alphabet, language model, phrases and settings.
+    """The parts that all searches of a model share: alphabet, language model, phrases, settings.
 
     A hypothesis is ranked by log p_ctc + alpha log p_lm + beta words + hot phrases (equation 12
-    of the paper), where p_ctc adds up all alignments. May be used from several threads at once.
+    of the paper), where p_ctc adds up all alignments. Several threads may use it at once.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class BeamSearch:
         *,
         known: Vocabulary | None = None,
     ) -> None:
-        """lm: of words for English, of characters for Mandarin; None does without.
-        known: the language model's words, of another search with the same.
+        """lm: of words for English, of characters for Mandarin; None: no language model.
+        known: the words of the language model, from another search with the same model.
 
         Raises InputError if the language model does not fit, or a phrase cannot be spelt.
         """
@@ -66,7 +66,7 @@ class BeamSearch:
         )
 
     def with_phrases(self, phrases: Sequence[Phrase]) -> "BeamSearch":
-        """The same with more phrases, say for one stream; sooner made than from the beginning.
+        """The same search with more phrases, for example for one stream. It is quick to make.
 
         Raises InputError if a phrase cannot be spelt.
         """
@@ -76,8 +76,8 @@ class BeamSearch:
     def decoder(self, *, num_hypotheses: int = 1) -> "PrefixBeamSearch":
         """A new search, for one stream of log_probs.
 
-        num_hypotheses: how many it will be asked for. For one, those are dropped that can never
-        become the best, which is faster and leaves fewer to be asked for.
+        num_hypotheses: how many you will ask for. If it is 1, the search drops hypotheses that can
+        never become the best. That is faster, and leaves fewer to ask for.
         """
         limits = replace(self._limits, keeps_all=num_hypotheses > 1)
         return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, limits)
@@ -91,7 +91,7 @@ class BeamSearch:
     ) -> list[list[Hypothesis]]:
         """The n best hypotheses of each utterance, (T, V) log_probs, in their order.
 
-        num_threads: processor cores; None takes all.
+        num_threads: processor cores; None: all of them.
         """
         if num_threads == 1:
             return [self._decoded(log_probs, n) for log_probs in batch]
@@ -105,10 +105,10 @@ class BeamSearch:
 
 
 class PrefixBeamSearch:
-    """One search, over one stream of log_probs; made by `BeamSearch.decoder`.
+    """One search over one stream of log_probs. `BeamSearch.decoder` makes it.
 
-    Whatever pieces the log_probs come in, and whenever `best` is asked, the hypotheses are those of
-    the whole. Memory grows with the text, not with the frames.
+    The pieces in which the log_probs come, and calls of `best`, change nothing in the hypotheses.
+    Memory grows with the text, not with the frames.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class PrefixBeamSearch:
         self._is_closed = scoring.has_lm and settings.unknown_word_score is None
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Take (T, V) more frames. Raises ValueError for what are no log_probs."""
+        """Take (T, V) more frames. Raises ValueError for arrays that are no log_probs."""
         if log_probs.ndim != 2 or log_probs.shape[1] != len(self._alphabet):
             raise ValueError(
                 f"log_probs are (T, {len(self._alphabet)}), not of shape {log_probs.shape}"
@@ -139,15 +139,15 @@ class PrefixBeamSearch:
                 self._memory = with_room(self._memory)
 
     def warm_up(self) -> None:
-        """Load the machine code that a search needs only after a while, before anybody waits."""
+        """Load the machine code that a search needs later, before anybody waits for it."""
         self._memory = with_room(self._memory)
 
     def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
         """The n best hypotheses of the frames so far, or as many as there are, the best first.
 
-        Those that spell the same words are one: their probabilities are added. is_final: judge
-        them as if the audio ended here; else the last word may yet go on. If the vocabulary is
-        closed, and no hypothesis ends with a whole word, the last word is left out.
+        Hypotheses that spell the same words are one, with the sum of their probabilities. is_final:
+        judge them as if the audio ended here; else the last word may go on. If the vocabulary is
+        closed and no hypothesis ends with a whole word, the last word is left out.
         """
         judged = self._judged(is_final)
         last_judged, shared = agree(self._memory, judged.totals.copy())
@@ -188,7 +188,7 @@ class PrefixBeamSearch:
         return spans
 
     def _tokens(self, slot: int, last_judged: int, *, is_cut: bool) -> tuple[Token, ...]:
-        """What an entry of the beam says, and when."""
+        """The labels of an entry of the beam, with their times."""
         spans = self._spans(slot, last_judged)
         if is_cut:
             memory = self._memory

@@ -1,9 +1,9 @@
-"""The prefix beam search's inner loop, compiled: one frame after the other.
+"""The inner loop of the prefix beam search, compiled: one frame after the other.
 
-A prefix is a label sequence; its probability is the sum over all alignments that say it so far, in
-two parts, those that end in a blank and those that end in its last label (Hannun et al., 2014,
+A prefix is a label sequence. Its probability is the sum over all alignments that say it so far, in
+two parts: those that end in a blank, and those that end in its last label (Hannun et al., 2014,
 "First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs").
-Beside each sum goes the best single alignment, which tells the times.
+Beside each sum, the search keeps the best single alignment, which gives the times.
 """
 
 import math
@@ -37,14 +37,14 @@ from ds2.ctc.search.scoring import (
 from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE, Scoring
 
 IMPOSSIBLE = -1e4
-"""What a frame costs a prefix that it contradicts: with -inf a beam could die out."""
+"""The log-probability of a label that a frame rules out: with -inf a beam could become empty."""
 
 
 @inlined
 def _likeliest(row: Row, limits: Limits, labels: npt.NDArray[np.int32]) -> int:
-    """Fill `labels` with the fewest that, with the blank, have the mass; returns how many.
+    """Fill `labels` with the fewest labels that, with the blank, have the mass; returns how many.
 
-    The likeliest comes first. A label below (1 - mass) / V cannot be among them.
+    The likeliest comes first. A label below (1 - mass) / V cannot be one of them.
     """
     mass = math.exp(row[BLANK])
     lowest = NOTHING
@@ -76,8 +76,10 @@ def _likeliest(row: Row, limits: Limits, labels: npt.NDArray[np.int32]) -> int:
 
 @inlined
 def _mark_last(memory: Memory, entry: Entry, after_blank: bool) -> int:
-    """A mark for the last label of an entry, in its best alignment of those that end in a blank or
-    of those that do not; -1 if it has no label."""
+    """A mark for the last label of an entry; -1 if it has no label.
+
+    after_blank: take the best alignment that ends in a blank; else the best that does not.
+    """
     if entry.prefix == ROOT:
         return -1
     counts = memory.counts
@@ -107,8 +109,8 @@ def _begin_label(
 def _stay(memory: Memory, old: Entries, slot: int, row: Row, entry: Entry) -> None:
     """The entry of `slot` after a frame that makes its prefix no longer.
 
-    The frame is a blank, or the last label again; or it is the last label for the first time,
-    after the prefix that is one shorter, if that is in the beam, too.
+    The frame is a blank, or the last label again. Or it is the last label for the first time, after
+    the prefix that is one label shorter, if that prefix is in the beam, too.
     """
     before = old[slot]
     prefix = memory.prefixes[before.prefix]
@@ -191,7 +193,7 @@ def _try_longer(
     num_labels: int,
     best: float,
 ) -> tuple[int, float]:
-    """Add all prefixes that are a label longer to the candidates, but for those out of reach.
+    """Add the prefixes that are a label longer to the candidates, except those out of reach.
 
     best: the highest score so far. Returns the number of candidates and the highest score.
     """
@@ -199,7 +201,7 @@ def _try_longer(
     num_candidates = num_old
     next_look = limits.beam_width
     is_plain = scoring.of_words and not scoring.has_phrases  # a letter needs no whole extension
-    full = NOTHING  # what a candidate must reach, for so many have reached it before
+    full = NOTHING  # a beam of candidates has reached this score already
     this_frame = memory.counts.num_frames + 1
     for slot in range(num_old):
         entry = old[slot]
@@ -285,7 +287,7 @@ def _lengthen(
 
 @inlined
 def _move(scoring: Scoring, limits: Limits, memory: Memory, row: Row, num_labels: int) -> None:
-    """Move the beam by one frame, of whose labels so many come into question."""
+    """Move the beam by one frame. num_labels: how many of its labels are likely enough."""
     counts = memory.counts
     frame, num_old = counts.num_frames, counts.num_entries
     old, new = memory.beam[frame & 1], memory.beam[(frame + 1) & 1]
@@ -302,7 +304,7 @@ def _move(scoring: Scoring, limits: Limits, memory: Memory, row: Row, num_labels
     lowest = best - limits.beam_threshold
     if num_candidates > limits.beam_width:
         lowest = max(lowest, _lowest_kept(memory, num_candidates, limits.beam_width))
-    room = limits.beam_width  # for those that are just at the border
+    room = limits.beam_width  # for candidates whose score is exactly `lowest`
     for index in range(num_candidates):
         room -= memory.scores[index] > lowest
     num_new = 0
@@ -329,9 +331,9 @@ def _move(scoring: Scoring, limits: Limits, memory: Memory, row: Row, num_labels
 def take_frames(
     scoring: Scoring, limits: Limits, memory: Memory, log_probs: npt.NDArray[np.float32], first: int
 ) -> int:
-    """Take the frames from `first` on; returns how many are taken in all.
+    """Take the frames from `first` on. Returns the number of frames taken in all.
 
-    That is fewer than there are if the memory lacks room.
+    It is less than the number of frames if the memory lacks room.
     """
     for index in range(first, len(log_probs)):
         if lacks_room(limits, memory):

@@ -1,4 +1,4 @@
-"""What a beam search remembers: a tree of prefixes, the beam, and the times of labels."""
+"""The memory of a beam search: a tree of prefixes, the beam, and the times of labels."""
 
 import math
 from dataclasses import dataclass, replace
@@ -13,11 +13,11 @@ from ds2.ctc.search.tables import Scoring
 ROOT = 0
 """The empty prefix."""
 SCRATCH = np.int64(1)
-"""A prefix that is in no tree: where one is tried out."""
+"""A record outside the tree, in which the search tries a prefix."""
 NO_SLOT = -1
 NOTHING = -np.inf  # the logarithm of no probability
 NUM_KEYS = 32
-"""Places in the table of words for every entry of the beam."""
+"""Places in the table of words for each entry of the beam."""
 
 PREFIX = np.dtype(
     [
@@ -44,7 +44,7 @@ PREFIX = np.dtype(
     ],
     align=True,
 )
-"""A node of the tree of prefixes: a label sequence, and where it stands in all that scores it."""
+"""A node of the tree of prefixes: a label sequence, and its state in all that scores it."""
 
 ENTRY = np.dtype(
     [
@@ -82,12 +82,12 @@ COUNTS = np.dtype(
     ],
     align=True,
 )
-"""How much of a memory's arrays is in use."""
+"""How many items of the memory's arrays are in use."""
 
 LOOKUP = np.dtype(
     [("state", np.int64), ("word", np.int64), ("log_prob", np.float64), ("next", np.int64)]
 )
-"""A look-up of the language model that was made before."""
+"""An earlier look-up of the language model and its result."""
 NUM_LOOKUPS = 1 << 12
 EMPTY_LOOKUP = np.array((-1, 0, 0.0, 0), LOOKUP)
 
@@ -103,7 +103,7 @@ Entries: TypeAlias = npt.NDArray[np.void]
 Lookups: TypeAlias = npt.NDArray[np.void]
 """(NUM_LOOKUPS,) of LOOKUP."""
 Places: TypeAlias = npt.NDArray[np.int32]
-"""What is kept, and its new index; see `_forget`."""
+"""Which items are kept, and their new indices; see `_forget`."""
 Row: TypeAlias = npt.NDArray[np.float32]
 """(V,) log_probs of a frame."""
 
@@ -117,13 +117,13 @@ class Limits:
     beam_threshold: float
     label_mass: float
     max_labels: int
-    keeps_all: bool  # also what can never become the best
+    keeps_all: bool  # also hypotheses that can never become the best
 
 
 @dataclass(frozen=True)
 @structure
 class Memory:
-    """What one stream's search remembers, and the room it works in."""
+    """The memory of one stream's search, and the arrays that it works in."""
 
     prefixes: Annotated[
         npt.NDArray[np.void], PREFIX
@@ -190,7 +190,7 @@ def add_logs(a: float, b: float) -> float:
     """log(exp(a) + exp(b))."""
     if a < b:
         a, b = b, a
-    if b < a - 28 or b == NOTHING:  # what is added would be lost to rounding
+    if b < a - 28 or b == NOTHING:  # the sum would round to `a`
         return a
     return a + math.log1p(math.exp(b - a))
 
@@ -205,7 +205,7 @@ def lacks_room(limits: Limits, memory: Memory) -> bool:
 
 @inlined
 def _forget_prefixes(memory: Memory, beam: Entries, places: Places) -> int:
-    """Keep the prefixes that the beam's are extensions of, in their order; how many these are."""
+    """Keep the prefixes in the beam and all above them, in order. Returns their number."""
     num_prefixes = memory.counts.num_prefixes
     places[ROOT] = places[SCRATCH] = 1
     for entry in beam:
@@ -221,7 +221,7 @@ def _forget_prefixes(memory: Memory, beam: Entries, places: Places) -> int:
         memory.prefixes[num_kept] = memory.prefixes[index]
         prefix = memory.prefixes[num_kept]
         prefix.first_child = -1
-        if index > SCRATCH:  # what it points to stands before it, and has its new index
+        if index > SCRATCH:  # the records that it points to come earlier and have their new indices
             prefix.last_word = places[prefix.last_word] if prefix.last_word >= 0 else -1
             prefix.parent = places[prefix.parent]
             above = memory.prefixes[prefix.parent]
@@ -235,7 +235,7 @@ def _forget_prefixes(memory: Memory, beam: Entries, places: Places) -> int:
 
 @inlined
 def _forget_marks(memory: Memory, beam: Entries, places: Places) -> int:
-    """Keep the marks that the beam's alignments lead back to; how many these are."""
+    """Keep the marks that the beam's alignments lead back to. Returns their number."""
     num_marks = memory.counts.num_marks
     for entry in beam:
         for index in (entry.blank_mark, entry.label_mark):
@@ -262,7 +262,7 @@ def _forget_marks(memory: Memory, beam: Entries, places: Places) -> int:
 def _forget(memory: Memory, places: Places) -> None:
     """Drop the prefixes and marks that no hypothesis in the beam needs.
 
-    places: (2, most) zeros, to work in: first 1 for what is kept, then its new index.
+    places: (2, most) zeros to work in. An item that is kept gets 1 there, then its new index.
     """
     counts = memory.counts
     beam = memory.beam[counts.num_frames & 1][: counts.num_entries]
@@ -271,9 +271,9 @@ def _forget(memory: Memory, places: Places) -> None:
 
 
 def with_room(memory: Memory) -> Memory:
-    """The memory with room for more frames: what is dead dropped, and larger if that is little.
+    """The memory with room for more frames: dead items dropped, and larger if few are dead.
 
-    So it grows with the text, not with the frames.
+    So the memory grows with the text, not with the frames.
     """
     most = max(memory.counts["num_prefixes"], memory.counts["num_marks"])
     _forget(memory, np.zeros((2, most), np.int32))

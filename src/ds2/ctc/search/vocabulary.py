@@ -21,7 +21,7 @@ LAST_BIT = 62
 @dataclass(frozen=True)
 @structure
 class Vocabulary:
-    """Words as a `Trie`, with what each node of it means."""
+    """Words as a `Trie`, with the meaning of each node."""
 
     first_child: npt.NDArray[np.int32]  # (nodes + 1,)
     letters: npt.NDArray[np.int32]  # (nodes,) the letter that leads to a node, from 1 on
@@ -29,7 +29,7 @@ class Vocabulary:
     bounds: npt.NDArray[np.float32]  # (nodes,) the best log-probability of any word from here on
     known: npt.NDArray[np.int32]  # (nodes,) the same beginning in another vocabulary, or NO_WORD;
     # empty where there is no other
-    branches: npt.NDArray[np.int64]  # (nodes,) the letters that go on from a node, as bits
+    branches: npt.NDArray[np.int64]  # (nodes,) the letters that lead on from a node, as bits
 
 
 def vocabulary_of(
@@ -40,8 +40,8 @@ def vocabulary_of(
 ) -> Vocabulary:
     """The trie of words with their ids and log-probabilities.
 
-    letters: the number, from 1 on, of every letter that can be spelt; words with others are left
-    out, for they cannot be recognised.
+    letters: the number, from 1 on, of each letter of the alphabet. Words with other letters are
+    left out, because they cannot be recognised.
     """
     spelt, lengths, kept = _spelt(words, letters)
     trie = trie_of(spelt, lengths)
@@ -73,7 +73,7 @@ def strange_words(
 ) -> Vocabulary:
     """Words beside a vocabulary that lacks them, all with one id and log-probability.
 
-    A node stands for the same letters in both vocabularies, so it tells what both say of them.
+    A node stands for the same letters in both vocabularies, so it has the facts of both.
     """
     count = len(words)
     own = vocabulary_of(
@@ -101,7 +101,7 @@ def strange_words(
 def child_of(
     first_child: npt.NDArray[np.int32], letters: npt.NDArray[np.int32], node: int, letter: int
 ) -> int:
-    """The node of a trie a letter further, or NO_CHILD."""
+    """The node of a trie after one more letter, or NO_CHILD."""
     low, high = first_child[node], first_child[node + 1]
     last = high
     while low < high:
@@ -116,7 +116,7 @@ def child_of(
 def _spelt(
     words: Sequence[str], letters: Mapping[str, int]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The letters of those that can be spelt, joined; (words,) their lengths, and their places."""
+    """The letters, joined, of the words that can be spelt; (words,) their lengths and places."""
     codes = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
     lengths = np.array([len(word) for word in words], np.int64)
     table = np.zeros(max(map(ord, letters), default=0) + 1, np.int32)

@@ -1,6 +1,8 @@
 """Measure how many live streams a server carries on one core, and how long they wait for results.
 
     python benchmarks/serve_load.py data/en-dev/manifest.jsonl -m models/en
+    python benchmarks/serve_load.py MANIFEST -m models/en --workers 2 --streams 150 --no-search
+    python benchmarks/serve_load.py MANIFEST -m models/en --source before=OLD/src --source now=src
     python benchmarks/serve_load.py MANIFEST -m models/en --peer vosk=MODEL_DIR \
         --vosk-server asr_server.py --peers-python PY
 
@@ -14,12 +16,16 @@ sample is due to be sent, to the arrival of the result that covers it. For our s
 chunk of the model. vosk-server replies to each message, so there a piece is a message. The audio
 that the model itself must hear first (the chunk, its lookahead) is the same under any load, so it
 is reported separately. "its core" and "others" are the shares of the servers' core that the server
-and everything else on the machine took. Linux only.
+and everything else on the machine took. "CPU" is the server's processor time in milliseconds for a
+second of audio that it answered: other programs on the machine change it little. With --workers
+above 1 the servers may use all cores, beside the load generator, and the shares are sums over
+cores. --source compares versions of ds2. Linux only.
 """
 
 import argparse
 import asyncio
 import gc
+import itertools
 import json
 import os
 import random
@@ -96,13 +102,15 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise SystemExit("needs two cores: one for the servers, one for the load generator")
-    os.sched_setaffinity(0, {cores[1]})
+    core = cores[0] if args.workers == 1 else None
+    if core is not None:
+        os.sched_setaffinity(0, {cores[1]})
     gc.freeze()
     with (
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        _contenders(args, bundle, cores[0]) as contenders,
+        _contenders(args, bundle, core) as contenders,
     ):
-        _measure(runner, contenders, speech, cores[0], args)
+        _measure(runner, contenders, speech, core, args)
     _print(contenders, bundle, args)
     if args.json:
         with atomic_write(args.json) as file:
@@ -120,6 +128,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--message-ms", type=float, default=100.0, help="audio in a message (100)")
     parser.add_argument("--chunk-ms", help="of our servers (their usual)")
     parser.add_argument("--batch-sizes", default="32,1", help="of our servers (32,1)")
+    parser.add_argument("--workers", type=int, default=1, help="of our servers (1)")
+    parser.add_argument("--source", action="append", default=[], metavar="NAME=SRC")
     parser.add_argument("--decoding", nargs="+", choices=[*DECODING], default=[*DECODING])
     parser.add_argument("--no-search", action="store_true", help="only the --streams asked for")
     parser.add_argument("--most", type=int, default=320, help="streams the search goes up to (320)")
@@ -130,6 +140,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     args = parser.parse_args()
     args.streams = sorted(int(each) for each in args.streams.split(","))
+    args.source = [source.partition("=")[::2] for source in args.source] or [("ds2", "")]
     for peer in args.peer:
         if not peer.startswith("vosk=") or not args.vosk_server:
             parser.error(f"--peer {peer}: must be vosk=MODEL_DIR, and --vosk-server given")
@@ -151,7 +162,9 @@ def _speech(manifest: Path) -> Speech:
 
 
 @contextmanager
-def _contenders(args: argparse.Namespace, bundle: Bundle, core: int) -> Iterator[list[Contender]]:
+def _contenders(
+    args: argparse.Namespace, bundle: Bundle, core: int | None
+) -> Iterator[list[Contender]]:
     """Start all servers."""
     features = bundle.features
     ours = Ours((features.window - features.stride) / features.sample_rate_hz)
@@ -159,18 +172,22 @@ def _contenders(args: argparse.Namespace, bundle: Bundle, core: int) -> Iterator
     with ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         contenders = []
-        for kind in kinds:
-            for batch_size in args.batch_sizes.split(","):
-                name = "one by one" if batch_size == "1" else f"batches up to {batch_size}"
-                options = [*DECODING[kind], "--batch-size", batch_size, "--max-streams", "1000"]
-                if args.chunk_ms:
-                    options += ["--chunk-ms", args.chunk_ms]
-                port = free_port()
-                command = ds2_serve(args.model, port, *options)
-                server = running(command, port, logs / f"{port}.log", core)
-                contenders.append(
-                    Contender(f"ds2 {kind}, {name}", stack.enter_context(server), ours)
-                )
+        for kind, batch_size, (source, path) in itertools.product(
+            kinds, args.batch_sizes.split(","), args.source
+        ):
+            name = "one by one" if batch_size == "1" else f"batches up to {batch_size}"
+            options = [*DECODING[kind], "--batch-size", batch_size, "--max-streams", "1000"]
+            if args.workers > 1:
+                options += ["--workers", str(args.workers)]
+            if args.chunk_ms:
+                options += ["--chunk-ms", args.chunk_ms]
+            port = free_port()
+            command = ds2_serve(args.model, port, *options)
+            environment = {"PYTHONPATH": str(Path(path).absolute())} if path else {}
+            server = running(command, port, logs / f"{port}.log", core, environment)
+            contenders.append(
+                Contender(f"{source} {kind}, {name}", stack.enter_context(server), ours)
+            )
         for peer in args.peer:
             port = free_port()
             command = [args.peers_python, str(args.vosk_server), peer.partition("=")[2]]
@@ -184,7 +201,7 @@ def _measure(
     runner: asyncio.Runner,
     contenders: Sequence[Contender],
     speech: Speech,
-    core: int,
+    core: int | None,
     args: argparse.Namespace,
 ) -> None:
     """Run the given numbers of streams, then numbers that narrow down the limits.
@@ -219,6 +236,7 @@ def _measure(
         print(
             f"{contender.name:28} {num_streams:4d} streams: {told} ms; "
             f"core {load.core_share:.2f}, others {load.others_share:.2f}, "
+            f"{1000 * load.cost:.2f} ms CPU/s, "
             f"sent late by {late_ms:.1f} ms"
             + (f"; {len(load.errors)} broke: {load.errors[0]}" if load.errors else ""),
             file=sys.stderr,
@@ -251,6 +269,7 @@ def _print(contenders: Sequence[Contender], bundle: Bundle, args: argparse.Names
         "p99",
         "its core",
         "others",
+        "CPU",
         "broke",
     ):
         table.add_column(heading, justify="left" if heading == "server" else "right")
@@ -258,6 +277,7 @@ def _print(contenders: Sequence[Contender], bundle: Bundle, args: argparse.Names
         for num_streams, load in sorted(contender.loads.items()):
             cells = [f"{each:.0f}" for each in load.milliseconds()]
             cells += [f"{100 * each:.0f}%" for each in (load.core_share, load.others_share)]
+            cells.append(f"{1000 * load.cost:.1f}")
             table.add_row(contender.name, str(num_streams), *cells, str(len(load.errors) or ""))
         table.add_section()
     limits = Table(title=f"most streams with 98 of 100 results within {1000 * GOOD_S:.0f} ms")
@@ -302,6 +322,7 @@ def _as_json(contender: Contender) -> dict[str, object]:
                 "median_ms, p95_ms, p98_ms, p99_ms": load.milliseconds(),
                 "core_share": load.core_share,
                 "others_share": load.others_share,
+                "cpu_s_per_audio_s": load.cost,
                 "results": len(load.latencies_s),
                 "broke": len(load.errors),
             }

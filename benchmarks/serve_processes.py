@@ -23,9 +23,12 @@ class ServerProcess:
     log: Path
 
     def cpu_s(self) -> float:
-        """Processor time of the server so far, in seconds."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        """Processor time of the server and its workers so far, in seconds."""
+        ticks = 0
+        for process_id in self.process_ids():
+            fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / TICKS_PER_S
 
     def process_ids(self) -> list[int]:
         """Its own process id, then those of its workers, if it has any."""
@@ -80,10 +83,11 @@ def ds2_serve(model: str, port: int, *options: str) -> list[str]:
     return [sys.executable, "-c", ds2, "serve", "-m", model, "--port", str(port), *options]
 
 
-def busy_s(core: int) -> float:
-    """Busy time of a core since the start of the machine, in seconds."""
+def busy_s(core: int | None) -> float:
+    """Busy time of a core, or of all cores, since the start of the machine, in seconds."""
+    wanted = "cpu" if core is None else f"cpu{core}"
     lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
-    (fields,) = (line.split()[1:] for line in lines if line.split()[0] == f"cpu{core}")
+    (fields,) = (line.split()[1:] for line in lines if line.split()[0] == wanted)
     ticks = [int(each) for each in fields[:8]]  # user nice system idle iowait irq softirq steal
     return (sum(ticks) - ticks[3] - ticks[4]) / TICKS_PER_S
 

@@ -48,6 +48,10 @@ class Account:
         is_counted = (due_s >= begin_s) & (due_s < end_s)
         return np.asarray((answered_s - due_s)[is_counted])
 
+    def covered_s(self, until_s: float) -> float:
+        """Audio that the results cover that had come by then."""
+        return max((covered for time_s, covered in self.answers if time_s <= until_s), default=0.0)
+
 
 @dataclass(frozen=True)
 class Speech:
@@ -115,6 +119,7 @@ class Load:
     late_s: NDArray[np.float64]  # how late the load generator sent
     core_share: float  # share of its core that the server used
     others_share: float  # share of its core that everything else used
+    cost: float  # processor seconds of the server for a second of audio that it answered
     errors: tuple[str, ...]
 
     @property
@@ -171,12 +176,14 @@ async def run_load(
     await asyncio.sleep(end_s - time.monotonic())
     used_s, busy_s = cpu_s()[0] - used_s, cpu_s()[1] - busy_s
     await asyncio.gather(*tasks)
+    covered_s = sum(each.covered_s(end_s) - each.covered_s(count_s) for each in accounts)
     return Load(
         num_streams,
         _joined([each.latencies_s(message_s, count_s, end_s) for each in accounts if each.unit_s]),
         _joined([np.array(each.late_s) for each in accounts]),
         used_s / seconds,
         max(0.0, busy_s - used_s) / seconds,
+        used_s / covered_s if covered_s else float("inf"),
         tuple(each.error for each in accounts if each.error),
     )
 

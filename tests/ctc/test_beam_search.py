@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,6 +198,52 @@ def test_any_pieces_give_exactly_what_the_whole_gives(
     for n in (1, 5):
         whole = search.decode_batch([log_probs], n=n)[0]
         assert decoded_in_pieces(search, log_probs, cuts, n) == whole
+
+
+@given(st.integers(0, 1000), st.booleans(), st.sampled_from([None, -1.5]))
+@settings(deadline=None, max_examples=40)
+def test_a_glance_is_the_best_hypothesis(
+    word_lm: NgramModel, seed: int, has_phrases: bool, price: float | None
+) -> None:
+    options = BeamSettings(beam_width=12, unknown_word_score=price)
+    search = BeamSearch(ENGLISH, options, word_lm, PHRASES if has_phrases else ())
+    decoder = search.decoder()
+    for piece in np.array_split(random_log_probs(40, 4, seed, 4), 7):
+        decoder.feed(piece)
+        seen = decoder.glance()
+        (best,) = decoder.best(is_final=False)
+        assert seen.labels == [token.label for token in best.tokens]
+        assert seen.start_frames == [token.start_frame for token in best.tokens]
+        assert seen.end_frames == [token.end_frame for token in best.tokens]
+        assert seen.num_stable == best.num_stable
+
+
+@given(st.integers(0, 1000), st.integers(1, 30))
+@settings(deadline=None, max_examples=40)
+def test_a_few_texts_are_the_first_of_all(word_lm: NgramModel, seed: int, n: int) -> None:
+    decoder = BeamSearch(ENGLISH, BeamSettings(beam_width=30), word_lm).decoder(num_hypotheses=2)
+    decoder.feed(random_log_probs(20, 4, seed, 2))
+    for is_final in (False, True):
+        everything = decoder.best(10**6, is_final=is_final)
+        totals = [hypothesis.scores.total for hypothesis in everything]
+        assert totals == sorted(totals, reverse=True)
+        assert decoder.best(n, is_final=is_final) == everything[:n]
+
+
+@pytest.mark.parametrize("price", [None, -1.0])
+def test_letters_that_share_a_bit_are_told_apart(tmp_path: Path, price: float | None) -> None:
+    letters = [chr(0x400 + index) for index in range(80)]
+    alphabet = Alphabet("characters", "en", (" ", *letters))
+    first, second, third, strange = (letters[index] for index in (70, 73, 75, 79))
+    text = f"{first}{second} {third}{first} {first}{third}\n"
+    config = EstimateConfig(order=2, discount_fallback=FALLBACK)
+    lm = build(tmp_path, text, config, language="en")
+    for text in (first + second, first + third, second + first, first + strange):
+        log_probs = np.full((2, len(alphabet)), -20.0, np.float32)
+        log_probs[[0, 1], alphabet.encode(text)] = -1e-3
+        search = BeamSearch(alphabet, BeamSettings(unknown_word_score=price), lm)
+        found = text_of(search.decode_batch([log_probs])[0][0], alphabet)
+        assert (found == text) == (price is not None or text in lm.vocabulary)
 
 
 @given(st.integers(0, 1000))

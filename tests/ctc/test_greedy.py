@@ -44,6 +44,21 @@ def test_any_pieces_give_what_the_whole_gives(labels: list[int], data: st.DataOb
     assert decoded(log_probs, cuts) == decoded(log_probs, [])
 
 
+@given(labels_lists, st.data())
+@settings(deadline=None)
+def test_a_glance_is_the_best_hypothesis(labels: list[int], data: st.DataObject) -> None:
+    log_probs = log_probs_of(labels)
+    decoder = GreedyDecoder()
+    cut = data.draw(st.integers(0, len(labels)))
+    for piece in (log_probs[:cut], log_probs[cut:]):
+        decoder.feed(piece)
+        seen, (best,) = decoder.glance(), decoder.best()
+        assert seen.labels == [token.label for token in best.tokens]
+        assert seen.start_frames == [token.start_frame for token in best.tokens]
+        assert seen.end_frames == [token.end_frame for token in best.tokens]
+        assert seen.num_stable == len(best.tokens)
+
+
 def test_a_token_lasts_as_long_as_its_run_and_is_as_sure_as_its_best_frame() -> None:
     log_probs = log_probs_of([0, 2, 2, 2, 0, 0, 2, 1])
     first, second, third = decoded(log_probs, [2]).tokens

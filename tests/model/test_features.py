@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.model import features as module
-from ds2.model.features import FeatureConfig, FeatureStream, log_spectrogram
+from ds2.model.features import FeatureConfig, FeatureStream, feed_together, log_spectrogram
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 CAUSAL = FeatureConfig(normalisation="causal")
@@ -116,6 +116,26 @@ def test_any_cutting_gives_the_whole_bit_for_bit(
         pieces = [stream.feed(waveform[start:end]) for start, end in itertools.pairwise(cuts)]
         pieces.append(stream.finish())
     assert np.array_equal(np.concatenate(pieces), whole)
+
+
+@both
+@given(sizes=st.lists(st.lists(st.integers(0, 9000), min_size=3, max_size=3), max_size=6))
+@settings(deadline=None, max_examples=30)
+def test_streams_fed_together_give_what_each_gives_alone(
+    config: FeatureConfig, sizes: list[list[int]]
+) -> None:
+    together, alone = ([FeatureStream(config) for _ in range(3)] for _ in range(2))
+    for turn, counts in enumerate(sizes):
+        waveforms = [speechlike(10 * turn + index, n) for index, n in enumerate(counts)]
+        fed = feed_together(together, waveforms)
+        for frames, stream, waveform in zip(fed, alone, waveforms, strict=True):
+            assert np.array_equal(frames, stream.feed(waveform))
+    for one, other in zip(together, alone, strict=True):
+        assert np.array_equal(one.finish(), other.finish())
+
+
+def test_to_feed_no_stream_gives_nothing() -> None:
+    assert feed_together([], []) == []
 
 
 @both

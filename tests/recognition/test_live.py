@@ -18,7 +18,7 @@ from ds2.errors import InputError
 from ds2.ngram.estimate import EstimateConfig
 from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.recognizer import Recognizer
-from ds2.recognition.segments import _pieces, words_of
+from ds2.recognition.segments import _GrowingText, words_of
 from ds2.text.alphabet import Alphabet
 from ds2.text.spacing import join_words
 from ds2.transcripts.events import Endpoint, Event, Final, Partial, SpeechStart
@@ -209,11 +209,15 @@ def test_rules_that_cannot_be_are_refused(name: str, value: float) -> None:
 def test_partial_text_is_written_as_the_final_is() -> None:
     alphabet = Alphabet("characters", "zh", (" ", "a", "b", "你", "好"))
 
-    def pieces(text: str) -> list[str]:
-        return _pieces([Token(label, 0, 1, 0.0, 1.0) for label in alphabet.encode(text)], alphabet)
-
     for text in (" ab  ba 你 好 a你b b ", "你 好", "a b", "ab"):
         tokens = [Token(label, i, i + 1, 0.0, 1.0) for i, label in enumerate(alphabet.encode(text))]
         words = words_of(tokens, alphabet, 0.1, 9.0)
-        assert "".join(pieces(text)) == join_words((word.text for word in words), "zh")
-    assert pieces("a b") == ["a", "", " b"]
+        told = _GrowingText(alphabet)
+        for num_heard in range(len(tokens) + 1):
+            labels = [token.label for token in tokens[:num_heard]]
+            stable, unstable = told.of(labels, num_heard // 2)
+            again = _GrowingText(alphabet).of(labels, num_heard)[0]
+            assert stable == _GrowingText(alphabet).of(labels[: num_heard // 2], num_heard // 2)[0]
+            assert stable + unstable == again
+        assert stable + unstable == join_words((word.text for word in words), "zh")
+    assert _GrowingText(alphabet).of(alphabet.encode("a b"), 2) == ("a", " b")

@@ -4,14 +4,14 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ds2.ctc.confidence import calibrated
 from ds2.ctc.fitting import fitted
-from ds2.ctc.hypothesis import Hypothesis, Scores, Token
+from ds2.ctc.hypothesis import Glance, Hypothesis, Scores, Token
 from ds2.ctc.phrases import Phrase, hot_phrases, spelt_phrases
 from ds2.ctc.search.frames import take_frames
 from ds2.ctc.search.prefixes import ROOT, Limits, new_memory, with_room
@@ -22,12 +22,15 @@ from ds2.ctc.settings import BeamSettings
 from ds2.ngram.model import NgramModel
 from ds2.text.alphabet import Alphabet
 
+ROUNDING = 1e-6
+"""More than what two ways to add up a score differ by."""
+
 
 class BeamSearch:
-    """What all searches of a model share: its alphabet, language model, phrases and settings.
+    """The parts that all searches of a model share: alphabet, language model, phrases, settings.
 
     A hypothesis is ranked by log p_ctc + alpha log p_lm + beta words + hot phrases (equation 12
-    of the paper), where p_ctc adds up all alignments. May be used from several threads at once.
+    of the paper), where p_ctc adds up all alignments. Several threads may use it at once.
     """
 
     def __init__(
@@ -39,8 +42,8 @@ class BeamSearch:
         *,
         known: Vocabulary | None = None,
     ) -> None:
-        """lm: of words for English, of characters for Mandarin; None does without.
-        known: the language model's words, of another search with the same.
+        """lm: of words for English, of characters for Mandarin; None: no language model.
+        known: the words of the language model, from another search with the same model.
 
         Raises InputError if the language model does not fit, or a phrase cannot be spelt.
         """
@@ -63,7 +66,7 @@ class BeamSearch:
         )
 
     def with_phrases(self, phrases: Sequence[Phrase]) -> "BeamSearch":
-        """The same with more phrases, say for one stream; sooner made than from the beginning.
+        """The same search with more phrases, for example for one stream. It is quick to make.
 
         Raises InputError if a phrase cannot be spelt.
         """
@@ -73,8 +76,8 @@ class BeamSearch:
     def decoder(self, *, num_hypotheses: int = 1) -> "PrefixBeamSearch":
         """A new search, for one stream of log_probs.
 
-        num_hypotheses: how many it will be asked for. For one, those are dropped that can never
-        become the best, which is faster and leaves fewer to be asked for.
+        num_hypotheses: how many you will ask for. If it is 1, the search drops hypotheses that can
+        never become the best. That is faster, and leaves fewer to ask for.
         """
         limits = replace(self._limits, keeps_all=num_hypotheses > 1)
         return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, limits)
@@ -88,7 +91,7 @@ class BeamSearch:
     ) -> list[list[Hypothesis]]:
         """The n best hypotheses of each utterance, (T, V) log_probs, in their order.
 
-        num_threads: processor cores; None takes all.
+        num_threads: processor cores; None: all of them.
         """
         if num_threads == 1:
             return [self._decoded(log_probs, n) for log_probs in batch]
@@ -102,10 +105,10 @@ class BeamSearch:
 
 
 class PrefixBeamSearch:
-    """One search, over one stream of log_probs; made by `BeamSearch.decoder`.
+    """One search over one stream of log_probs. `BeamSearch.decoder` makes it.
 
-    Whatever pieces the log_probs come in, and whenever `best` is asked, the hypotheses are those of
-    the whole. Memory grows with the text, not with the frames.
+    The pieces in which the log_probs come, and calls of `best`, change nothing in the hypotheses.
+    Memory grows with the text, not with the frames.
     """
 
     def __init__(
@@ -119,12 +122,14 @@ class PrefixBeamSearch:
         self._is_closed = scoring.has_lm and settings.unknown_word_score is None
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Take (T, V) more frames. Raises ValueError for what are no log_probs."""
+        """Take (T, V) more frames. Raises ValueError for arrays that are no log_probs."""
         if log_probs.ndim != 2 or log_probs.shape[1] != len(self._alphabet):
             raise ValueError(
                 f"log_probs are (T, {len(self._alphabet)}), not of shape {log_probs.shape}"
             )
-        log_probs = np.require(log_probs, np.float32, ["C", "W"])  # one type, compiled once
+        flags = log_probs.flags
+        if log_probs.dtype != np.float32 or not flags.c_contiguous or not flags.writeable:
+            log_probs = np.require(log_probs, np.float32, ["C", "W"])  # one type, compiled once
         if not log_probs.max(initial=0) < np.inf:
             raise ValueError("log_probs hold NaN or infinity")
         num_taken = 0
@@ -134,16 +139,37 @@ class PrefixBeamSearch:
                 self._memory = with_room(self._memory)
 
     def warm_up(self) -> None:
-        """Load the machine code that a search needs only after a while, before anybody waits."""
+        """Load the machine code that a search needs later, before anybody waits for it."""
         self._memory = with_room(self._memory)
 
     def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
         """The n best hypotheses of the frames so far, or as many as there are, the best first.
 
-        Those that spell the same words are one: their probabilities are added. is_final: judge
-        them as if the audio ended here; else the last word may yet go on. If the vocabulary is
-        closed, and no hypothesis ends with a whole word, the last word is left out.
+        Hypotheses that spell the same words are one, with the sum of their probabilities. is_final:
+        judge them as if the audio ended here; else the last word may go on. If the vocabulary is
+        closed and no hypothesis ends with a whole word, the last word is left out.
         """
+        judged = self._judged(is_final)
+        last_judged, shared = agree(self._memory, judged.totals.copy())
+        num_stable = self._depth(shared, self._is_closed)
+        hypotheses = []
+        for scores, slot in _ranked(judged, n):
+            tokens = self._tokens(slot, last_judged, is_cut=judged.is_cut)
+            hypotheses.append(Hypothesis(tokens, scores, min(num_stable, len(tokens))))
+        return hypotheses
+
+    def glance(self) -> Glance:
+        """The best hypothesis of the frames so far, as `best` gives it if `is_final` is false."""
+        judged = self._judged(is_final=False)
+        last_judged, shared = agree(self._memory, judged.totals.copy())
+        ((_, slot),) = _ranked(judged, 1)
+        spans = self._spans(slot, last_judged)
+        num_stable = min(self._depth(shared, self._is_closed), len(spans))
+        labels, starts, ends = (spans[name].tolist() for name in ("label", "start", "end"))
+        return Glance(labels, starts, ends, num_stable)
+
+    def _judged(self, is_final: bool) -> "_Judged":
+        """The entries of the beam and what each is worth."""
         num_entries = int(self._memory.counts["num_entries"])
         parts, hashes = np.empty((num_entries, 4)), np.empty(num_entries, np.int64)
         ending = WHOLE if is_final else OPEN
@@ -151,31 +177,27 @@ class PrefixBeamSearch:
         if is_final and (parts[:, 0] == -np.inf).all():
             ending = CUT
             judge(self._scoring, self._memory, ending, parts, hashes)
-        totals = parts.sum(axis=1)
-        last_judged, shared = agree(self._memory, totals.copy())
-        num_stable = self._depth(shared, self._is_closed)
-        groups: dict[int, list[int]] = {}
-        for slot in np.argsort(-totals, kind="stable").tolist():
-            if totals[slot] > -np.inf:
-                groups.setdefault(int(hashes[slot]), []).append(slot)
-        scored = [(_scores(parts, slots), slots[0]) for slots in groups.values()]
-        scored.sort(key=lambda pair: -pair[0].total)
-        hypotheses = []
-        for scores, slot in scored[:n]:
-            tokens = self._tokens(slot, last_judged, is_cut=ending == CUT)
-            hypotheses.append(Hypothesis(tokens, scores, min(num_stable, len(tokens))))
-        return hypotheses
+        return _Judged(parts, hashes, parts.sum(axis=1), ending == CUT)
 
-    def _tokens(self, slot: int, last_judged: int, *, is_cut: bool) -> tuple[Token, ...]:
-        """What an entry of the beam says, and when."""
+    def _spans(self, slot: int, last_judged: int) -> NDArray[np.void]:
+        """(labels,) of SPAN: what an entry of the beam says, and when. After `agree`."""
         memory = self._memory
         index = int(memory.beam[memory.counts["num_frames"] & 1][slot]["prefix"])
         spans = np.empty(self._depth(index), SPAN)
         read_back(memory, slot, last_judged, spans)
+        return spans
+
+    def _tokens(self, slot: int, last_judged: int, *, is_cut: bool) -> tuple[Token, ...]:
+        """The labels of an entry of the beam, with their times."""
+        spans = self._spans(slot, last_judged)
+        if is_cut:
+            memory = self._memory
+            index = int(memory.beam[memory.counts["num_frames"] & 1][slot]["prefix"])
+            spans = spans[: self._depth(index, is_cut)]
         slope, offset = self._settings.confidence_slope, self._settings.confidence_offset
         return tuple(
             Token(label, start, end, peak, calibrated(posterior, slope, offset))
-            for label, start, end, peak, posterior in spans[: self._depth(index, is_cut)].tolist()
+            for label, start, end, peak, posterior in spans.tolist()
         )
 
     def _depth(self, index: int, is_cut: bool = False) -> int:
@@ -186,9 +208,44 @@ class PrefixBeamSearch:
         return int(prefix["depth"])
 
 
-def _scores(parts: NDArray[np.float64], slots: Sequence[int]) -> Scores:
-    """Of hypotheses that spell the same words: the acoustics added up, the rest the same."""
-    highest = float(parts[slots[0], 0])
-    acoustic = highest + math.log(sum(math.exp(parts[slot, 0] - highest) for slot in slots))
-    _, lm, count, hot = parts[slots[0]].tolist()
-    return Scores(acoustic, lm, count, hot)
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The entries of a beam, and what each is worth."""
+
+    parts: NDArray[np.float64]  # (entries, 4): acoustic, language model, count, hot phrases
+    hashes: NDArray[np.int64]  # (entries,): entries that spell the same words have the same
+    totals: NDArray[np.float64]  # (entries,): the sums of the parts
+    is_cut: bool  # the word under way does not count
+
+
+def _ranked(judged: _Judged, n: int) -> list[tuple[Scores, int]]:
+    """The n best texts, or as many as there are: the score of each, and its best entry.
+
+    A text's probability is the sum of those of its entries. A text is left out if it could not be
+    among the best though all of its entries were as good as its best.
+    """
+    totals, hashes = judged.totals.tolist(), judged.hashes.tolist()
+    most_gain = math.log(len(totals)) + ROUNDING
+    groups: dict[int, list[int]] = {}  # entries by text, the best first
+    wanted = lowest = -math.inf  # the n-th best entry of other texts; what cannot get there
+    for slot in np.argsort(-judged.totals, kind="stable").tolist():
+        total, text = totals[slot], hashes[slot]
+        if total == -math.inf:
+            break  # it and those after it cannot end so
+        if text in groups:
+            groups[text].append(slot)
+        elif total > lowest:
+            groups[text] = [slot]
+            if len(groups) == n:
+                wanted, lowest = total, total - most_gain
+    parts = judged.parts.tolist()
+    scored = []
+    for slots in groups.values():
+        acoustic, lm, count, hot = parts[slots[0]]
+        if len(slots) > 1 and totals[slots[0]] + math.log(len(slots)) > wanted - ROUNDING:
+            acoustic += math.log(sum(math.exp(parts[slot][0] - acoustic) for slot in slots))
+        elif totals[slots[0]] < wanted - ROUNDING:
+            continue
+        scored.append((Scores(acoustic, lm, count, hot), slots[0]))
+    scored.sort(key=lambda pair: -pair[0].total)
+    return scored[:n]

@@ -3,8 +3,8 @@
 import math
 
 CLIP = 1e-4
-"""Posteriors are kept so far from 0 and 1, where log-odds are infinite: a beam that agrees on all
-has shown no more than that the truth may not be in it."""
+"""The least distance of posteriors from 0 and 1, where log-odds are infinite. A beam that agrees on
+a word may still lack the true one."""
 FARTHEST = 700.0  # log-odds; exp of more overflows
 
 

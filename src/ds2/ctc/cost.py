@@ -1,4 +1,4 @@
-"""The CTC cost of a text: what training makes small (Graves et al. 2006, equations 6 to 8)."""
+"""The CTC cost of a text, which training minimises (Graves et al. 2006, equations 6 to 8)."""
 
 import math
 from collections.abc import Sequence

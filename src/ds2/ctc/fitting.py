@@ -1,4 +1,4 @@
-"""Whether a search can say anything: the words of a language model against an alphabet."""
+"""Fits the words of a language model to an alphabet, so that a search can spell them."""
 
 import logging
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from ds2.ngram.model import NgramModel
 from ds2.text.alphabet import Alphabet
 
 FEW = 0.5
-"""Of its words: a model that lacks so many in the alphabet's spelling is looked at more closely."""
+"""ds2 looks at all words of a model if the alphabet can spell at most this share of the first."""
 HARDLY_ANY = 0.05
-"""Of the words that small letters would spell: signs, single letters, mistakes."""
+"""If the alphabet spells only this share as they are, they are signs, single letters, mistakes."""
 FIRST = 1000
-"""Words that are looked at of every model."""
+"""The number of words that ds2 looks at in every model."""
 
 logger = logging.getLogger("ds2.ngram")
 
@@ -21,8 +21,8 @@ logger = logging.getLogger("ds2.ngram")
 def fitted(lm: NgramModel, alphabet: Alphabet) -> NgramModel:
     """The model, with its words in small letters where the alphabet has no capitals.
 
-    Many published models are in capitals throughout. Raises InputError if the alphabet can spell
-    none of its words: nothing could be said with it.
+    Many published models have only capitals. Raises InputError if the alphabet can spell none of
+    the words, because a search could then find no text.
     """
     words = lm.vocabulary[END + 1 :]
     letters = {*"".join(alphabet.symbols)} - {" "}

@@ -1,4 +1,4 @@
-"""Hot phrases: what a speaker is likely to say, and what that is worth to a hypothesis."""
+"""Hot phrases: words that a speaker is likely to say, and how much they add to a score."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,30 +14,30 @@ from ds2.text.alphabet import Alphabet
 from ds2.text.normalise import normalise
 
 BORDER = " "
-"""Parts words, and stands at both ends of a phrase of words."""
+"""The border between words; it also stands at both ends of a phrase of words."""
 MOST_PHRASES = 5000
 LONGEST_PHRASE = 100
-"""Letters. With these limits a stream's phrases cost some megabytes, and some tens of ms."""
+"""In letters. Within these limits the phrases of a stream cost a few megabytes and tens of ms."""
 LONGEST_TEXT = 10 * LONGEST_PHRASE
-"""Characters as they are written, before what is no letter is left out."""
+"""In characters as the user writes them, before ds2 leaves out those that are no letters."""
 MOST_LETTERS = 100_000
-"""Of all phrases together."""
+"""The limit for all phrases together."""
 HOTTEST = 100.0
-"""A weight beyond it, a natural logarithm, would outweigh any sound; and sums stay finite."""
+"""The largest weight, a natural logarithm. A larger one would outweigh any sound."""
 
 
 @dataclass(frozen=True, slots=True)
 class HotPhrase:
-    """Words that are to be heard more readily, or, with a weight below 0, less.
+    """Words that the search prefers or, with a weight below 0, avoids.
 
-    In English a phrase counts where it stands between word borders, in Mandarin anywhere. Every
-    time it is complete, the hypothesis' score grows by the weight, a natural logarithm. While it
-    is under way, its share is lent to the hypothesis, and taken back if the text goes on in
-    another way.
+    In English a phrase counts where it stands between word borders. In Mandarin it counts anywhere.
+    Each complete phrase adds its weight, a natural logarithm, to the hypothesis' score. While a
+    phrase is under way, the search lends the hypothesis a share of the weight. It takes the share
+    back if the text goes on in another way.
     """
 
     text: str
-    weight: float = 5.0  # makes it as welcome as what is e^5 times as likely
+    weight: float = 5.0  # 5: as if the phrase were e^5 times as likely
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight):
@@ -48,7 +48,7 @@ class HotPhrase:
 
 
 Phrase: TypeAlias = HotPhrase | str | tuple[str, float]
-"""As callers write it: with its weight or, to have the usual one, without."""
+"""A phrase as callers write it: with its weight, or without it for the default weight."""
 
 
 def hot_phrase(phrase: Phrase) -> HotPhrase:
@@ -75,7 +75,7 @@ def _text(given: object) -> str:
 
 def hot_phrases(phrases: Sequence[Phrase]) -> tuple[HotPhrase, ...]:
     """The phrases that a caller means. Raises InputError."""
-    if isinstance(phrases, str):  # whose letters would be phrases
+    if isinstance(phrases, str):  # each of its letters would be a phrase
         raise InputError(f'hot phrases: are a list: write ["{phrases}"]')
     return tuple(map(hot_phrase, phrases))
 
@@ -83,8 +83,8 @@ def hot_phrases(phrases: Sequence[Phrase]) -> tuple[HotPhrase, ...]:
 def spelt_phrases(phrases: Sequence[HotPhrase], alphabet: Alphabet) -> dict[str, float]:
     """The phrases in the alphabet's spelling, and their weights.
 
-    Raises InputError for one that is empty, too long, that the alphabet cannot spell, or that
-    stands there twice; and for too many.
+    Raises InputError for too many phrases, and for a phrase that is empty, too long or there twice,
+    or that the alphabet cannot spell.
     """
     if len(phrases) > MOST_PHRASES:
         told = f"there are {len(phrases)}, and {MOST_PHRASES} is the most: leave some out"
@@ -125,8 +125,8 @@ def _too_long(text: str) -> InputError:
 class PhraseTables:
     """An Aho-Corasick automaton over characters, as flat arrays.
 
-    A state is the longest end of the text that a phrase begins with: a node of the phrases' trie.
-    Where a phrase does not go on with the next letter, a shorter end of the text may.
+    A state is a node of the phrases' trie: the longest end of the text that begins a phrase. If no
+    phrase goes on with the next letter, a shorter end of the text may still begin one.
     """
 
     classes: Mapping[str, int]  # of the characters that stand in phrases; all others are class 0

@@ -1,29 +1,31 @@
-"""The settings of the beam search; a bundle keeps them with its language model."""
+"""The settings of the beam search. A bundle keeps them with its language model."""
 
 import math
 from dataclasses import dataclass
 
 UNKNOWN_LETTERS = 6
-"""Letters that an unknown word has for its price. At one price for all lengths, a single word
-without end would be cheaper than the known words of a sentence."""
+"""An unknown word of up to this number of letters has the plain price. Longer words cost more: else
+one endless unknown word would be cheaper than the known words of a sentence."""
 
 
 @dataclass(frozen=True)
 class BeamSettings:
-    """How wide to search, and what a hypothesis' score is made of.
+    """How wide the search is, and the weights of the parts of a score.
 
     The pruning is the paper's (section 3.8: p = 0.99, at most 40 characters); scores are natural
     logarithms.
     """
 
-    beam_width: int = 100  # hypotheses kept from frame to frame
-    beam_threshold: float = 16.0  # those so much below the best are dropped
-    label_mass: float = 0.99  # of a frame's labels, the fewest that have this much probability
-    max_labels: int = 40  # and no more than these
+    beam_width: int = 100  # hypotheses that the search keeps from frame to frame
+    beam_threshold: float = 16.0  # it drops those that are this much below the best
+    label_mass: float = 0.99  # it tries the fewest labels that have this probability
+    max_labels: int = 40  # and at most this number of labels
     lm_weight: float = 0.5  # alpha
-    word_bonus: float = 1.0  # beta; in Mandarin of a character
-    unknown_word_score: float | None = -10.0  # of a word that the model lacks; None forbids them;
-    # longer ones than UNKNOWN_LETTERS cost in proportion
+    word_bonus: float = 1.0  # beta; in Mandarin for each character
+    unknown_word_score: (
+        float | None
+    ) = -10.0  # price of a word that the model lacks; None forbids it;
+    # words of more than UNKNOWN_LETTERS cost in proportion
     confidence_slope: float = 1.0  # log-odds of the posterior over the beam to log-odds of
     confidence_offset: float = 0.0  # being right; fitted on a development set
 

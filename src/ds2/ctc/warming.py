@@ -15,9 +15,9 @@ LABELS = [1, 2]
 
 
 def warm_up() -> None:
-    """Compile all loops that have no machine code on disk, and keep it there.
+    """Compile all loops that have no machine code on disk, and keep the code there.
 
-    They take the same types whatever the model, so this is for all models.
+    The loops take the same types for every model, so this serves all models.
     """
     alphabet = english_characters()
     log_probs = np.full((NUM_FRAMES, len(alphabet)), -np.log(len(alphabet)), np.float32)

@@ -1,7 +1,9 @@
 """The front end of the models that ds2 trains: a log-spectrogram of power-normalised audio."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -118,60 +120,25 @@ class FeatureStream:
     def __init__(self, config: FeatureConfig) -> None:
         self._config = config
         self._level = _RunningLevel(config)
-        self._window = unit_power_window(config.window)
         self._pending = np.empty(0, np.float32)  # causal: samples that later frames still need
         self._pieces: list[Floats] = []  # by clip: everything so far
 
     def feed(self, waveform: npt.NDArray[Any]) -> Floats:
         """Take (N,) more samples; return the (T, F) frames they complete, often none."""
-        waveform = finite_samples(waveform)
-        if not self._config.causal:
-            self._pieces.append(waveform.copy())  # the caller may reuse its buffer
-            return np.empty((0, self._config.num_bins), np.float32)
-        return self._frames(waveform, None)
+        return feed_together([self], [waveform])[0]
 
     def finish(self) -> Floats:
         """The (T, F) frames that only the end completes: all of them by clip, else none."""
         clip = np.concatenate([np.empty(0, np.float32), *self._pieces])  # causal: nothing
         self._pieces = []
-        return self._frames(clip, self._clip_power(clip))
+        return _frames_of([(self, clip)], self._clip_power(clip))[0]
 
-    def _frames(self, waveform: Floats, clip_power: float | None) -> Floats:
-        """The frames that (N,) more samples complete, block by block to bound the memory."""
-        config = self._config
-        num_frames = config.num_frames(len(self._pending) + len(waveform))
-        features = np.empty((num_frames, config.num_bins), np.float32)
-        block_samples = BLOCK_FRAMES * config.stride
-        done = 0
-        for start in range(0, len(waveform), block_samples):
-            samples = np.concatenate([self._pending, waveform[start : start + block_samples]])
-            count = config.num_frames(len(samples))
-            if count:
-                power = self._power(samples, features[done : done + count])
-                level_power = self._level.follow(power) if clip_power is None else clip_power
-                self._normalise(power, level_power)
-            self._pending = samples[count * config.stride :]
-            done += count
-        return features
-
-    def _power(self, samples: Floats, power: Floats) -> Floats:
-        """The power of each bin of each frame, into `power`; white noise has its variance."""
-        frames = np.lib.stride_tricks.sliding_window_view(samples, self._config.window)
-        windowed = frames[:: self._config.stride] * self._window  # (T, window)
-        spectrum = np.fft.rfft(windowed)  # (T, F) complex64
-        parts = spectrum.view(np.float32)  # (T, 2 F): real, imaginary, real, ...
-        np.square(parts, out=parts)
-        return np.add(parts[:, 0::2], parts[:, 1::2], out=power)
-
-    def _normalise(self, power: Floats, level_power: npt.NDArray[Any] | float) -> None:
-        """In place: (T, F) power -> log power, relative to a level for each frame or for all."""
-        config = self._config
-        # A factor within the logarithm is a shift outside it, and saves a pass over the block.
-        shift = math.exp(-config.mean_log_power)
-        np.multiply(power, np.float32(shift) / np.asarray(level_power, np.float32), out=power)
-        power += np.float32(shift * power_ratio(config.floor_db))
-        np.log(power, out=power)
-        power *= np.float32(1 / config.deviation_log_power)
+    def _take(self, samples: Floats) -> tuple[Floats, int]:
+        """The samples that whole frames begin in, and how many frames; the rest waits."""
+        samples = np.concatenate([self._pending, samples])
+        count = self._config.num_frames(len(samples))
+        self._pending = samples[count * self._config.stride :]
+        return samples, count
 
     def _clip_power(self, clip: Floats) -> float:
         """Mean power of the clip; summed in pieces so as not to copy an hour to float64."""
@@ -182,6 +149,120 @@ class FeatureStream:
         ]
         lowest = power_ratio(self._config.lowest_level_db)
         return max(math.fsum(sums) / max(1, len(clip)), lowest)
+
+
+def feed_together(
+    streams: Sequence[FeatureStream], waveforms: Sequence[npt.NDArray[Any]]
+) -> list[Floats]:
+    """Feed each stream of one configuration its (N,) samples; returns the (T, F) frames of each.
+
+    The frames are bit for bit those of `FeatureStream.feed`. A few frames of many streams cost
+    little more than those of one. Raises ValueError as `feed` does.
+    """
+    if not streams:
+        return []
+    fed = list(zip(streams, map(finite_samples, waveforms), strict=True))
+    if not streams[0]._config.causal:
+        for stream, samples in fed:
+            stream._pieces.append(samples.copy())  # the caller may reuse its buffer
+        return [np.empty((0, stream._config.num_bins), np.float32) for stream in streams]
+    return _frames_of(fed, None)
+
+
+def _frames_of(
+    fed: Sequence[tuple[FeatureStream, Floats]], clip_power: float | None
+) -> list[Floats]:
+    """The frames that more samples complete, block by block to bound the memory.
+
+    clip_power: of a clip; None: each frame has the running level of its stream.
+    """
+    config = fed[0][0]._config
+    block_samples = BLOCK_FRAMES * config.stride
+    made: list[Floats] = []
+    block = _Block(config)
+    for stream, samples in fed:
+        num_frames = config.num_frames(len(stream._pending) + len(samples))
+        features = np.empty((num_frames, config.num_bins), np.float32)
+        made.append(features)
+        done = 0
+        for start in range(0, len(samples), block_samples):
+            taken, count = stream._take(samples[start : start + block_samples])
+            if not count:
+                continue
+            if not block.has_room(count):
+                block.compute(clip_power)
+            block.add(stream._level, taken, features[done : done + count])
+            done += count
+    block.compute(clip_power)
+    return made
+
+
+class _Block:
+    """Frames that are worked on at once, of one stream or of several."""
+
+    def __init__(self, config: FeatureConfig) -> None:
+        self._config = config
+        self._window = _kept_window(config.window)
+        self._parts: list[tuple[_RunningLevel, Floats, Floats]] = []  # samples, place of features
+        self._num_frames = 0
+
+    def has_room(self, num_frames: int) -> bool:
+        """Whether so many more frames stay in the processor's cache."""
+        return not self._parts or self._num_frames + num_frames <= BLOCK_FRAMES
+
+    def add(self, level: "_RunningLevel", samples: Floats, features: Floats) -> None:
+        """Take the samples of (T, F) features, which `compute` fills."""
+        self._parts.append((level, samples, features))
+        self._num_frames += len(features)
+
+    def compute(self, clip_power: float | None) -> None:
+        """Fill all features, and begin a new block."""
+        if not self._parts:
+            return
+        power = self._power()
+        if clip_power is None:
+            levels: list[float] = []
+            means = power.mean(axis=1).tolist()
+            for level, _, features in self._parts:
+                levels += level.follow(means[len(levels) : len(levels) + len(features)])
+            self._normalise(power, np.array(levels)[:, np.newaxis])
+        else:
+            self._normalise(power, clip_power)
+        first = 0
+        for _, _, features in self._parts:
+            features[:] = power[first : first + len(features)]
+            first += len(features)
+        self._parts, self._num_frames = [], 0
+
+    def _power(self) -> Floats:
+        """The (T, F) power of each bin of each frame; white noise has its variance."""
+        config = self._config
+        windowed = np.empty((self._num_frames, config.window), np.float32)
+        first = 0
+        for _, samples, features in self._parts:
+            step = samples.itemsize
+            frames: Floats = np.ndarray(
+                (len(features), config.window),
+                np.float32,
+                samples,
+                strides=(config.stride * step, step),
+            )
+            np.multiply(frames, self._window, out=windowed[first : first + len(features)])
+            first += len(features)
+        spectrum = np.fft.rfft(windowed)  # (T, F) complex64
+        parts = spectrum.view(np.float32)  # (T, 2 F): real, imaginary, real, ...
+        np.square(parts, out=parts)
+        return np.asarray(parts[:, 0::2] + parts[:, 1::2])
+
+    def _normalise(self, power: Floats, level_power: npt.NDArray[Any] | float) -> None:
+        """In place: (T, F) power -> log power, relative to a level for each frame or for all."""
+        config = self._config
+        # A factor within the logarithm is a shift outside it, and saves a pass over the block.
+        shift = math.exp(-config.mean_log_power)
+        np.multiply(power, np.float32(shift) / np.asarray(level_power, np.float32), out=power)
+        power += np.float32(shift * power_ratio(config.floor_db))
+        np.log(power, out=power)
+        power *= np.float32(1 / config.deviation_log_power)
 
 
 class _RunningLevel:
@@ -203,25 +284,33 @@ class _RunningLevel:
         self._gate = power_ratio(config.gate_db)
         self._lowest = math.sqrt(power_ratio(config.lowest_level_db))
 
-    def follow(self, power: Floats) -> npt.NDArray[np.float64]:
-        """The level's power at each frame, itself included, of the next (T, F): (T, 1)."""
+    def follow(self, powers: Sequence[float]) -> list[float]:
+        """The level's power at each of the next frames, itself included. powers: their means."""
         level, weight = self._level, self._weight
         gate, most_weight, lowest = self._gate, self._most_weight, self._lowest
         levels = []
-        for frame_power in power.mean(axis=1).tolist():
+        for frame_power in powers:
             share = frame_power / (frame_power + gate * level * level)
             weight = min(weight + share, most_weight)
             level += share / weight * (math.sqrt(frame_power) - level)
             level = max(level, lowest)
             levels.append(level * level)
         self._level, self._weight = level, weight
-        return np.array(levels)[:, np.newaxis]
+        return levels
 
 
 def unit_power_window(window: int) -> Floats:
     """A periodic Hann window, scaled so that white noise keeps its variance in every bin."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     return np.asarray(hann / np.sqrt(np.sum(hann**2)), np.float32)
+
+
+@cache
+def _kept_window(window: int) -> Floats:
+    """The same, made once."""
+    kept = unit_power_window(window)
+    kept.flags.writeable = False
+    return kept
 
 
 def finite_samples(waveform: npt.NDArray[Any]) -> Floats:

@@ -1,13 +1,13 @@
 """The front ends that a model may want, behind one face; a bundle says which by `kind`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from ds2.errors import InputError
-from ds2.model.features import FeatureConfig, FeatureStream, Floats
+from ds2.model.features import FeatureConfig, FeatureStream, Floats, feed_together
 from ds2.model.filter_banks import FilterBankConfig, FilterBankStream
 from ds2.model.magnitudes import MagnitudeConfig, MagnitudeStream
 from ds2.settings import settings_from
@@ -56,6 +56,16 @@ def stream_frames(config: FrontEnd) -> FrameStream:
     if isinstance(config, MagnitudeConfig):
         return MagnitudeStream(config)
     return FeatureStream(config)
+
+
+def feed_streams(
+    streams: Sequence[FrameStream], waveforms: Sequence[npt.NDArray[Any]]
+) -> list[Floats]:
+    """Feed each stream of one front end its (N,) samples; returns the (T, F) frames of each."""
+    ours = [stream for stream in streams if isinstance(stream, FeatureStream)]
+    if len(ours) == len(streams):
+        return feed_together(ours, waveforms)
+    return [stream.feed(waveform) for stream, waveform in zip(streams, waveforms, strict=True)]
 
 
 def compute_features(waveform: npt.NDArray[Any], config: FrontEnd) -> Floats:

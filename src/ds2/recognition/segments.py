@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ds2.ctc.hypothesis import Decoder, Hypothesis, Token
+from ds2.ctc.hypothesis import Decoder, Glance, Token
 from ds2.model.bundle import Bundle
 from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.voice import VoiceStream
@@ -49,6 +49,7 @@ class Segments:
         self._rules = rules
         self._num_alternatives = num_alternatives
         self._is_silent = is_silent
+        self._space = _label_of(SPACE, bundle.alphabet)
         self._look = max(1, round(LOOK_S / bundle.output_stride_s))  # frames between two looks
         self._num_frames = 0  # number of all decoded frames
         self._begin()
@@ -57,6 +58,7 @@ class Segments:
         self._decoder = self._new_decoder()
         self._first_frame = self._num_frames
         self._has_speech = False
+        self._text = _GrowingText(self._bundle.alphabet)
         self._told = ("", "")
 
     def take(self, log_probs: NDArray[np.float32]) -> None:
@@ -75,19 +77,20 @@ class Segments:
 
     def _take_look(self) -> None:
         """Report what is new, and end the segment if it is over."""
-        (hypothesis,) = self._decoder.best(is_final=False)
-        spoken = _spoken(hypothesis.tokens, self._bundle.alphabet)
-        if spoken and not self._has_speech:
+        seen = self._decoder.glance()
+        first, last = _spoken(seen.labels, self._space)
+        has_speech = first < last
+        if has_speech and not self._has_speech:
             self._has_speech = True
-            self._tell(SpeechStart(self._time_s(self._first_frame + spoken[0].start_frame)))
-        self._tell_partial(hypothesis)
+            self._tell(SpeechStart(self._time_s(self._first_frame + seen.start_frames[first])))
+        self._tell_partial(seen)
         if self._rules:
             num_frames = self._num_frames - self._first_frame
-            last = spoken[-1].end_frame if spoken else 0
+            last_frame = seen.end_frames[last - 1] if has_speech else 0
             reason = self._rules.reason_to_end(
                 self._time_s(num_frames),
-                self._time_s(num_frames - last),
-                has_speech=bool(spoken),
+                self._time_s(num_frames - last_frame),
+                has_speech=has_speech,
                 no_voice_s=self._no_voice_s(),
             )
             if reason:
@@ -103,10 +106,8 @@ class Segments:
         now_s = self._time_s(self._num_frames)
         return now_s - max(self.voice.last_voice_s(now_s), self._time_s(self._first_frame))
 
-    def _tell_partial(self, hypothesis: Hypothesis) -> None:
-        pieces = _pieces(hypothesis.tokens, self._bundle.alphabet)
-        stable = "".join(pieces[: hypothesis.num_stable])
-        said = (stable, "".join(pieces[hypothesis.num_stable :]))
+    def _tell_partial(self, seen: Glance) -> None:
+        said = self._text.of(seen.labels, seen.num_stable)
         if said != self._told and any(said):
             self._told = said
             self._tell(Partial(*said))
@@ -215,35 +216,58 @@ def _goes_on(symbol: str) -> bool:
     return symbol != SPACE and symbol.isascii()
 
 
-def _spoken(tokens: Sequence[Token], alphabet: Alphabet) -> Sequence[Token]:
-    """The tokens without the spaces at both ends, which are no speech."""
-    symbols = alphabet.symbols
-    first, last = 0, len(tokens)
-    while last and symbols[tokens[last - 1].label - 1] == SPACE:
+def _label_of(symbol: str, alphabet: Alphabet) -> int | None:
+    """The label that stands for a symbol; None if there is none."""
+    return alphabet.symbols.index(symbol) + 1 if symbol in alphabet.symbols else None
+
+
+def _spoken(labels: Sequence[int], space: int | None) -> tuple[int, int]:
+    """The begin and end of the labels without the spaces at both ends, which are no speech."""
+    first, last = 0, len(labels)
+    while last and labels[last - 1] == space:
         last -= 1
-    while first < last and symbols[tokens[first].label - 1] == SPACE:
+    while first < last and labels[first] == space:
         first += 1
-    return tokens[first:last]
+    return first, last
 
 
-def _pieces(tokens: Sequence[Token], alphabet: Alphabet) -> list[str]:
-    """The text that each token adds to `Transcript.text`.
+class _GrowingText:
+    """The text of a segment under way. Labels that stay are read once."""
 
-    A space belongs to the token after it.
-    """
-    pieces: list[str] = []
-    last = ""  # the symbol before this one, spaces left out
-    has_space = False
-    for token in tokens:
-        symbol = alphabet.symbols[token.label - 1]
-        if symbol == SPACE:
-            has_space = True
-            pieces.append("")
-            continue
-        parted = has_space and needs_space(last, symbol, alphabet.language)
-        pieces.append(SPACE * parted + symbol)
-        last, has_space = symbol, False
-    return pieces
+    def __init__(self, alphabet: Alphabet) -> None:
+        self._alphabet = alphabet
+        self._stable = ""
+        self._num_stable = 0  # labels
+        self._last = ""  # the last symbol of the stable text that is no space
+        self._has_space = False  # after it
+
+    def of(self, labels: Sequence[int], num_stable: int) -> tuple[str, str]:
+        """The text of the labels that stay, and of those after them, as `Transcript.text` has it.
+
+        labels: those that stayed at an earlier call are the same. A space comes with the symbol
+        that follows it.
+        """
+        if num_stable > self._num_stable:
+            new = labels[self._num_stable : num_stable]
+            text, self._last, self._has_space = self._read(new)
+            self._stable += text
+            self._num_stable = num_stable
+        return self._stable, self._read(labels[self._num_stable :])[0]
+
+    def _read(self, labels: Sequence[int]) -> tuple[str, str, bool]:
+        """What labels add to the stable text; its last symbol then, and whether a space follows."""
+        symbols, language = self._alphabet.symbols, self._alphabet.language
+        text, last, has_space = "", self._last, self._has_space
+        for label in labels:
+            symbol = symbols[label - 1]
+            if symbol == SPACE:
+                has_space = True
+                continue
+            if has_space and needs_space(last, symbol, language):
+                text += SPACE
+            text += symbol
+            last, has_space = symbol, False
+        return text, last, has_space
 
 
 def words_of(

@@ -1,5 +1,6 @@
 """Audio on its way through a model: features, steps of the model, and recognised segments."""
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ, SampleIntake, Waveform
 from ds2.errors import InputError
-from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
-from ds2.model.front_end import compute_features, stream_frames
+from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state
+from ds2.model.features import Floats, finite_samples
+from ds2.model.front_end import compute_features, feed_streams, stream_frames
 from ds2.recognition.segments import Outputs, Segments
 from ds2.recognition.voice import listen
 from ds2.transcripts.events import Event
@@ -46,9 +48,10 @@ class Stream:
         stride = facts.time_stride
         self.chunk_frames = max(1, round(frames_per_chunk / stride)) * stride
         self.length = UNKNOWN_LENGTH  # frames in all, known at the end
-        self._features = stream_frames(features)
-        self._pending = [np.empty((0, features.num_bins), np.float32)]
-        self._num_pending = 0
+        self.front = stream_frames(features)
+        self.unheard: list[Waveform] = []  # samples without frames so far
+        self.pending: deque[Floats] = deque()  # frames that wait for the model
+        self._num_pending = 0  # including the frames of the unheard samples
         self._num_frames = 0  # so far
         self._num_samples = 0
         self._next_output = -facts.delay
@@ -82,7 +85,10 @@ class Stream:
         log_probs = np.empty((0, len(self.model.bundle.alphabet)), np.float32)
         if num_outputs > self._num_told:
             num_frames = (num_outputs - self._next_output) * self.model.bundle.model.time_stride
-            frames = _padded(np.concatenate(self._pending), num_frames)[np.newaxis]
+            compute_frames([self])
+            frames = np.zeros((1, num_frames, self.model.bundle.features.num_bins), np.float32)
+            waiting = np.concatenate([frames[0, :0], *self.pending])[:num_frames]
+            frames[0, : len(waiting)] = waiting
             lengths = np.array([self._num_frames], np.int64)
             outputs, _ = self.model.step(frames, self.state, lengths)
             log_probs = outputs[0][self._num_told - self._next_output :]
@@ -118,11 +124,16 @@ class Stream:
         _refuse_after_end(self.length != UNKNOWN_LENGTH)
         if self.segments.voice is not None:
             self.segments.voice.feed(waveform)
-        frames = self._features.feed(waveform)
+        self.unheard.append(finite_samples(waveform).copy())  # the caller may use it again
         self._num_samples += len(waveform)
-        self._num_frames += len(frames)
-        self._pending.append(frames)
-        self._num_pending += len(frames)
+        num_frames = self.model.bundle.features.num_frames(self._num_samples)
+        self._num_pending += num_frames - self._num_frames
+        self._num_frames = num_frames
+
+    def take_samples(self) -> Waveform:
+        """The (N,) samples whose frames nobody has needed yet; `front` must be fed them."""
+        unheard, self.unheard = self.unheard, []
+        return unheard[0] if len(unheard) == 1 else np.concatenate(unheard)
 
     def end(self) -> None:
         """Note that no more audio will come."""
@@ -157,12 +168,18 @@ class Stream:
         facts = self.model.bundle.model
         return (facts.num_outputs(self.length) - self._next_output) * facts.time_stride
 
-    def take_frames(self, num_frames: int) -> NDArray[np.float32]:
-        """The next (num_frames, F), with zeros after the end."""
-        frames = np.concatenate(self._pending)
-        self._pending = [frames[num_frames:]]
-        self._num_pending = len(self._pending[0])
-        return _padded(frames, num_frames)
+    def take_frames(self, place: Floats) -> None:
+        """Fill (T, F) with the next frames, and with zeros after the end."""
+        done = 0
+        while self.pending and done < len(place):
+            frames = self.pending.popleft()
+            count = min(len(frames), len(place) - done)
+            place[done : done + count] = frames[:count]
+            if count < len(frames):
+                self.pending.appendleft(frames[count:])
+            done += count
+        place[done:] = 0
+        self._num_pending -= done
 
     def take_outputs(self, log_probs: NDArray[np.float32]) -> None:
         """Decode a step's (T', V) outputs, without those before or after the audio."""
@@ -187,19 +204,35 @@ def advance(streams: Sequence[Stream]) -> None:
         stream.take_outputs(row)
 
 
-def step_network(streams: Sequence[Stream], num_frames: int) -> NDArray[np.float32]:
+def compute_frames(streams: Sequence[Stream]) -> None:
+    """Compute the frames of all samples that streams of one model have not read yet."""
+    waiting = [stream for stream in streams if stream.unheard]
+    fronts = [stream.front for stream in waiting]
+    samples = [stream.take_samples() for stream in waiting]
+    for stream, frames in zip(waiting, feed_streams(fronts, samples), strict=True):
+        stream.pending.append(frames)
+
+
+def step_network(streams: Sequence[Stream], num_frames: int) -> Floats:
     """Move the network of each stream by `num_frames`. Returns (B, T', V) log_probs to decode.
 
-    The function copies the rows of the states: a view would keep the whole batch in memory for an
-    idle stream. The copies and the making of the batch take less than a hundredth of the step.
+    Each stream keeps the arrays of its state, and the function writes the rows of the batch into
+    them. A view would keep the whole batch in memory for an idle stream.
     """
     listen([voice for stream in streams if (voice := stream.segments.voice)])
-    frames = np.stack([stream.take_frames(num_frames) for stream in streams])
+    compute_frames(streams)
+    model = streams[0].model
+    frames = np.empty((len(streams), num_frames, model.bundle.features.num_bins), np.float32)
+    for stream, place in zip(streams, frames, strict=True):
+        stream.take_frames(place)
     lengths = np.array([stream.length for stream in streams], np.int64)
-    state = gather_state([stream.state for stream in streams])
-    log_probs, state = streams[0].model.step(frames, state, lengths)
-    for stream, own in zip(streams, scatter_state(state), strict=True):
-        stream.state = {name: value.copy() for name, value in own.items()}
+    if len(streams) == 1:
+        log_probs, streams[0].state = model.step(frames, streams[0].state, lengths)
+        return log_probs
+    log_probs, state = model.step(frames, gather_state([each.state for each in streams]), lengths)
+    for name, rows in state.items():
+        for stream, row in zip(streams, rows, strict=True):
+            stream.state[name][0] = row
     return log_probs
 
 
@@ -302,9 +335,3 @@ class WholeStream:
 def _refuse_after_end(has_ended: bool) -> None:
     if has_ended:
         raise ValueError("this stream has been finished: a new recording needs a new stream")
-
-
-def _padded(frames: NDArray[np.float32], num_frames: int) -> NDArray[np.float32]:
-    """The first (num_frames, F), with zeros after the last frame."""
-    missing = max(0, num_frames - len(frames))
-    return np.pad(frames[:num_frames], ((0, missing), (0, 0)))

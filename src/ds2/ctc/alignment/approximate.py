@@ -50,7 +50,7 @@ WINDOW = np.dtype(
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What it costs to leave something out of an alignment, in natural logarithms."""
+    """The costs of leaving something out of an alignment, in natural logarithms."""
 
     extra_speech: float = 4.0  # a frame in which the model reads what is not in the text
     missing_text: float = 3.0  # a label of the text that was not said
@@ -75,16 +75,16 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Approximation:
-    """An alignment of a text with speech, either of which may hold more than the other."""
+    """An alignment of a text with speech. Either may hold parts that the other lacks."""
 
-    tokens: tuple[tuple[Token, ...], ...]  # of each unit; none where it was not said
+    tokens: tuple[tuple[Token, ...], ...]  # of each unit; empty if it was not said
     log_probs: tuple[float, ...]  # of each unit's frames, with the blanks after them
     extra: tuple[Stretch, ...]
     num_frames: int
 
 
 class ApproximateAligner:
-    """A decoder that knows roughly what was said, and finds when.
+    """A decoder that knows roughly what was said, and finds the times.
 
     The text comes in units, which were said or not as a whole: words, each with the space after
     it, or characters. A `with` statement or `close` lets go of the scores.
@@ -113,7 +113,7 @@ class ApproximateAligner:
         self._spool.close()
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Take (T, V) more frames. Raises InputError for what are no log_probs."""
+        """Take (T, V) more frames. Raises InputError for arrays that are no log_probs."""
         self._spool.feed(log_probs)
 
     def best(self) -> Approximation:
@@ -481,7 +481,7 @@ def _approximation(
 
 
 def _joined(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
-    """Stretches at the same place in the text, between which words were left out, as one."""
+    """Join stretches at the same place in the text that have left-out words between them."""
     last: Stretch | None = None
     for stretch in stretches:
         if last is not None and last.next_unit == stretch.next_unit:

@@ -36,11 +36,11 @@ def num_frames_needed(labels: Sequence[int]) -> int:
 
 
 class ForcedAligner:
-    """A decoder that knows the text: of each label it finds the time.
+    """A decoder that knows the text and finds the time of each label.
 
-    It keeps, of each frame, the scores of the text's own labels, on disk if they are many; a
-    `with` statement or `close` lets go of them. A token lasts as long as the alignment stays in
-    its label; its confidence is the geometric mean of the label's probability over these frames.
+    For each frame it keeps the scores of the text's own labels, on disk if they are many. A `with`
+    statement or `close` frees them. A token lasts as long as the alignment stays in its label. Its
+    confidence is the geometric mean of the label's probability over these frames.
     """
 
     def __init__(self, labels: Sequence[int]) -> None:
@@ -73,7 +73,7 @@ class ForcedAligner:
         return self._spool.num_frames
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Take (T, V) more frames. Raises InputError for what are no log_probs."""
+        """Take (T, V) more frames. Raises InputError for arrays that are no log_probs."""
         self._spool.feed(log_probs)
 
     def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:

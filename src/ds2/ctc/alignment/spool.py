@@ -1,4 +1,4 @@
-"""Scores of the labels that a text needs, kept until all of the audio is heard."""
+"""Scores of the labels of a text, kept until all of the audio has been heard."""
 
 import tempfile
 from types import TracebackType
@@ -11,17 +11,17 @@ from ds2.errors import InputError
 
 SPOOL_BYTES = 2**26
 """Scores beyond this go to a temporary file: an hour of Mandarin has a gigabyte of them."""
-ROUNDING = 1e-3  # a log-probability may be so much above 0
+ROUNDING = 1e-3  # a log-probability may be this much above 0
 
 
 class ScoreSpool:
-    """Of each frame the log-probabilities of some labels, on disk if they are many.
+    """The log-probabilities of some labels at each frame, on disk if they are many.
 
-    A `with` statement or `close` lets go of them.
+    A `with` statement or `close` frees them.
     """
 
     def __init__(self, labels: NDArray[np.int64], *, with_best: bool = False) -> None:
-        """labels: whose scores are wanted. with_best: also that of each frame's best label."""
+        """labels: of the scores to keep. with_best: also keep the best score of each frame."""
         self.num_frames = 0
         self._needed = np.append(BLANK, np.unique(labels))  # columns kept, the blank's first
         self._with_best = with_best
@@ -44,7 +44,7 @@ class ScoreSpool:
         self._file.close()
 
     def columns_of(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where in `read` the labels' scores are."""
+        """The columns of `read` that have the labels' scores."""
         return np.searchsorted(self._needed, labels)
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:

@@ -1,8 +1,8 @@
-"""How far the beam agrees on a word, compiled: what word confidences are made of.
+"""How far the beam agrees on a word, compiled. Word confidences come from it.
 
-The hypotheses in the beam share their early words: what else these might have been was dropped
-long ago. So a word is judged when the beam still knows better, a little after its end: by the
-share of the beam's probability that is in hypotheses with this word at this time.
+All hypotheses in the beam have the same early words, because others were dropped long ago. So the
+search judges a word a little after its end, while the beam still holds alternatives. The measure
+is the share of the beam's probability in hypotheses that have this word at this time.
 """
 
 import math
@@ -15,15 +15,15 @@ from ds2.ctc.search.prefixes import NOTHING, Memory
 from ds2.ctc.search.tables import Int
 
 DELAY = 12
-"""Frames that the beam has after a word's end to make up its mind."""
+"""Frames from the end of a word to its judgement."""
 EVERY = 4
-"""Frames from one judgement to the next. Each covers two such spans, so that hypotheses which end
-the same word a frame apart meet in one of them."""
+"""Frames from one judgement to the next. Each judgement covers two of these spans, because
+hypotheses may end the same word a frame apart."""
 
 
 @inlined
 def turn_into_shares(scores: npt.NDArray[np.float64]) -> None:
-    """exp(scores), made to sum to 1, in their place."""
+    """Replace the scores by exp(scores), scaled to the sum 1."""
     highest = NOTHING
     for score in scores:
         highest = max(highest, score)
@@ -37,7 +37,7 @@ def turn_into_shares(scores: npt.NDArray[np.float64]) -> None:
 
 @inlined
 def place_of(keys: npt.NDArray[np.int64], key: Int) -> Int:
-    """Where a word stands in the table, or would."""
+    """The place of a word in the table, or the empty place where it belongs."""
     place = key & (len(keys) - 1)
     while keys[place] != 0 and keys[place] != key:
         place = (place + 1) & (len(keys) - 1)
@@ -45,23 +45,32 @@ def place_of(keys: npt.NDArray[np.int64], key: Int) -> Int:
 
 
 @inlined
+def take_place(memory: Memory, place: Int, key: Int) -> None:
+    """Put a word into an empty place of the table."""
+    memory.word_keys[place] = key
+    memory.word_places[memory.counts.num_words] = place
+    memory.counts.num_words += 1
+
+
+@inlined
 def add_share(memory: Memory, key: Int, share: float) -> None:
-    """Give a word a hypothesis' share."""
+    """Add a hypothesis' share to a word."""
     key |= 1  # 0 is an empty place
     place = place_of(memory.word_keys, key)
-    memory.word_keys[place] = key
+    if memory.word_keys[place] == 0:
+        take_place(memory, place, key)
     memory.word_shares[place] += share
 
 
 @inlined
 def share_of(memory: Memory, key: Int) -> float:
-    """What a word has been given, at most 1: a hypothesis may hold it twice."""
+    """The share of a word, at most 1: a hypothesis may hold the word twice."""
     return min(1.0, memory.word_shares[place_of(memory.word_keys, key | 1)])
 
 
 @inlined
 def add_words(memory: Memory, index: int, share: float, first_frame: int, last_frame: int) -> None:
-    """Give the share to the prefix's words that ended after first_frame, by last_frame."""
+    """Add the share to the words of the prefix that ended after first_frame, up to last_frame."""
     index = memory.prefixes[index].last_word
     while index >= 0 and memory.prefixes[index].frame > first_frame:
         if memory.prefixes[index].frame <= last_frame:
@@ -71,15 +80,17 @@ def add_words(memory: Memory, index: int, share: float, first_frame: int, last_f
 
 @inlined
 def clear_words(memory: Memory) -> None:
-    """Empty the table."""
-    for place in range(len(memory.word_keys)):
+    """Empty the places of the table that are taken."""
+    for index in range(memory.counts.num_words):
+        place = memory.word_places[index]
         memory.word_keys[place] = 0
         memory.word_shares[place] = 0.0
+    memory.counts.num_words = 0
 
 
 @inlined
 def measure_words(memory: Memory) -> None:
-    """At every EVERY-th frame, judge the words that ended DELAY frames before."""
+    """At every EVERY-th frame, judge the words that ended DELAY frames earlier."""
     counts = memory.counts
     num_frames = counts.num_frames
     if num_frames % EVERY:

@@ -1,21 +1,22 @@
 """Dropping hypotheses that will not become the best, compiled.
 
-Two prefixes that the future treats alike (the same state of language model, vocabulary and phrases,
-the same last label) grow by the same factors. If one is no better than the other in either part of
-its probability, it stays so. Such prefixes differ only in what was said a while ago; with them gone
-the beam has room for what matters now, and what the others share becomes stable.
+Two prefixes have the same future if they have the same state of language model, vocabulary and
+phrases, and the same last label. Then both grow by the same factors. If one of them is no better in
+either part of its probability, it never becomes better. The two differ only in words that were said
+a while ago. Without the worse one, the beam has room for recent differences, and more of the text
+becomes stable.
 
-Prefixes that spell the same words, with spaces that make no difference or in other bigrams, are not
-rivals: they become one, which has the probability of both.
+Prefixes that spell the same words in different labels are not rivals. They become one prefix, which
+has the probability of both.
 
-This is exact for single alignments. Of a sum over alignments a little can be lost: what a dropped
-prefix would still have given to its own continuations, or to another spelling of its words.
+This is exact for single alignments. A sum over alignments can lose a little: the probability that a
+dropped prefix would still give to its continuations, or to another spelling of its words.
 """
 
 import numpy as np
 
 from ds2.compilation import inlined
-from ds2.ctc.search.agreement import DELAY, EVERY, clear_words, place_of
+from ds2.ctc.search.agreement import DELAY, EVERY, clear_words, place_of, take_place
 from ds2.ctc.search.prefixes import Entry, Memory, add_logs
 from ds2.ctc.search.scoring import mixed
 from ds2.ctc.search.tables import Int
@@ -24,7 +25,7 @@ from ds2.ctc.search.vocabulary import NO_WORD
 
 @inlined
 def _future_of(memory: Memory, index: int, first_frame: int) -> Int:
-    """A number that is the same for prefixes with the same future and the same words of late."""
+    """A number that is the same for prefixes with the same future and the same recent words."""
     prefix = memory.prefixes[index]
     key = mixed(mixed(np.int64(0), prefix.lm_state), prefix.label)
     key = mixed(key, prefix.phrase)
@@ -43,7 +44,7 @@ def _future_of(memory: Memory, index: int, first_frame: int) -> Int:
 def _decide(memory: Memory, one: Entry, other: Entry) -> int:
     """Of two entries with the same future: 1 if the first can go, -1 if the other can, else 0.
 
-    One that goes for another with the same text leaves its probability to it.
+    An entry that goes leaves its probability to the other if both have the same text.
     """
     first, second = memory.prefixes[one.prefix], memory.prefixes[other.prefix]
     if first.text_hash == second.text_hash:
@@ -65,9 +66,9 @@ def _decide(memory: Memory, one: Entry, other: Entry) -> int:
 
 @inlined
 def drop_dominated(memory: Memory) -> None:
-    """At every EVERY-th frame, drop the entries of the beam that another one dominates.
+    """At every EVERY-th frame, drop the entries of the beam that another entry dominates.
 
-    They are kept until their words have been judged (ds2.ctc.search.agreement).
+    An entry stays until its words have been judged (ds2.ctc.search.agreement).
     """
     counts = memory.counts
     num_frames, num_entries = counts.num_frames, counts.num_entries
@@ -81,7 +82,7 @@ def drop_dominated(memory: Memory) -> None:
         key = _future_of(memory, beam[slot].prefix, first_frame)
         place = place_of(memory.word_keys, key)
         if memory.word_keys[place] == 0:
-            memory.word_keys[place] = key
+            take_place(memory, place, key)
             memory.word_shares[place] = slot
             continue
         other = np.int64(memory.word_shares[place])

@@ -1,9 +1,9 @@
-"""The prefix beam search's inner loop, compiled: one frame after the other.
+"""The inner loop of the prefix beam search, compiled: one frame after the other.
 
-A prefix is a label sequence; its probability is the sum over all alignments that say it so far, in
-two parts, those that end in a blank and those that end in its last label (Hannun et al., 2014,
+A prefix is a label sequence. Its probability is the sum over all alignments that say it so far, in
+two parts: those that end in a blank, and those that end in its last label (Hannun et al., 2014,
 "First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs").
-Beside each sum goes the best single alignment, which tells the times.
+Beside each sum, the search keeps the best single alignment, which gives the times.
 """
 
 import math
@@ -28,18 +28,23 @@ from ds2.ctc.search.prefixes import (
     add_logs,
     lacks_room,
 )
-from ds2.ctc.search.scoring import extend, most_after_letter, most_after_space
-from ds2.ctc.search.tables import SPACE, Scoring
+from ds2.ctc.search.scoring import (
+    extend,
+    most_after_letter,
+    most_after_space,
+    prior_after_letter,
+)
+from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE, Scoring
 
 IMPOSSIBLE = -1e4
-"""What a frame costs a prefix that it contradicts: with -inf a beam could die out."""
+"""The log-probability of a label that a frame rules out: with -inf a beam could become empty."""
 
 
 @inlined
 def _likeliest(row: Row, limits: Limits, labels: npt.NDArray[np.int32]) -> int:
-    """Fill `labels` with the fewest that, with the blank, have the mass; returns how many.
+    """Fill `labels` with the fewest labels that, with the blank, have the mass; returns how many.
 
-    The likeliest comes first. A label below (1 - mass) / V cannot be among them.
+    The likeliest comes first. A label below (1 - mass) / V cannot be one of them.
     """
     mass = math.exp(row[BLANK])
     lowest = NOTHING
@@ -71,8 +76,10 @@ def _likeliest(row: Row, limits: Limits, labels: npt.NDArray[np.int32]) -> int:
 
 @inlined
 def _mark_last(memory: Memory, entry: Entry, after_blank: bool) -> int:
-    """A mark for the last label of an entry, in its best alignment of those that end in a blank or
-    of those that do not; -1 if it has no label."""
+    """A mark for the last label of an entry; -1 if it has no label.
+
+    after_blank: take the best alignment that ends in a blank; else the best that does not.
+    """
     if entry.prefix == ROOT:
         return -1
     counts = memory.counts
@@ -102,8 +109,8 @@ def _begin_label(
 def _stay(memory: Memory, old: Entries, slot: int, row: Row, entry: Entry) -> None:
     """The entry of `slot` after a frame that makes its prefix no longer.
 
-    The frame is a blank, or the last label again; or it is the last label for the first time,
-    after the prefix that is one shorter, if that is in the beam, too.
+    The frame is a blank, or the last label again. Or it is the last label for the first time, after
+    the prefix that is one label shorter, if that prefix is in the beam, too.
     """
     before = old[slot]
     prefix = memory.prefixes[before.prefix]
@@ -142,7 +149,7 @@ def _stay(memory: Memory, old: Entries, slot: int, row: Row, entry: Entry) -> No
             if best + log_prob > entry.best_label:
                 _begin_label(memory, above, entry, repeats, log_prob)
             if memory.places[prefix.label] >= 0:
-                memory.taken[above_slot, memory.places[prefix.label]] = True
+                memory.taken[above_slot, memory.places[prefix.label]] = frame + 1
     entry.acoustic = add_logs(entry.blank, entry.label)
     entry.score = entry.acoustic + prefix.prior
 
@@ -186,14 +193,16 @@ def _try_longer(
     num_labels: int,
     best: float,
 ) -> tuple[int, float]:
-    """Add all prefixes that are a label longer to the candidates, but for those out of reach.
+    """Add the prefixes that are a label longer to the candidates, except those out of reach.
 
     best: the highest score so far. Returns the number of candidates and the highest score.
     """
     num_old = memory.counts.num_entries
     num_candidates = num_old
     next_look = limits.beam_width
-    full = NOTHING  # what a candidate must reach, for so many have reached it before
+    is_plain = scoring.of_words and not scoring.has_phrases  # a letter needs no whole extension
+    full = NOTHING  # a beam of candidates has reached this score already
+    this_frame = memory.counts.num_frames + 1
     for slot in range(num_old):
         entry = old[slot]
         prefix = memory.prefixes[entry.prefix]
@@ -202,23 +211,31 @@ def _try_longer(
         if num_candidates >= next_look:
             full = _lowest_kept(memory, num_candidates, limits.beam_width)
             next_look = num_candidates + limits.beam_width
+        lowest = max(full, best - limits.beam_threshold)
         for place in range(num_labels):
             label = memory.labels[place]
-            if memory.taken[slot, place]:
-                memory.taken[slot, place] = False
+            if entry.acoustic + row[label] + max(after_letter, after_space) < lowest:
+                break  # those after it are even less likely
+            if memory.taken[slot, place] == this_frame:
                 continue
             repeats = prefix.label == label
             acoustic = (entry.blank if repeats else entry.acoustic) + row[label]
-            lowest = max(full, best - limits.beam_threshold)
-            most = after_space if scoring.letters[label, 0] == SPACE else after_letter
+            letter = scoring.letters[label, 0]
+            most = after_space if letter == SPACE else after_letter
             if acoustic + most < lowest or acoustic == NOTHING:
                 continue
-            if not extend(scoring, memory.lookups, memory.prefixes, entry.prefix, label, SCRATCH):
+            if is_plain and letter != SPACE and scoring.letters[label, 1] == NO_LETTER:
+                prior = prior_after_letter(scoring, prefix, letter)
+            elif extend(scoring, memory.lookups, memory.prefixes, entry.prefix, label, SCRATCH):
+                prior = memory.prefixes[SCRATCH].prior
+            else:
+                prior = FORBIDDEN
+            score = acoustic + prior
+            if score < lowest or prior == FORBIDDEN:
                 continue
-            score = acoustic + memory.prefixes[SCRATCH].prior
-            if score < lowest:
-                continue
-            best = max(best, score)
+            if score > best:
+                best = score
+                lowest = max(full, best - limits.beam_threshold)
             memory.scores[num_candidates] = score
             memory.origins[num_candidates, 0] = slot
             memory.origins[num_candidates, 1] = label
@@ -270,7 +287,7 @@ def _lengthen(
 
 @inlined
 def _move(scoring: Scoring, limits: Limits, memory: Memory, row: Row, num_labels: int) -> None:
-    """Move the beam by one frame, of whose labels so many come into question."""
+    """Move the beam by one frame. num_labels: how many of its labels are likely enough."""
     counts = memory.counts
     frame, num_old = counts.num_frames, counts.num_entries
     old, new = memory.beam[frame & 1], memory.beam[(frame + 1) & 1]
@@ -287,7 +304,7 @@ def _move(scoring: Scoring, limits: Limits, memory: Memory, row: Row, num_labels
     lowest = best - limits.beam_threshold
     if num_candidates > limits.beam_width:
         lowest = max(lowest, _lowest_kept(memory, num_candidates, limits.beam_width))
-    room = limits.beam_width  # for those that are just at the border
+    room = limits.beam_width  # for candidates whose score is exactly `lowest`
     for index in range(num_candidates):
         room -= memory.scores[index] > lowest
     num_new = 0
@@ -314,9 +331,9 @@ def _move(scoring: Scoring, limits: Limits, memory: Memory, row: Row, num_labels
 def take_frames(
     scoring: Scoring, limits: Limits, memory: Memory, log_probs: npt.NDArray[np.float32], first: int
 ) -> int:
-    """Take the frames from `first` on; returns how many are taken in all.
+    """Take the frames from `first` on. Returns the number of frames taken in all.
 
-    That is fewer than there are if the memory lacks room.
+    It is less than the number of frames if the memory lacks room.
     """
     for index in range(first, len(log_probs)):
         if lacks_room(limits, memory):

@@ -1,4 +1,4 @@
-"""What a beam search remembers: a tree of prefixes, the beam, and the times of labels."""
+"""The memory of a beam search: a tree of prefixes, the beam, and the times of labels."""
 
 import math
 from dataclasses import dataclass, replace
@@ -13,11 +13,11 @@ from ds2.ctc.search.tables import Scoring
 ROOT = 0
 """The empty prefix."""
 SCRATCH = np.int64(1)
-"""A prefix that is in no tree: where one is tried out."""
+"""A record outside the tree, in which the search tries a prefix."""
 NO_SLOT = -1
 NOTHING = -np.inf  # the logarithm of no probability
 NUM_KEYS = 32
-"""Places in the table of words for every entry of the beam."""
+"""Places in the table of words for each entry of the beam."""
 
 PREFIX = np.dtype(
     [
@@ -44,7 +44,7 @@ PREFIX = np.dtype(
     ],
     align=True,
 )
-"""A node of the tree of prefixes: a label sequence, and where it stands in all that scores it."""
+"""A node of the tree of prefixes: a label sequence, and its state in all that scores it."""
 
 ENTRY = np.dtype(
     [
@@ -78,15 +78,16 @@ COUNTS = np.dtype(
         ("num_marks", np.int64),
         ("num_entries", np.int64),  # in the beam
         ("num_frames", np.int64),  # heard
+        ("num_words", np.int64),  # in the table of words
     ],
     align=True,
 )
-"""How much of a memory's arrays is in use."""
+"""How many items of the memory's arrays are in use."""
 
 LOOKUP = np.dtype(
     [("state", np.int64), ("word", np.int64), ("log_prob", np.float64), ("next", np.int64)]
 )
-"""A look-up of the language model that was made before."""
+"""An earlier look-up of the language model and its result."""
 NUM_LOOKUPS = 1 << 12
 EMPTY_LOOKUP = np.array((-1, 0, 0.0, 0), LOOKUP)
 
@@ -102,7 +103,7 @@ Entries: TypeAlias = npt.NDArray[np.void]
 Lookups: TypeAlias = npt.NDArray[np.void]
 """(NUM_LOOKUPS,) of LOOKUP."""
 Places: TypeAlias = npt.NDArray[np.int32]
-"""What is kept, and its new index; see `_forget`."""
+"""Which items are kept, and their new indices; see `_forget`."""
 Row: TypeAlias = npt.NDArray[np.float32]
 """(V,) log_probs of a frame."""
 
@@ -116,13 +117,13 @@ class Limits:
     beam_threshold: float
     label_mass: float
     max_labels: int
-    keeps_all: bool  # also what can never become the best
+    keeps_all: bool  # also hypotheses that can never become the best
 
 
 @dataclass(frozen=True)
 @structure
 class Memory:
-    """What one stream's search remembers, and the room it works in."""
+    """The memory of one stream's search, and the arrays that it works in."""
 
     prefixes: Annotated[
         npt.NDArray[np.void], PREFIX
@@ -136,8 +137,8 @@ class Memory:
     labels: npt.NDArray[np.int32]  # (max_labels,) the frame's likeliest
     places: npt.NDArray[np.int32]  # (V,) of a label among these, or -1
     taken: Annotated[
-        npt.NDArray[np.bool_], 2
-    ]  # (beam_width, max_labels): the longer prefix is in the beam
+        npt.NDArray[np.int32], 2
+    ]  # (beam_width, max_labels): the number of the last frame whose beam held the longer prefix
     scores: npt.NDArray[np.float64]  # (beam_width * (1 + max_labels),) of the candidates
     ranking: npt.NDArray[np.float64]  # the same, to be put in another order
     origins: Annotated[
@@ -145,6 +146,7 @@ class Memory:
     ]  # the same, 2: a slot of this frame's beam, and a label
     word_keys: npt.NDArray[np.int64]  # a hash table of words, and
     word_shares: npt.NDArray[np.float64]  # the beam's agreement on each
+    word_places: npt.NDArray[np.int32]  # of its places, those that are taken
 
 
 def new_memory(scoring: Scoring, limits: Limits) -> Memory:
@@ -157,16 +159,17 @@ def new_memory(scoring: Scoring, limits: Limits) -> Memory:
         prefixes=np.zeros(max(1024, 16 * limits.beam_width), PREFIX),
         marks=np.zeros(max(1024, 16 * limits.beam_width), MARK),
         beam=np.zeros((2, limits.beam_width), ENTRY),
-        counts=np.array((2, 0, 1, 0), COUNTS),
+        counts=np.array((2, 0, 1, 0, 0), COUNTS),
         lookups=np.full(NUM_LOOKUPS, EMPTY_LOOKUP, LOOKUP),
         labels=np.zeros(max_labels, np.int32),
         places=np.full(num_labels, -1, np.int32),
-        taken=np.zeros((limits.beam_width, max_labels), np.bool_),
+        taken=np.zeros((limits.beam_width, max_labels), np.int32),
         scores=np.zeros(room, np.float64),
         ranking=np.zeros(room, np.float64),
         origins=np.zeros((room, 2), np.int32),
         word_keys=np.zeros(num_keys, np.int64),
         word_shares=np.zeros(num_keys, np.float64),
+        word_places=np.zeros(num_keys, np.int32),
     )
     root = memory.prefixes[ROOT]
     for name in ("parent", "first_child", "next_sibling", "last_word"):
@@ -187,7 +190,7 @@ def add_logs(a: float, b: float) -> float:
     """log(exp(a) + exp(b))."""
     if a < b:
         a, b = b, a
-    if b < a - 28 or b == NOTHING:  # what is added would be lost to rounding
+    if b < a - 28 or b == NOTHING:  # the sum would round to `a`
         return a
     return a + math.log1p(math.exp(b - a))
 
@@ -202,7 +205,7 @@ def lacks_room(limits: Limits, memory: Memory) -> bool:
 
 @inlined
 def _forget_prefixes(memory: Memory, beam: Entries, places: Places) -> int:
-    """Keep the prefixes that the beam's are extensions of, in their order; how many these are."""
+    """Keep the prefixes in the beam and all above them, in order. Returns their number."""
     num_prefixes = memory.counts.num_prefixes
     places[ROOT] = places[SCRATCH] = 1
     for entry in beam:
@@ -218,7 +221,7 @@ def _forget_prefixes(memory: Memory, beam: Entries, places: Places) -> int:
         memory.prefixes[num_kept] = memory.prefixes[index]
         prefix = memory.prefixes[num_kept]
         prefix.first_child = -1
-        if index > SCRATCH:  # what it points to stands before it, and has its new index
+        if index > SCRATCH:  # the records that it points to come earlier and have their new indices
             prefix.last_word = places[prefix.last_word] if prefix.last_word >= 0 else -1
             prefix.parent = places[prefix.parent]
             above = memory.prefixes[prefix.parent]
@@ -232,7 +235,7 @@ def _forget_prefixes(memory: Memory, beam: Entries, places: Places) -> int:
 
 @inlined
 def _forget_marks(memory: Memory, beam: Entries, places: Places) -> int:
-    """Keep the marks that the beam's alignments lead back to; how many these are."""
+    """Keep the marks that the beam's alignments lead back to. Returns their number."""
     num_marks = memory.counts.num_marks
     for entry in beam:
         for index in (entry.blank_mark, entry.label_mark):
@@ -259,7 +262,7 @@ def _forget_marks(memory: Memory, beam: Entries, places: Places) -> int:
 def _forget(memory: Memory, places: Places) -> None:
     """Drop the prefixes and marks that no hypothesis in the beam needs.
 
-    places: (2, most) zeros, to work in: first 1 for what is kept, then its new index.
+    places: (2, most) zeros to work in. An item that is kept gets 1 there, then its new index.
     """
     counts = memory.counts
     beam = memory.beam[counts.num_frames & 1][: counts.num_entries]
@@ -268,9 +271,9 @@ def _forget(memory: Memory, places: Places) -> None:
 
 
 def with_room(memory: Memory) -> Memory:
-    """The memory with room for more frames: what is dead dropped, and larger if that is little.
+    """The memory with room for more frames: dead items dropped, and larger if few are dead.
 
-    So it grows with the text, not with the frames.
+    So the memory grows with the text, not with the frames.
     """
     most = max(memory.counts["num_prefixes"], memory.counts["num_marks"])
     _forget(memory, np.zeros((2, most), np.int32))
@@ -279,4 +282,4 @@ def with_room(memory: Memory) -> Memory:
         array = getattr(memory, name)
         if 2 * memory.counts[f"num_{name}"] > len(array):
             room[name] = np.concatenate([array, np.zeros_like(array)])
-    return replace(memory, **room)
+    return replace(memory, **room) if room else memory

@@ -1,4 +1,4 @@
-"""Reading hypotheses out of a beam, compiled. Nothing that the search goes on with is changed."""
+"""Reading hypotheses out of a beam, compiled. This changes nothing in the search itself."""
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +41,11 @@ def judge(
     parts: npt.NDArray[np.float64],
     hashes: npt.NDArray[np.int64],
 ) -> None:
-    """The parts of the score of each entry of the beam, and a number that stands for its text.
+    """Fill in the parts of the score of each entry of the beam, and a number for its text.
 
-    parts: (entries, 4) to be filled: acoustic, language model, count, hot phrases. ending: OPEN if
-    the text may go on, so that what is under way counts for what the search hopes of it; WHOLE if
-    it ends here, and then the acoustics of what cannot end so are NOTHING; CUT if it ended before
+    parts: (entries, 4): acoustic, language model, count, hot phrases.
+    ending: OPEN if the text may go on: the word under way counts with its bound. WHOLE if the text
+    ends here: the acoustics of an entry that cannot end so are NOTHING. CUT if the text ends before
     the word under way.
     """
     counts = memory.counts
@@ -66,7 +66,7 @@ def judge(
 
 @inlined
 def _shared(memory: Memory) -> int:
-    """The longest prefix of all of the beam: no frame can change it."""
+    """The longest prefix that all entries of the beam share: no frame can change it."""
     counts = memory.counts
     beam = memory.beam[counts.num_frames & 1][: counts.num_entries]
     shared = beam[0].prefix
@@ -86,8 +86,8 @@ def _shared(memory: Memory) -> int:
 def agree(memory: Memory, scores: npt.NDArray[np.float64]) -> tuple[int, int]:
     """Judge the words that the search has not judged yet.
 
-    scores: of the beam's entries; overwritten. Returns the last frame whose words were judged
-    before, and the prefix that is stable.
+    scores: of the beam's entries; this overwrites them. Returns the last frame whose words the
+    search has judged, and the prefix that is stable.
     """
     counts = memory.counts
     beam = memory.beam[counts.num_frames & 1][: counts.num_entries]
@@ -104,8 +104,10 @@ def agree(memory: Memory, scores: npt.NDArray[np.float64]) -> tuple[int, int]:
 
 @compiled
 def read_back(memory: Memory, slot: int, last_judged: int, spans: npt.NDArray[np.void]) -> None:
-    """Fill `spans` with the labels of an entry, whose number they must be, from the last to the
-    first. To be called after `agree`."""
+    """Fill `spans` with the labels of an entry; it must have as many items as the entry has labels.
+
+    Call it after `agree`.
+    """
     counts = memory.counts
     entry = memory.beam[counts.num_frames & 1][slot]
     index = entry.prefix

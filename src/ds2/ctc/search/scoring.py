@@ -1,11 +1,11 @@
-"""What a prefix is worth beyond its acoustics, compiled: language model, words, hot phrases."""
+"""The score of a prefix beside its acoustics, compiled: language model, words, hot phrases."""
 
 import numpy as np
 
 from ds2.compilation import inlined
 from ds2.ctc.search.prefixes import NUM_LOOKUPS, Lookups, Prefix, Prefixes
 from ds2.ctc.search.tables import FORBIDDEN, NO_LETTER, SPACE, Int, Scoring
-from ds2.ctc.search.vocabulary import NO_CHILD, NO_WORD, child_of
+from ds2.ctc.search.vocabulary import LAST_BIT, NO_CHILD, NO_WORD, child_of
 from ds2.ctc.settings import UNKNOWN_LETTERS
 from ds2.ngram.corpus import END, UNKNOWN
 from ds2.ngram.score import LOG_10, advance
@@ -13,7 +13,7 @@ from ds2.ngram.score import LOG_10, advance
 
 @inlined
 def _looked_up(scoring: Scoring, lookups: Lookups, state: Int, word: Int) -> tuple[float, int]:
-    """As `ds2.ngram.score.score_word`, from memory if the same was asked before."""
+    """The result of `ds2.ngram.score.score_word`, from memory if it was asked for before."""
     place = (state * 1_000_003 + word * 7_919) & (NUM_LOOKUPS - 1)
     entry = lookups[place]
     if entry.state != state or entry.word != word:
@@ -34,7 +34,7 @@ def mixed(value: Int, letter: Int) -> Int:
 
 @inlined
 def _unknown_price(scoring: Scoring, num_letters: Int) -> float:
-    """What an unknown word costs beside its probability; FORBIDDEN in a closed vocabulary."""
+    """The price of an unknown word beside its probability; FORBIDDEN in a closed vocabulary."""
     return scoring.unknown_word_score * max(1.0, num_letters / UNKNOWN_LETTERS)
 
 
@@ -42,7 +42,7 @@ def _unknown_price(scoring: Scoring, num_letters: Int) -> float:
 def _score_unit(
     scoring: Scoring, lookups: Lookups, prefix: Prefix, word: Int, num_letters: Int
 ) -> bool:
-    """Count one more unit, whole now, and score it; False if it is forbidden."""
+    """Count one more whole unit and score it. Returns False if it is forbidden."""
     prefix.num_words += 1
     if not scoring.has_lm:
         return True
@@ -92,7 +92,7 @@ def _bound_at(scoring: Scoring, node: int) -> float:
 
 @inlined
 def _hear(scoring: Scoring, prefix: Prefix, letter: Int) -> None:
-    """Move the phrases on by a letter."""
+    """Move the state of the phrases on by a letter."""
     wanted = scoring.phrase_classes[letter]
     state = prefix.phrase
     prefix.phrase = 0
@@ -109,7 +109,7 @@ def _hear(scoring: Scoring, prefix: Prefix, letter: Int) -> None:
 
 @inlined
 def end_word(scoring: Scoring, lookups: Lookups, prefix: Prefix) -> bool:
-    """Bring the word under way, if there is one, to its end; False if there is no such word."""
+    """End the word under way, if there is one. Returns False if its letters are no word."""
     if prefix.in_word == 0:
         return True
     word = _word_at(scoring, prefix.trie)
@@ -123,7 +123,7 @@ def end_word(scoring: Scoring, lookups: Lookups, prefix: Prefix) -> bool:
 
 @inlined
 def end_sentence(scoring: Scoring, lookups: Lookups, prefix: Prefix) -> bool:
-    """Bring the last word and the sentence to their end; False if the last is no word."""
+    """End the last word and the sentence. Returns False if the last letters are no word."""
     if not end_word(scoring, lookups, prefix):
         return False
     if scoring.has_lm:
@@ -134,7 +134,7 @@ def end_sentence(scoring: Scoring, lookups: Lookups, prefix: Prefix) -> bool:
 
 @inlined
 def _add_to_word(scoring: Scoring, prefix: Prefix, letter: int) -> bool:
-    """A letter of a word that is scored at its end; False if no word goes on so."""
+    """Add a letter to a word that is scored at its end. Returns False if no word goes on so."""
     if prefix.in_word == 0:
         prefix.text_hash = mixed(prefix.text_hash, SPACE)
         prefix.word_hash = 0
@@ -154,8 +154,34 @@ def _add_to_word(scoring: Scoring, prefix: Prefix, letter: int) -> bool:
 
 
 @inlined
+def prior_after_letter(scoring: Scoring, prefix: Prefix, letter: int) -> float:
+    """The prior of a prefix after one more letter of a word; FORBIDDEN if no word goes on so.
+
+    It is what `extend` gives, to the last bit, where there are no phrases. Most longer prefixes
+    fail here, so nothing is written.
+    """
+    bound = prefix.bound
+    if scoring.has_lm:
+        known, node, child = scoring.known, prefix.trie, NO_CHILD
+        if node != NO_WORD and (known.branches[node] >> min(letter, LAST_BIT)) & 1:
+            child = child_of(known.first_child, known.letters, node, letter)
+        if child == NO_CHILD:
+            price = _unknown_price(scoring, prefix.in_word + 1)
+            bound = scoring.lm_weight * scoring.unknown_log_prob + price
+        else:
+            bound = scoring.lm_weight * known.bounds[child]
+    return (
+        prefix.lm
+        + bound
+        + prefix.hot
+        + scoring.phrase_loans[0]
+        + scoring.word_bonus * (prefix.num_words + 1)
+    )
+
+
+@inlined
 def _add_character(scoring: Scoring, lookups: Lookups, prefix: Prefix, letter: int) -> bool:
-    """A character that is scored by itself; False if it is forbidden."""
+    """Add a character that is scored by itself. Returns False if it is forbidden."""
     prefix.text_hash = mixed(prefix.text_hash, letter)
     prefix.word_hash = mixed(np.int64(0), letter)
     _hear(scoring, prefix, letter)
@@ -167,9 +193,9 @@ def _add_character(scoring: Scoring, lookups: Lookups, prefix: Prefix, letter: i
 def extend(
     scoring: Scoring, lookups: Lookups, prefixes: Prefixes, parent: int, label: int, child: Int
 ) -> bool:
-    """Make `child` the prefix one label longer than `parent`: all that scores it.
+    """Fill the record `child` with the scores of the prefix one label longer than `parent`.
 
-    Its place in the tree and its history are left alone. Returns False if the language model or
+    Its place in the tree and its history stay as they are. Returns False if the language model or
     the vocabulary forbids it.
     """
     above, prefix = prefixes[parent], prefixes[child]
@@ -207,18 +233,18 @@ def extend(
 
 @inlined
 def most_after_letter(scoring: Scoring, prefix: Prefix) -> float:
-    """What the prior of a prefix can be, at most, after one more letter that is no space."""
+    """The highest prior that a prefix can have after one more letter that is no space."""
     most = prefix.prior + scoring.phrase_gain
     if prefix.in_word == 0 or not scoring.of_words:
         return most + max(0.0, scoring.word_bonus)  # the language model only takes
     if not scoring.has_lm:
         return most
-    price = _unknown_price(scoring, 1)  # out of the vocabulary, where that is cheap
+    price = _unknown_price(scoring, 1)  # leaving the vocabulary may be cheap
     outside = scoring.lm_weight * scoring.unknown_log_prob + price
     return most + max(0.0, outside - prefix.bound)
 
 
 @inlined
 def most_after_space(scoring: Scoring, prefix: Prefix) -> float:
-    """The same after a space: the word may be likelier than its letters promised."""
+    """The same after a space: the word may be likelier than its bound."""
     return prefix.prior - prefix.bound + scoring.phrase_gain

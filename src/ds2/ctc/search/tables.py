@@ -20,14 +20,16 @@ SPACE = np.int32(0)  # of the type that letters have in tables, so that nothing 
 """The letter that parts words; the others are numbered from 1 on."""
 NO_LETTER = -1
 Int: TypeAlias = int | np.integer[Any]
-"""A number that a table gives, or Python."""
+"""A number from a table or from Python."""
 
 
 @dataclass(frozen=True)
 @structure
 class Scoring:
-    """All that scoring needs, as flat arrays and numbers: the same types with and without a
-    language model, so that it is compiled once."""
+    """All that scoring needs, as flat arrays and numbers.
+
+    The types are the same with and without a language model, so the code is compiled once.
+    """
 
     lm: NgramArrays
     has_lm: bool
@@ -40,9 +42,10 @@ class Scoring:
     ]  # (V, 2) of each label; NO_LETTER where there is none
     letter_words: npt.NDArray[np.int32]  # (letters,) their ids as words, NO_WORD if unknown
     known: Vocabulary  # of the language model
-    strange: Vocabulary  # what phrases add to it; its nodes count on from those of `known`
+    strange: Vocabulary  # what phrases add; its nodes are numbered after those of `known`
     first_node: int  # where a word begins: the root of `strange`, if that holds any
     unknown_log_prob: float  # of a word outside the trie, before its context is known
+    has_phrases: bool
     phrase_classes: npt.NDArray[np.int32]  # (letters,)
     phrase_children: npt.NDArray[np.int32]  # (S + 1,) the first of each state
     phrase_letters: npt.NDArray[np.int32]  # (S,)
@@ -74,7 +77,7 @@ def scoring_of(
     if words:
         strange = strange_words(words, UNKNOWN, unknown_log_prob, _spelling(letters), known)
     price = settings.unknown_word_score
-    hot = {*"".join(phrase_weights)}  # what is asked for is not forbidden
+    hot = {*"".join(phrase_weights)}  # letters of phrases are not forbidden
     letter_words = [
         (lm.word_id(letter) if lm else UNKNOWN) or (UNKNOWN if letter in hot else NO_WORD)
         for letter in letters
@@ -92,6 +95,7 @@ def scoring_of(
         strange=strange,
         first_node=len(known.letters) if words else 0,
         unknown_log_prob=unknown_log_prob,
+        has_phrases=bool(phrase_weights),
         phrase_classes=np.array([phrases.classes.get(letter, 0) for letter in letters], np.int32),
         phrase_children=phrases.first_child,
         phrase_letters=phrases.letters,
@@ -138,7 +142,7 @@ def _spelling(letters: dict[str, int]) -> dict[str, int]:
 
 
 def _empty_lm() -> NgramArrays:
-    """What stands in for a language model where there is none; never looked at."""
+    """An empty language model for searches that have none; nothing looks into it."""
     return NgramArrays(
         np.zeros((1, 2), np.uint32),
         np.zeros(0, np.uint16),

@@ -14,11 +14,14 @@ NO_WORD = -1
 NO_CHILD = 0
 """In place of a node: no word goes on so. The empty beginning is nobody's child."""
 
+LAST_BIT = 62
+"""Of the bits that letters have in `Vocabulary.branches`: it stands for all letters from it on."""
+
 
 @dataclass(frozen=True)
 @structure
 class Vocabulary:
-    """Words as a `Trie`, with what each node of it means."""
+    """Words as a `Trie`, with the meaning of each node."""
 
     first_child: npt.NDArray[np.int32]  # (nodes + 1,)
     letters: npt.NDArray[np.int32]  # (nodes,) the letter that leads to a node, from 1 on
@@ -26,6 +29,7 @@ class Vocabulary:
     bounds: npt.NDArray[np.float32]  # (nodes,) the best log-probability of any word from here on
     known: npt.NDArray[np.int32]  # (nodes,) the same beginning in another vocabulary, or NO_WORD;
     # empty where there is no other
+    branches: npt.NDArray[np.int64]  # (nodes,) the letters that lead on from a node, as bits
 
 
 def vocabulary_of(
@@ -36,8 +40,8 @@ def vocabulary_of(
 ) -> Vocabulary:
     """The trie of words with their ids and log-probabilities.
 
-    letters: the number, from 1 on, of every letter that can be spelt; words with others are left
-    out, for they cannot be recognised.
+    letters: the number, from 1 on, of each letter of the alphabet. Words with other letters are
+    left out, because they cannot be recognised.
     """
     spelt, lengths, kept = _spelt(words, letters)
     trie = trie_of(spelt, lengths)
@@ -49,7 +53,15 @@ def vocabulary_of(
     for start, stop in zip(trie.levels[-2:0:-1], trie.levels[:1:-1], strict=True):
         level = slice(start, stop)
         np.maximum.at(bounds, trie.parents[level], bounds[level])
-    return Vocabulary(trie.first_child, trie.letters, word_ids, bounds, np.zeros(0, np.int32))
+    branches = np.zeros(trie.num_nodes, np.int64)
+    np.bitwise_or.at(branches, trie.parents[1:], np.int64(1) << bit_of(trie.letters[1:]))
+    nothing = np.zeros(0, np.int32)
+    return Vocabulary(trie.first_child, trie.letters, word_ids, bounds, nothing, branches)
+
+
+def bit_of(letters: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """The bit that stands for each letter in `Vocabulary.branches`; rare ones share the last."""
+    return np.minimum(letters, LAST_BIT).astype(np.int64)
 
 
 def strange_words(
@@ -61,7 +73,7 @@ def strange_words(
 ) -> Vocabulary:
     """Words beside a vocabulary that lacks them, all with one id and log-probability.
 
-    A node stands for the same letters in both vocabularies, so it tells what both say of them.
+    A node stands for the same letters in both vocabularies, so it has the facts of both.
     """
     count = len(words)
     own = vocabulary_of(
@@ -82,14 +94,14 @@ def strange_words(
             place = int(np.searchsorted(beside, own.letters[child]))
             if place < len(beside) and beside[place] == own.letters[child]:
                 same[child] = first + place
-    return Vocabulary(own.first_child, own.letters, own.words, own.bounds, same)
+    return Vocabulary(own.first_child, own.letters, own.words, own.bounds, same, own.branches)
 
 
 @inlined
 def child_of(
     first_child: npt.NDArray[np.int32], letters: npt.NDArray[np.int32], node: int, letter: int
 ) -> int:
-    """The node of a trie a letter further, or NO_CHILD."""
+    """The node of a trie after one more letter, or NO_CHILD."""
     low, high = first_child[node], first_child[node + 1]
     last = high
     while low < high:
@@ -104,7 +116,7 @@ def child_of(
 def _spelt(
     words: Sequence[str], letters: Mapping[str, int]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The letters of those that can be spelt, joined; (words,) their lengths, and their places."""
+    """The letters, joined, of the words that can be spelt; (words,) their lengths and places."""
     codes = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
     lengths = np.array([len(word) for word in words], np.int64)
     table = np.zeros(max(map(ord, letters), default=0) + 1, np.int32)

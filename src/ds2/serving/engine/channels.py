@@ -1,4 +1,4 @@
-"""The sessions of a stream with several channels, each heard apart."""
+"""The sessions of a stream with several channels. Each channel has a session of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -15,9 +15,9 @@ MOST_CHANNELS = 16
 
 
 class ChannelSessions:
-    """A session for each channel, with the face of one; made by `Service.open_channels`.
+    """A session for each channel, used like one session. `Service.open_channels` makes it.
 
-    An async context manager, which closes them.
+    It is an async context manager, which closes the sessions.
     """
 
     def __init__(self, sessions: Sequence[Session]) -> None:
@@ -39,12 +39,12 @@ class ChannelSessions:
 
     @property
     def heard_s(self) -> float:
-        """Audio that the model has taken of every channel."""
+        """Seconds of audio that the model has taken from every channel."""
         return min(session.heard_s for session in self.sessions)
 
     @property
     def is_done(self) -> bool:
-        """Whether all events are there."""
+        """Whether no more events come."""
         return all(session.is_done for session in self.sessions)
 
     async def feed(self, frames: Waveform) -> None:
@@ -58,22 +58,22 @@ class ChannelSessions:
             await session.flush()
 
     async def finish(self) -> None:
-        """No more audio comes; the last events follow."""
+        """Take note that no more audio comes; the last events follow."""
         for session in self.sessions:
             await session.finish()
 
     def close(self) -> None:
-        """Give the sessions up, as far as they are not done."""
+        """End the sessions that are not over: their client has left."""
         for session in self.sessions:
             session.close()
 
     def fail(self, error: Refused) -> None:
-        """End the sessions at once, with this for their reader."""
+        """End the sessions at once. Their reader gets this error."""
         for session in self.sessions:
             session.fail(error)
 
     async def events(self) -> AsyncIterator[tuple[int, Event]]:
-        """All events to the end, each with its channel's index. Raises Refused."""
+        """All events to the end, each with the index of its channel. Raises Refused."""
         told: asyncio.Queue[tuple[int, Event | Refused | None]] = asyncio.Queue(1)
 
         async def pass_on(index: int, session: Session) -> None:

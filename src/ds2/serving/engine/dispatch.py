@@ -1,8 +1,8 @@
 """Batch Dispatch (section 7 of the paper): the streams of all users share the model's steps.
 
-Eager: a step takes whatever streams have a chunk ready, and the next one begins as soon as it is
-done. Nothing waits for a batch to fill: under load, streams gather by themselves while a step
-runs, and the larger a batch, the cheaper it is for each of them.
+The dispatcher is eager. A step takes all streams that have a chunk ready, up to the batch size. The
+next step begins as soon as the last one is done. Nothing waits for a batch to fill. Under load,
+streams gather by themselves while a step runs. A larger batch is cheaper for each of its streams.
 """
 
 import logging
@@ -25,21 +25,21 @@ from ds2.serving.engine.steps import frames_of_step, samples_needed
 from ds2.transcripts.events import Event
 
 UPLOAD_PATIENCE_S = 0.5
-"""An upload that has waited so long is as urgent as who speaks now: nobody can starve it."""
+"""An upload that has waited for this time is as urgent as live speech, so it always moves."""
 UPLOAD_SHARE = 4
-"""While somebody speaks, uploads get a batch's size divided by this in a step, at most."""
+"""While somebody speaks, a step takes at most the batch size divided by this number of uploads."""
 MOST_LEAD_S = 2.0
-"""A sender so far ahead of real time comes after who speaks."""
+"""A sender that is this far ahead of real time comes after live speech."""
 SILENT_S = 2.0
-"""Who has sent nothing for so long does not speak, though the stream be open: uploads need not
-yield to it."""
+"""A client that has sent nothing for this time does not speak, even if its stream is open. Uploads
+do not yield to it."""
 LONGEST_STEP_S = 2.0
-"""Audio of each stream in a step, when all have so much waiting: longer steps are cheaper."""
+"""The most audio of each stream in a step, if all streams have it: longer steps are cheaper."""
 LONGEST_LIVE_STEP_S = 0.4
-"""The same while somebody speaks, whose audio waits for the step to end."""
+"""The same while somebody speaks: live audio waits for the step to end."""
 
 NO_MORE_NEEDED = 2**62
-"""Samples that a line needs which has a chunk: what else comes is heard when its turn comes."""
+"""What `Line.num_needed` is for a line that has a chunk: its turn comes without more samples."""
 
 Item: TypeAlias = Waveform | Literal["flush", "finish"]
 
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What happened to a line. After an error, or when it is done, nothing more happens to it."""
+    """What happened to a line. It is the line's last update if it has an error or is done."""
 
     line: "Line"
     events: list[Event]
@@ -59,23 +59,23 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the dispatcher did in one go: a step, unless the batch was empty."""
+    """What the dispatcher did in one turn: a step, unless the batch was empty."""
 
     updates: list[Update]
     batch_size: int = 0
     step_s: float = 0.0  # of the network
     decode_s: float = 0.0
-    audio_s: float = 0.0  # that the step took, of all streams together
-    delays_s: list[float] = field(default_factory=list)  # from a chunk's arrival to its step
-    latencies_s: list[float] = field(default_factory=list)  # and to its result, of live streams
+    audio_s: float = 0.0  # the sum of the audio that the step took from each stream
+    delays_s: list[float] = field(default_factory=list)  # from the arrival of a chunk to its step
+    latencies_s: list[float] = field(default_factory=list)  # to its result; live streams only
     settled: list[tuple["Line", int]] = field(default_factory=list)  # see `Line.num_wanted`
 
 
 class Line:
     """A stream's place in a dispatcher; made by `Dispatcher.add`.
 
-    Audio and requests wait in it, in their order, until the dispatcher's thread takes them. Its
-    methods return at once and may be called from any thread.
+    Audio and requests wait in the line, in their order, until the dispatcher's thread takes them.
+    All methods return at once. Any thread may call them.
     """
 
     def __init__(
@@ -84,20 +84,20 @@ class Line:
         self.stream = stream
         self.is_live = is_live
         self.is_closed = False
-        self.request_id = REQUEST_ID.get()  # whose it is, for the log
+        self.request_id = REQUEST_ID.get()  # of the client's request, for the log
         self.inbox: deque[Item] = deque()
         self.num_fed = 0  # samples
-        self.num_heard = 0  # of them, those that the stream has
-        self.num_needed = 0  # more of them until there is a chunk
+        self.num_heard = 0  # the part of them that the stream has taken
+        self.num_needed = 0  # samples that are missing for a chunk
         self.ready_since_s: float | None = None  # time.monotonic() when that chunk arrived
-        self.num_asked = 0  # requests; counted on both sides, as the inbox changes any time
+        self.num_asked = 0  # requests put in; the thread counts those it has answered
         self.num_answered = 0
-        self.num_put = 0  # things that were put into the inbox
-        self.num_wanted = 0  # so many of them until the last that gave the dispatcher work
-        self.num_settled = 0  # so many of them until the last whose work is done
-        self._arrivals: deque[tuple[int, float]] = deque()  # samples so far, when
-        self._has_finished = False  # nothing is taken after the request to finish
-        self._began_s = self._last_s = time.monotonic()  # when something came last
+        self.num_put = 0  # items put into the inbox
+        self.num_wanted = 0  # items up to the last one that gave the dispatcher work
+        self.num_settled = 0  # items up to the last one whose work is done
+        self._arrivals: deque[tuple[int, float]] = deque()  # (samples so far, when they came)
+        self._has_finished = False  # the line takes nothing after it
+        self._began_s = self._last_s = time.monotonic()  # when the last item came
         self._dispatcher = dispatcher
 
     @property
@@ -115,14 +115,14 @@ class Line:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether somebody is speaking right now, as opposed to a recording that is sent."""
+        """Whether somebody speaks right now, and no recording is being sent."""
         now_s = time.monotonic()
         lead_s = self.num_fed / SAMPLE_RATE_HZ - (now_s - self._began_s)
         return self.is_live and lead_s < MOST_LEAD_S and now_s - self._last_s < SILENT_S
 
     @property
     def is_worth_hearing(self) -> bool:
-        """Whether there is a chunk in the inbox, or a request."""
+        """Whether the inbox has a chunk or a request."""
         enough = self.num_fed - self.num_heard >= self.num_needed
         return enough or self.num_asked > self.num_answered
 
@@ -134,7 +134,7 @@ class Line:
         return is_ready or self.is_worth_hearing
 
     def feed(self, waveform: Waveform) -> None:
-        """Take (N,) more samples at 16 kHz; they are not to change afterwards."""
+        """Take (N,) more samples at 16 kHz. The caller must not change them afterwards."""
         self._dispatcher.put(self, waveform)
 
     def flush(self) -> None:
@@ -150,7 +150,7 @@ class Line:
         self._dispatcher.remove(self)
 
     def take(self, item: Item) -> bool:
-        """Put something into the inbox; whether the dispatcher has work now."""
+        """Put an item into the inbox. Returns whether the dispatcher has work now."""
         if self._has_finished:
             return False
         self.inbox.append(item)
@@ -171,7 +171,7 @@ class Line:
         return True
 
     def arrival_s(self, num_samples: int) -> float:
-        """When the last of the first so many samples came; those before it are forgotten."""
+        """When sample number `num_samples` came. The line forgets the times before that."""
         while len(self._arrivals) > 1 and self._arrivals[0][0] < num_samples:
             self._arrivals.popleft()
         return self._arrivals[0][1] if self._arrivals else time.monotonic()
@@ -187,24 +187,24 @@ class Dispatcher:
         batch_size: int = 32,
         decode_threads: int = 1,
     ) -> None:
-        """listener: told, in the dispatcher's thread, what was done; must not raise.
+        """listener: takes a report of each turn, in the dispatcher's thread; must not raise.
 
-        batch_size: most streams in a step; decode_threads: that the decoders of a step's streams
-        share; with one it is the dispatcher's own.
+        batch_size: the most streams in a step. decode_threads: how many threads decode a step; if
+        it is 1, the dispatcher's own thread decodes.
         """
         self._listener = listener
         self._batch_size = batch_size
         self._pool = ThreadPoolExecutor(decode_threads) if decode_threads > 1 else None
-        self._changed = threading.Condition()  # guards what follows
-        self._lines: dict[Line, None] = {}  # all that are open, in their order
-        self._touched: dict[Line, None] = {}  # with something to hear
+        self._changed = threading.Condition()  # guards the three attributes below
+        self._lines: dict[Line, None] = {}  # all open lines, in the order of their opening
+        self._touched: dict[Line, None] = {}  # lines with something to hear
         self._is_stopped = False
-        self._ready: dict[Line, None] = {}  # with a chunk for a step; the thread's own
+        self._ready: dict[Line, None] = {}  # lines with a chunk; only the thread uses it
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     def add(self, stream: Stream | WholeStream, *, is_live: bool = True) -> Line:
-        """A new line for a stream; live ones come before others."""
+        """Open a line for a stream. Live lines come before others."""
         line = Line(self, stream, is_live)
         with self._changed:
             self._lines[line] = None
@@ -231,11 +231,11 @@ class Dispatcher:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs, as it does until `stop`."""
+        """Whether the thread runs. It runs until `stop`."""
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End the thread after the step under way."""
+        """End the thread once the step under way is done."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify()
@@ -253,13 +253,13 @@ class Dispatcher:
                 touched, self._touched = self._touched, {}
             try:
                 report = self._take_turn(touched)
-            except Exception as error:  # a mistake of ours: no stream may wait for ever for it
+            except Exception as error:  # a fault of ds2: no stream may wait for ever
                 report = Report([_fail(line, error) for line in self._forget_all()])
             if report.updates or report.settled:
                 self._listener(report)
 
     def _take_turn(self, touched: Iterable[Line]) -> Report:
-        """Let these lines hear what waits for them, and do a step, if any is ready for one."""
+        """Let these lines hear their inboxes. Then do a step if a line is ready for one."""
         updates = [update for line in touched if (update := self._hear(line))]
         batch = self._choose()
         report = self._step(batch, updates) if batch else Report(updates)
@@ -280,7 +280,7 @@ class Dispatcher:
         return lines
 
     def _settle(self, line: Line, report: Report) -> None:
-        """Come back to the line if there is more to do for it; else tell that there is not."""
+        """Note that the line needs another turn, or report that nothing is left to do for it."""
         if line.is_closed or line in self._ready:
             return
         if line.has_work:
@@ -291,7 +291,7 @@ class Dispatcher:
             report.settled.append((line, line.num_wanted))
 
     def _hear(self, line: Line) -> Update | None:
-        """Let a stream hear what waits for it; an update if that alone made something happen."""
+        """Let a stream hear its inbox. Returns an update if that alone made something happen."""
         try:
             if isinstance(line.stream, WholeStream):
                 return _hear_whole(line, line.stream)
@@ -307,7 +307,7 @@ class Dispatcher:
                 stream.hear(waveform)
                 line.num_heard += len(waveform)
             elif stream.is_ready:
-                break  # requests are for after the audio before them
+                break  # a request comes after the audio before it
             else:
                 line.num_answered += 1
                 if line.inbox.popleft() == "flush":
@@ -326,11 +326,11 @@ class Dispatcher:
         return Update(line, events, line.heard_s, stream.is_done)
 
     def _choose(self) -> list[Line]:
-        """The lines of the next step: those whose time has come first.
+        """The lines of the next step: those that have been due for longest.
 
-        Of who speaks that is when the chunk was there; of others it is a little later, so they
-        yield, and yet nobody waits for ever. While somebody speaks, uploads get a share of a step,
-        which keeps it short.
+        A line of live speech is due when its chunk is there. Other lines are due a little later. So
+        they yield, but they do not wait for ever. While somebody speaks, uploads get only a share
+        of a step, which keeps the step short.
         """
         now_s = time.monotonic()
         self._ready = {line: None for line in self._ready if not line.is_closed}
@@ -354,7 +354,7 @@ class Dispatcher:
         return batch
 
     def _step(self, batch: list[Line], updates: list[Update]) -> Report:
-        """Move the streams of these lines, and decode what comes out."""
+        """Move the streams of these lines by a step of the network, and decode its outputs."""
         start_s = time.monotonic()
         delays_s = [start_s - (line.ready_since_s or start_s) for line in batch]
         updates += [update for line in batch if (update := self._hear(line))]
@@ -402,7 +402,7 @@ class Dispatcher:
 
 
 def _hear_whole(line: Line, stream: WholeStream) -> Update | None:
-    """A model of whole utterances runs when its stream is fed or finished: nothing to batch."""
+    """Let a stream of a model of whole utterances hear its inbox. These models share no steps."""
     events: list[Event] = []
     is_done = False
     while line.inbox and not is_done:
@@ -425,7 +425,7 @@ def _hear_whole(line: Line, stream: WholeStream) -> Update | None:
 
 
 def _take_samples(inbox: "deque[Item]", most: int) -> Waveform:
-    """The samples at the inbox's front, taken out: up to a request, or to so many."""
+    """Take samples out of the inbox: up to the next request, or until there are `most`."""
     pieces: list[Waveform] = []
     num_samples = 0
     while inbox and not isinstance(inbox[0], str) and num_samples < most:
@@ -437,7 +437,7 @@ def _take_samples(inbox: "deque[Item]", most: int) -> Waveform:
 
 
 def _decode(line: Line, stream: Stream, log_probs: NDArray[np.float32]) -> Update:
-    """Give a stream its outputs."""
+    """Decode a stream's outputs of a step."""
     try:
         stream.take_outputs(log_probs)
         return Update(line, stream.take_events(), line.heard_s, stream.is_done)
@@ -446,7 +446,7 @@ def _decode(line: Line, stream: Stream, log_probs: NDArray[np.float32]) -> Updat
 
 
 def _fail(line: Line, error: Exception) -> Update:
-    if not isinstance(error, InputError):  # which is the client's to hear
+    if not isinstance(error, InputError):  # the client gets that one
         facts = {"request": line.request_id}
         logger.error("a stream failed", exc_info=error, extra={"facts": facts})
     return Update(line, [], error=error)

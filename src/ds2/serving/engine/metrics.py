@@ -1,4 +1,4 @@
-"""What a server tells Prometheus of itself."""
+"""The figures of a server that Prometheus collects."""
 
 import os
 from typing import TYPE_CHECKING
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment's variable for the directory in which several processes add up their counts."""
+"""The environment variable that names the directory in which processes add up their counts."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Counters, gauges and histograms, each by model; names begin with ds2_."""
+    """Counters, gauges and histograms, by model. Their names begin with ds2_."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
@@ -28,7 +28,7 @@ class Metrics:
                 told,
                 labels,
                 registry=registry,
-                multiprocess_mode="livesum",  # of the processes that are alive
+                multiprocess_mode="livesum",  # the sum over processes that are alive
             )
 
         def counter(name: str, told: str, labels: tuple[str, ...]) -> Counter:
@@ -68,7 +68,7 @@ class Metrics:
             latency.observe(latency_s)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text form; of all processes of this server together."""
+        """All figures in the text form of Prometheus, over all processes of this server."""
         if SHARED_DIRECTORY not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()
@@ -77,5 +77,5 @@ class Metrics:
 
 
 def forget_process(shared: str, process_id: int | None) -> None:
-    """Take what a process that died has open out of the gauges."""
+    """Take the open streams of a process that died out of the gauges."""
     mark_process_dead(process_id, shared)  # type: ignore[no-untyped-call]

@@ -1,11 +1,11 @@
-"""The name of the request that is being answered: it joins an answer to the lines of the log."""
+"""The name of the request that the server answers. It connects an answer with lines of the log."""
 
 import re
 import secrets
 from contextvars import ContextVar
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Set for each request; tasks and threads that it starts have it, too. None: outside of any."""
+"""Set for each request, and in the tasks and threads that it starts. None: there is no request."""
 
 _SOUND = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -16,9 +16,9 @@ def request_id_of(given: str) -> str:
 
 
 def told_of_fault(what: str, request_id: str | None = None) -> str:
-    """What a client is told of an error that is not its own.
+    """The message to a client about an error that is the server's fault.
 
-    request_id: None: of the request that is being answered.
+    request_id: None: the request that the server answers.
     """
     request_id = request_id or REQUEST_ID.get()
     where = f" under {request_id}" if request_id else ""

@@ -1,4 +1,4 @@
-"""What wire protocols use: live sessions and uploads, over the dispatchers of all models."""
+"""The service that all wire protocols use: live sessions and uploads, for all models."""
 
 import asyncio
 import logging
@@ -31,17 +31,17 @@ from ds2.transcripts.events import Event, Final
 from ds2.transcripts.transcript import Transcript, together
 
 UPLOAD_BLOCK_S = 2.0
-"""Audio of an upload that is read at once."""
+"""Audio that is read of an upload at once."""
 MOST_ALTERNATIVES = 50
 LAST_WORDS_S = 5.0
-"""For the last words of streams that a shutdown ends."""
+"""Time for the last words of streams that a shutdown ends."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What clients may know of a model."""
+    """What clients may know about a model."""
 
     name: str
     bundle: Bundle
@@ -52,7 +52,7 @@ class ModelCard:
 
 
 class Room:
-    """A place among the most streams, for a recording that is still on its way."""
+    """A place for a recording that is still on its way; it counts as one of the streams."""
 
     def __init__(self, service: "Service") -> None:
         self._service = service
@@ -60,7 +60,7 @@ class Room:
         service.num_held += 1
 
     def leave(self) -> None:
-        """Give the place up; again, too, as when a session has taken it over."""
+        """Give the place up. A second call does nothing, as after a session has taken it over."""
         if self._is_held:
             self._is_held = False
             self._service.num_held -= 1
@@ -74,7 +74,7 @@ class Service:
     ) -> None:
         """recognizers: by the names that clients give; the first is the default.
 
-        Raises InputError if a detector of voices is wanted and not installed.
+        Raises InputError if the settings want a voice detector and it is not installed.
         """
         self.settings = settings or ServeSettings()
         self.metrics = Metrics()
@@ -84,9 +84,9 @@ class Service:
         self.is_draining = False
         self._recognizers = dict(recognizers)
         self._detector = VoiceDetector() if self.settings.vad else None
-        self._loop: asyncio.AbstractEventLoop | None = None  # which all sessions live on
+        self._loop: asyncio.AbstractEventLoop | None = None  # of all sessions
         self._sessions: dict[Line, Session] = {}
-        self.num_held = 0  # places of recordings and streams that have no session yet
+        self.num_held = 0  # places that have no session yet
         self._dispatchers = {
             name: Dispatcher(
                 partial(self._hear_report, name),
@@ -98,21 +98,21 @@ class Service:
 
     @property
     def num_sessions(self) -> int:
-        """Streams and uploads that are open."""
+        """The number of open streams and uploads."""
         return len(self._sessions) + self.num_held
 
     @property
     def is_ready(self) -> bool:
-        """Whether a session could be opened now."""
+        """Whether the service has room for a session now."""
         return not self.is_draining and self.num_sessions < self.settings.max_streams
 
     @property
     def is_alive(self) -> bool:
-        """Whether all models can still move."""
+        """Whether the dispatchers of all models run."""
         return all(dispatcher.is_alive for dispatcher in self._dispatchers.values())
 
     def is_behind(self, request_id: str | None) -> bool:
-        """Whether a stream of this request waits for its model, so that its client must wait."""
+        """Whether a stream of this request waits for its model. Then its client must wait, too."""
         return any(
             session.is_behind
             for line, session in self._sessions.items()
@@ -121,9 +121,9 @@ class Service:
 
     @contextmanager
     def room(self) -> Iterator[Room]:
-        """A place for a recording: before it is received, for else it would come for nothing.
+        """Take a place for a recording before it is received. Raises Refused if none is free.
 
-        Raises Refused if there is none.
+        Without room, the server refuses the recording before the client has sent it.
         """
         self._check_room()
         room = Room(self)
@@ -154,9 +154,9 @@ class Service:
     async def open_channels(
         self, options: StreamOptions, num_channels: int, room: Room | None = None
     ) -> ChannelSessions:
-        """New sessions, one for each channel of a stream. Raises Refused.
+        """Open sessions, one for each channel of a stream. Raises Refused.
 
-        Each takes a place. room: that of the first.
+        Each takes a place. room: the place of the first.
         """
         if not 1 <= num_channels <= MOST_CHANNELS:
             told = f"channels: must be 1 to {MOST_CHANNELS}, not {num_channels}"
@@ -185,7 +185,7 @@ class Service:
         *,
         channel: int | None = None,
     ) -> Transcript:
-        """The transcript of a recording in any format; never live, whatever the options say.
+        """The transcript of a recording in any format. It is never live, whatever the options say.
 
         room: the place that it takes over. channel: the only one that is heard, from 1; None is
         the mix of all. Raises Refused; InputError for what cannot be read.
@@ -205,7 +205,7 @@ class Service:
         *,
         channel: int | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """The events of a recording, as `transcribe` comes to know them."""
+        """The events of a recording, as they come; otherwise like `transcribe`."""
         options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
         heard: Channels = "mix" if channel is None else channel
         async with await self.open(options, room) as session, self._reading(source, session, heard):
@@ -215,7 +215,7 @@ class Service:
     async def transcribe_channels(
         self, source: BinaryIO | Path | bytes, options: StreamOptions, room: Room | None = None
     ) -> Transcript:
-        """The transcript of a recording whose channels are each heard apart, as `transcribe`."""
+        """The transcript of a recording, each channel by itself; otherwise like `transcribe`."""
         options = replace(options, is_live=False, sample_rate_hz=SAMPLE_RATE_HZ)
         num_channels = await asyncio.to_thread(_num_channels, source)
         opening = self.open_channels(options, num_channels, room)
@@ -236,13 +236,13 @@ class Service:
             await reading
         except Refused:
             if reading.done():
-                await reading  # what was wrong with the recording comes first
+                await reading  # a fault of the recording comes first
             raise
         finally:
             reading.cancel()
             await asyncio.wait([reading])
             if not reading.cancelled():
-                reading.exception()  # told already, or of no interest any more
+                reading.exception()  # reported already, or nobody needs it
 
     async def _read(
         self,
@@ -266,12 +266,12 @@ class Service:
         except Refused as refused:
             session.fail(refused)
             raise
-        except Exception:  # a mistake of ours, or of a decoder's: nobody may wait for ever for it
+        except Exception:  # a fault of ds2 or of a decoder: nobody may wait for ever
             session.fail(Refused(500, told_of_fault("recording")))
             raise
 
     async def drain(self) -> None:
-        """Open nothing any more, and let what runs end; after `drain_s`, end it."""
+        """Refuse new sessions and let the open ones end. After `drain_s`, end them."""
         self.is_draining = True
         deadline_s = time.monotonic() + self.settings.drain_s
         while self.num_sessions and time.monotonic() < deadline_s:
@@ -283,7 +283,7 @@ class Service:
             await asyncio.sleep(0.05)
 
     async def close(self) -> None:
-        """Stop the dispatchers; what is still open fails."""
+        """Stop the dispatchers. Sessions that are still open fail."""
         self.is_draining = True
         for session in tuple(self._sessions.values()):
             session.fail(Refused(503, "the server is shutting down"))
@@ -291,7 +291,7 @@ class Service:
             await asyncio.to_thread(dispatcher.stop)
 
     def _card(self, options: StreamOptions) -> ModelCard:
-        """The model that is asked for."""
+        """The model that the options ask for. Raises Refused if there is none."""
         names = ", ".join(self.models)
         if options.model is not None:
             if options.model not in self.models:
@@ -308,7 +308,7 @@ class Service:
         )
 
     def _check_room(self) -> None:
-        """Raise Refused if there is no room."""
+        """Raise Refused if the service has no room."""
         if self.is_draining:
             raise Refused(503, "the server is shutting down")
         if self.num_sessions >= self.settings.max_streams:
@@ -317,7 +317,7 @@ class Service:
             raise Refused(503, f"all {limit} streams are taken: try again later")
 
     def _check(self, options: StreamOptions) -> None:
-        """Raise Refused if the server shuts down by now, or an option is impossible."""
+        """Raise Refused if the server is shutting down or an option is impossible."""
         if self.is_draining:
             raise Refused(503, "the server is shutting down")
         if not 0 <= options.num_alternatives <= MOST_ALTERNATIVES:
@@ -338,12 +338,12 @@ class Service:
         )
 
     def _hear_report(self, model: str, report: Report) -> None:
-        """In a dispatcher's thread: count, and pass the updates on to the event loop."""
+        """Count a report and pass its updates on to the event loop; in a dispatcher's thread."""
         try:
             self.metrics.observe(model, report)
-        except Exception:  # say, a full disk; streams are to go on
+        except Exception:  # for example a full disk; the streams must go on
             logger.exception("a step could not be counted")
-        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        with suppress(RuntimeError):  # the loop is closed: nobody needs the updates
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._deliver, report)
 
@@ -353,7 +353,7 @@ class Service:
                 continue
             try:
                 session.take(update)
-            except Exception:  # a mistake of ours: nobody may wait for ever for it
+            except Exception:  # a fault of ds2: nobody may wait for ever
                 facts = {"request": update.line.request_id}
                 logger.exception("a stream failed", extra={"facts": facts})
                 session.fail(Refused(500, told_of_fault("stream", update.line.request_id)))
@@ -372,7 +372,7 @@ async def transcript_of(sessions: ChannelSessions) -> Transcript:
 
 
 def _num_channels(source: BinaryIO | Path | bytes) -> int:
-    """Of a recording, which is at its beginning again afterwards. Raises InputError."""
+    """The number of channels of a recording; then rewinds it. Raises InputError."""
     num_channels = probe_audio(source).num_channels
     if not isinstance(source, Path | bytes):
         source.seek(0)

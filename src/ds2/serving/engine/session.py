@@ -1,4 +1,4 @@
-"""A session: one client's stream, as its wire protocol sees it from the event loop."""
+"""A session: one client's stream, as a wire protocol sees it in the event loop."""
 
 import asyncio
 import itertools
@@ -24,32 +24,32 @@ from ds2.text.spacing import join_words
 from ds2.transcripts.events import Event, Final, Partial
 
 MOST_UNREAD = 1000
-"""Events that a client may leave unread; partials that a newer one makes stale do not count."""
+"""Events that a client may leave unread. A partial that a newer one replaces does not count."""
 LONG_S = 2.0
-"""So much audio at once is not resampled in the event loop."""
+"""A thread resamples audio that is longer than this; the event loop resamples the rest."""
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What a client asks for."""
+    """The options of a stream, as a client asks for them."""
 
-    model: str | None = None  # by name; None: the first that fits the language
-    language: str | None = None  # "en", "zh", and longer ones that begin so: "en-US"
-    sample_rate_hz: int = SAMPLE_RATE_HZ  # of what is fed
+    model: str | None = None  # its name; None: the first model of the language
+    language: str | None = None  # "en", "zh", or a longer name such as "en-US"
+    sample_rate_hz: int = SAMPLE_RATE_HZ  # of the samples that the client sends
     endpoints: EndpointRules | None = (
-        None  # where segments end, if the model streams; None: nowhere
+        None  # where segments end, if the model streams; None: one segment
     )
-    phrases: tuple[HotPhrase, ...] = ()  # besides the server's own
+    phrases: tuple[HotPhrase, ...] = ()  # in addition to the server's phrases
     num_alternatives: int = 0  # other readings of each segment
     partials: bool = True
-    repeats: bool = False  # a partial after every step of the model, though its text be the same
-    is_live: bool = True  # uploads are not, and yield to what is
+    repeats: bool = False  # send a partial after every step, even if its text is the same
+    is_live: bool = True  # an upload is not live, and yields to live streams
 
 
 class Session:
-    """One stream: `feed` it, read its `events`, `finish` it; made by `Service.open`.
+    """One stream: `feed` it, read its `events`, `finish` it. `Service.open` makes it.
 
-    An async context manager, which closes it. All from one event loop.
+    It is an async context manager, which closes the session. Use it from one event loop only.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Session:
         settings: ServeSettings,
         on_end: Callable[["Session"], None],
     ) -> None:
-        """on_end: told once, when it is over."""
+        """on_end: called once, when the session is over."""
         self.id = next(_numbers)
         self.line = line
         self.model = model
@@ -71,16 +71,16 @@ class Session:
         self._settings = settings
         self._on_end = on_end
         self._resampler = Resampler(options.sample_rate_hz)
-        self._num_settled = 0  # of what was put into the line: see `Line.num_wanted`
+        self._num_settled = 0  # items whose work is done: see `Line.num_wanted`
         self._num_samples = 0  # fed, at the client's rate
         self._num_final_words = 0
         self._began_s = time.monotonic()
         self._events: deque[Event] = deque()
-        self._partial = Partial("", "")  # the newest of the segment under way
+        self._partial = Partial("", "")  # the newest partial of the segment under way
         self._waiters: list[asyncio.Future[None]] = []
         self._error: Refused | None = None
-        self._reason: Refused | None = None  # why the server ends it, once its words are out
-        self._has_finished = False  # been told that no more comes
+        self._reason: Refused | None = None  # why the server ends it; sent after its last words
+        self._has_finished = False  # the client has sent all of its audio
         self._is_resampling = False  # in another thread
         self._is_done = False
 
@@ -98,8 +98,8 @@ class Session:
     async def feed(self, waveform: Waveform) -> None:
         """Take (N,) float32 samples at the options' rate.
 
-        Waits while more is queued than the server's buffer limit. What comes after the server has
-        ended the session is left out, for its last words are on their way. Raises Refused for
+        Waits while more audio is queued than the server's buffer limit. Once the server has ended
+        the session, its last words are on their way, and more audio is left out. Raises Refused for
         samples that are no sound, and if the session is over.
         """
         if self._is_ending:
@@ -107,7 +107,7 @@ class Session:
         self._raise_if_over()
         with np.errstate(over="ignore", invalid="ignore"):
             loudness = np.dot(waveform, waveform)
-        if not loudness <= LOUDEST**2:  # true of NaN too; cheaper than to look at every sample
+        if not loudness <= LOUDEST**2:  # also for NaN; cheaper than a look at every sample
             self._check(waveform)
         self._num_samples += len(waveform)
         await self._feed_resampled(waveform)
@@ -148,7 +148,7 @@ class Session:
         self.line.flush()
 
     async def finish(self) -> None:
-        """No more audio comes; the last events follow. May be called again."""
+        """Take note that no more audio comes; the last events follow. May be called again."""
         if self._has_finished or self._is_ending:
             return
         self._raise_if_over()
@@ -164,18 +164,18 @@ class Session:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a whole chunk of what was fed, or a request, waits for the model."""
+        """Whether a whole chunk of the audio so far, or a request, waits for the model."""
         return self._num_settled < self.line.num_wanted and not self._is_over
 
     async def catch_up(self) -> None:
-        """Wait until no whole chunk of what was fed, and no flush, waits for the model."""
+        """Wait until the model has taken all whole chunks and requests so far."""
         while self.is_behind:
             await self._wait_for_news()
 
     async def events(self) -> AsyncIterator[Event]:
-        """All events to the end. Of partials only the newest, where the reader is slow.
+        """All events to the end. A slow reader gets only the newest partial.
 
-        Raises Refused if the server has ended the session, and why.
+        Raises Refused, with the reason, if the server has ended the session.
         """
         while True:
             while self._events:
@@ -187,7 +187,7 @@ class Session:
             await self._wait_for_news()
 
     def take_events(self) -> list[Event]:
-        """The events that are there and unread, without waiting. Raises Refused as `events`."""
+        """The unread events, without waiting for more. Raises Refused as `events` does."""
         events = list(self._events)
         self._events.clear()
         if self._error is not None and not events:
@@ -196,33 +196,33 @@ class Session:
 
     @property
     def is_done(self) -> bool:
-        """Whether all events are there."""
+        """Whether no more events come."""
         return self._is_done
 
     def close(self) -> None:
-        """Give the session up, if it is not done."""
+        """End the session if it is not over: its client has left."""
         if not self._is_over:
             self._end("left")
 
     def fail(self, error: Refused) -> None:
-        """End the session at once, with this for its reader."""
+        """End the session at once. Its reader gets this error."""
         if not self._is_over:
             self._error = error
             self._end("refused")
 
     def end(self, reason: Refused) -> None:
-        """Finish on the server's own account: the words so far, then this, for its reader.
+        """End the session because the server wants to. Its reader gets the words so far, then this.
 
-        What its client has finished already ends by itself, as it would have.
+        A session that its client has finished ends by itself.
         """
         if self._is_over or self._has_finished:
             return
         self._reason = reason
-        if not self._is_resampling:  # else it goes into the line first
+        if not self._is_resampling:  # else the resampled audio goes in first
             self._finish_line()
 
     def take(self, update: Update) -> None:
-        """Take what the dispatcher did."""
+        """Take an update from the dispatcher."""
         if self._is_over:
             return
         has_moved = update.heard_s > self.heard_s
@@ -246,12 +246,12 @@ class Session:
             self._wake()
 
     def settle(self, num_settled: int) -> None:
-        """Take it that there is nothing to do after so many things put into the line."""
+        """Note that the dispatcher has done all work of the first `num_settled` items."""
         self._num_settled = num_settled
         self._wake()
 
     def facts(self) -> dict[str, Any]:
-        """What the log tells of it."""
+        """What the log says about the session."""
         facts = {
             "stream": self.id,
             "request": self.line.request_id,
@@ -273,7 +273,7 @@ class Session:
             if not self.options.partials:
                 return
             if self._events and isinstance(self._events[-1], Partial):
-                self._events.pop()  # stale before anybody has read it
+                self._events.pop()  # nobody has read it, and it is out of date
             self._partial = event
         if isinstance(event, Final):
             self._partial = Partial("", "")
@@ -289,7 +289,7 @@ class Session:
 
     @property
     def _is_ending(self) -> bool:
-        """Whether the server has ended it, and its last words are on their way."""
+        """Whether the server has ended the session and its last words are on their way."""
         return self._reason is not None and not self._is_over
 
     def _raise_if_over(self) -> None:
@@ -305,7 +305,7 @@ class Session:
         self._on_end(self)
 
     async def _wait_for_news(self) -> None:
-        """Wait for the dispatcher's next word on this stream, or for its end."""
+        """Wait for the next update of this stream, or for its end."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         await waiter

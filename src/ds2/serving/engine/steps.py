@@ -1,4 +1,4 @@
-"""How long the next step of streams is, and what a stream needs for one."""
+"""How long the next step of streams is, and how many samples a stream needs for a step."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from ds2.recognition.streams import Stream
 
 
 def frames_of_step(streams: Sequence[Stream], max_frames: int) -> int:
-    """How many frames a step of these streams takes: chunks that all of them have.
+    """How many frames a step of these streams takes: as many whole chunks as all of them have.
 
-    A stream that has ended has any number: zeros follow its last frame. If all have ended the
-    step need not be longer than what is left.
+    A stream that has ended has as many frames as are needed: zeros follow its last frame. If all
+    streams have ended, the step is no longer than the frames that are left.
     """
     chunk = streams[0].chunk_frames
     waiting = [stream.num_pending for stream in streams if stream.length == UNKNOWN_LENGTH]
@@ -21,7 +21,7 @@ def frames_of_step(streams: Sequence[Stream], max_frames: int) -> int:
 
 
 def samples_needed(stream: Stream, num_heard: int) -> int:
-    """Samples that a stream needs until it has a chunk, after the first `num_heard`; at least 1."""
+    """Samples that a stream needs for a chunk after it has heard `num_heard`; at least 1."""
     features = stream.model.bundle.features
     num_frames = stream.chunk_frames - stream.num_pending
     over = (num_heard - features.window) % features.stride

@@ -1,14 +1,22 @@
 """Running an exported model."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ds2.errors import InputError
+from ds2.model.arithmetic import Arithmetic, ChosenArithmetic, choose_arithmetic, int8_instruction
 from ds2.model.bundle import ADVICE, Bundle
-from ds2.model.inference import open_session
+from ds2.model.inference import (
+    Device,
+    choose_place,
+    evaluate_constants,
+    open_session,
+    place_of,
+)
 
 State = dict[str, NDArray[Any]]
 """What a step leaves for the next: name -> (B, ...) array; rows belong to streams."""
@@ -27,23 +35,65 @@ class AcousticModel:
     whole utterances answers `whole`.
     """
 
-    def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        num_threads: int = 1,
+        *,
+        arithmetic: Arithmetic = "auto",
+        device: Device = "auto",
+    ) -> None:
         """num_threads: processor cores for one step; 0 takes all.
 
-        Raises InputError if the graph cannot be loaded, or is not what the facts say.
+        arithmetic: of the large products; "auto" takes what is faster here and no less exact.
+        device: "cpu", "cuda", or "auto" for a graphics card where onnxruntime can use one.
+
+        Raises InputError if the graph cannot be loaded, or is not what the facts say, and for an
+        arithmetic or a device that cannot be had.
         """
         self.bundle = bundle
+        place = choose_place(device)
+        self.arithmetic = choose_arithmetic(arithmetic, bundle.model, place)
         try:
-            self._session = open_session(bundle.model_path, num_threads)
+            graph = self._graph(is_asked=arithmetic == "int8")
+            self._session = open_session(graph, num_threads, place)
+        except InputError:
+            raise
         except Exception as error:  # onnxruntime's own exceptions share no base class
             reason = " ".join(str(error).split())
             raise InputError(f"{bundle.model_path}: cannot be loaded: {reason}") from None
+        self.place = place_of(self._session)
+        if device == "cuda" and self.place != "cuda":
+            raise InputError(
+                "device cuda: onnxruntime cannot use a graphics card here: install the driver and "
+                "the CUDA libraries that its version needs, or choose device cpu"
+            )
         inputs = {argument.name: argument for argument in self._session.get_inputs()}
         given = ("frames", "length") if bundle.model.streaming else ("features", "lengths")
         self._states = {name: value for name, value in inputs.items() if name not in given}
         self._outputs = ["log_probs", *(f"next_{name}" for name in self._states)]
         outputs = {argument.name: argument for argument in self._session.get_outputs()}
         _verify(bundle, inputs, outputs)
+
+    def _graph(self, *, is_asked: bool) -> Path | bytes:
+        """The graph in the arithmetic chosen: the bundle's file, or its int8 form.
+
+        is_asked: a graph without an int8 form raises InputError; else it stays as it is.
+        """
+        if self.arithmetic.name == "float":
+            return self.bundle.model_path
+        from ds2.model.int8_graph import UnsuitableGraphError, with_int8_products
+
+        model, signed = self.bundle.model_path.read_bytes(), int8_instruction() is not None
+        try:
+            return with_int8_products(model, evaluate_constants, signed=signed)
+        except UnsuitableGraphError as error:
+            if is_asked:
+                raise InputError(
+                    f"{self.bundle.model_path}: has no int8 arithmetic: {error}: choose float"
+                ) from None
+            self.arithmetic = ChosenArithmetic("float", str(error))
+            return self.bundle.model_path
 
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` streams at their first frame: zeros."""

@@ -12,6 +12,7 @@ from typing import Any
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError, did_you_mean
 from ds2.files import atomic_write, make_neighbour, sync_directory
+from ds2.model.arithmetic import Arithmetic
 from ds2.model.features import FeatureConfig
 from ds2.model.front_end import FrontEnd, front_end_from
 from ds2.model.places import FACTS, model_places, named_models
@@ -38,6 +39,7 @@ class ModelFacts:
     weights: str  # how they are stored: "float32", "float16", "int8"
     description: str = ""  # for people: "2 convolutions, 3 forward GRU layers of 512, ..."
     edge_frames: int = 0  # at an utterance's end: context of the last output, and no more
+    arithmetic: Arithmetic = "auto"  # of those who load it and ask for none
 
     def __post_init__(self) -> None:
         if self.time_stride < 1:

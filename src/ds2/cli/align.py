@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.computing import add_computing, computing_of
 from ds2.cli.options.model import add_model, mandarin_advice
 from ds2.cli.options.output import (
     ALL,
@@ -55,6 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--raw-text", action="store_true", help="take the texts as they stand, not normalised"
     )
+    add_computing(parser)
     parser.set_defaults(run=run)
 
 
@@ -80,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     output = output_of(args, FORMATS, ("ctm", "json"), len(utterances), "utterances")
     from ds2.recognition.aligner import Aligner  # numba comes with it, which takes its time
 
-    aligner = Aligner.load(args.model, num_threads=max(1, args.jobs // max(1, len(utterances))))
+    num_threads = max(1, args.jobs // max(1, len(utterances)))
+    aligner = Aligner.load(args.model, num_threads=num_threads, **computing_of(args))
     prepare_output(output)
     names = _names(utterances)
     if output.is_directory:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.options.computing import add_computing
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.model import add_model, mandarin_advice
 from ds2.cli.screen.terminal import console, note, positive, tracked
@@ -66,6 +67,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="compare with the texts as they stand, not normalised",
     )
+    add_computing(parser)
     add_decoding(parser)
     parser.set_defaults(run=run)
 

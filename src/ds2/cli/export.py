@@ -6,6 +6,7 @@ from pathlib import Path
 from ds2.cli.screen.terminal import complain, note
 from ds2.errors import InputError
 from ds2.installation import needing
+from ds2.model.computing import ARITHMETICS
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,7 +33,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--weights",
         choices=("float32", "float16", "int8"),
         default="float32",
-        help="how weights are stored; arithmetic is float32 (float32)",
+        help="how weights are stored (float32)",
+    )
+    parser.add_argument(
+        "--arithmetic",
+        choices=ARITHMETICS,
+        default="auto",
+        help="what the model computes in where its user asks for nothing: auto is int8 for int8 "
+        "weights on processors with instructions for it, else float (auto)",
     )
     parser.add_argument(
         "--licence", default="unknown", help="of the model, kept in the bundle: a name"
@@ -59,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
             args.output,
             checkpoint_name=checkpoint_name,
             precision=args.weights,
+            arithmetic=args.arithmetic,
             licence=args.licence,
         )
     except ParityError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.options.channels import add_channels, channels_of
+from ds2.cli.options.computing import add_computing
 from ds2.cli.options.decoding import add_decoding, load_recognizer, tell_why_empty
 from ds2.cli.options.live import add_vad, detector, play
 from ds2.cli.options.model import HELP, default_model
@@ -91,6 +92,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="with --stream: seconds of audio a second, 0 as many as can be (1)",
     )
     add_vad(parser)
+    add_computing(parser)
     add_decoding(parser)
     add_shape(parser.add_argument_group("subtitles (srt, vtt) and JSON"))
     raw = parser.add_argument_group("samples without a header, on standard input")

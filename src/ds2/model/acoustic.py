@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ds2.errors import InputError
-from ds2.model.arithmetic import Arithmetic, ChosenArithmetic, choose_arithmetic, int8_instruction
 from ds2.model.bundle import ADVICE, Bundle
-from ds2.model.inference import (
+from ds2.model.computing import (
+    Arithmetic,
+    ChosenArithmetic,
     Device,
+    choose_arithmetic,
+    int8_instruction,
+)
+from ds2.model.inference import (
     choose_place,
     evaluate_constants,
     open_session,

@@ -12,7 +12,7 @@ from typing import Any
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError, did_you_mean
 from ds2.files import atomic_write, make_neighbour, sync_directory
-from ds2.model.arithmetic import Arithmetic
+from ds2.model.computing import Arithmetic
 from ds2.model.features import FeatureConfig
 from ds2.model.front_end import FrontEnd, front_end_from
 from ds2.model.places import FACTS, model_places, named_models

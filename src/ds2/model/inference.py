@@ -8,11 +8,12 @@ is loaded.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from numpy.typing import NDArray
 
 from ds2.errors import InputError
+from ds2.model.computing import DEVICES, Device, Place
 
 TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
 """The environment variable. A user who has set it, to 1 or to 0, has decided."""
@@ -24,11 +25,6 @@ import onnxruntime  # noqa: E402  the environment comes first
 if os.environ[TELEMETRY_VARIABLE] != "0":
     onnxruntime.disable_telemetry_events()  # in case another module loaded the library before
 
-Device = Literal["auto", "cpu", "cuda"]
-"""What a user asks for; "auto" is a graphics card where onnxruntime can use one."""
-DEVICES: tuple[Device, ...] = get_args(Device)
-Place = Literal["cpu", "cuda"]
-"""Where a network runs: on processor cores or on a graphics card."""
 PROVIDERS: dict[Place, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 GPU_PACKAGE = "onnxruntime-gpu"
 

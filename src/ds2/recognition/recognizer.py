@@ -17,9 +17,8 @@ from ds2.ctc.phrases import Phrase
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
 from ds2.model.acoustic import AcousticModel
-from ds2.model.arithmetic import Arithmetic
 from ds2.model.bundle import Bundle, find_bundle, load_bundle
-from ds2.model.inference import Device
+from ds2.model.computing import Arithmetic, Device
 from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.lanes import Lane, Message, SharedIterator, results_in
 from ds2.recognition.recordings import Recording, columns_of, recording_blocks

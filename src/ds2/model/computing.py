@@ -1,4 +1,4 @@
-"""Which arithmetic a model computes in on this machine: float32, or int8 for its large products."""
+"""What a network computes with on this machine: which arithmetic, and on which device."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,11 +9,15 @@ from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.model.bundle import ModelFacts
-    from ds2.model.inference import Place
 
 Arithmetic = Literal["auto", "float", "int8"]
 """What a user asks for; "auto" leaves the choice to ds2."""
 ARITHMETICS: tuple[Arithmetic, ...] = get_args(Arithmetic)
+Device = Literal["auto", "cpu", "cuda"]
+"""What a user asks for; "auto" is a graphics card where onnxruntime can use one."""
+DEVICES: tuple[Device, ...] = get_args(Device)
+Place = Literal["cpu", "cuda"]
+"""Where a network runs: on processor cores or on a graphics card."""
 INT8_INSTRUCTIONS = ("avx512_vnni", "avx_vnni")
 """Names that Linux gives to instructions of x86 processors that multiply int8 numbers."""
 PROCESSOR_FACTS = Path("/proc/cpuinfo")
@@ -28,7 +32,7 @@ class ChosenArithmetic:
 
 
 def choose_arithmetic(
-    asked: Arithmetic, facts: "ModelFacts", place: "Place" = "cpu"
+    asked: Arithmetic, facts: "ModelFacts", place: Place = "cpu"
 ) -> ChosenArithmetic:
     """The arithmetic of a model with these facts on a processor or graphics card.
 

@@ -121,7 +121,8 @@ def test_the_int8_numbers_are_those_of_the_bundle() -> None:
     stored = onnx.load_model_from_string(source)
 
     def rows_in(model: onnx.ModelProto, *, across: bool) -> set[bytes]:
-        arrays = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+        tensors = [each for each in model.graph.initializer if "lookahead" not in each.name]
+        arrays = [numpy_helper.to_array(tensor) for tensor in tensors]
         numbers = [array for array in arrays if array.dtype == np.int8 and array.ndim == 2]
         return {row.tobytes() for array in numbers for row in (array.T if across else array)}
 

@@ -295,11 +295,11 @@ class _Int8Form:
         """
         scales = np.abs(weight).max(axis=1, keepdims=True) / np.float32(LARGEST)
         scales = np.maximum(scales, np.float32(SMALLEST_ROW))
-        numbers = np.ascontiguousarray(np.rint(weight / scales).T)
-        if self._signed:
-            stored, zero = numbers.astype(np.int8), np.zeros((), np.int8)
-        else:
-            stored = (numbers + MIDDLE).astype(np.uint8)
+        numbers = weight / scales
+        stored = np.rint(numbers, out=numbers).astype(np.int8).T
+        zero = np.zeros((), np.int8)
+        if not self._signed:
+            stored = (stored.astype(np.int16) + MIDDLE).astype(np.uint8)
             zero = np.full((), MIDDLE, np.uint8)
         inputs = [
             values,

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from ds2.errors import InputError
-
-if TYPE_CHECKING:
-    from ds2.model.bundle import ModelFacts
 
 Arithmetic = Literal["auto", "float", "int8"]
 """What a user asks for; "auto" leaves the choice to ds2."""
@@ -23,6 +20,19 @@ INT8_INSTRUCTIONS = ("avx512_vnni", "avx_vnni")
 PROCESSOR_FACTS = Path("/proc/cpuinfo")
 
 
+class NetworkFacts(Protocol):
+    """What the choice needs to know of a network; `ModelFacts` of a bundle has it."""
+
+    @property
+    def streaming(self) -> bool: ...
+
+    @property
+    def weights(self) -> str: ...
+
+    @property
+    def arithmetic(self) -> Arithmetic: ...
+
+
 @dataclass(frozen=True)
 class ChosenArithmetic:
     """The arithmetic of a model that is loaded, and why, for people."""
@@ -32,7 +42,7 @@ class ChosenArithmetic:
 
 
 def choose_arithmetic(
-    asked: Arithmetic, facts: "ModelFacts", place: Place = "cpu"
+    asked: Arithmetic, facts: NetworkFacts, place: Place = "cpu"
 ) -> ChosenArithmetic:
     """The arithmetic of a model with these facts on a processor or graphics card.
 

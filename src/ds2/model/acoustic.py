@@ -24,7 +24,7 @@ from ds2.model.inference import (
 )
 
 State = dict[str, NDArray[Any]]
-"""What a step leaves for the next: name -> (B, ...) array; rows belong to streams."""
+"""The state between two steps: name -> (B, ...) array; each row belongs to one stream."""
 
 UNKNOWN_LENGTH = 2**62
 """The length, in frames, of a stream that has not ended."""
@@ -35,9 +35,9 @@ POSITION = "position"
 class AcousticModel:
     """An exported network: frames to log_probs.
 
-    A streaming model advances by `step`; rows of the batch are streams, each with its own
-    position, so a batch may be put together anew for every step (`gather_state`). A model of
-    whole utterances answers `whole`.
+    A streaming model advances by `step`. The rows of a batch are streams, and each has its own
+    position. So every step may have another batch (`gather_state`). A model of whole utterances
+    has `whole` instead.
     """
 
     def __init__(
@@ -118,11 +118,12 @@ class AcousticModel:
     ) -> tuple[NDArray[np.float32], State]:
         """Advance B streams by T frames each.
 
-        frames: (B, T, F), T a multiple of the model's time stride; past a stream's end anything.
-        lengths: (B,) frames of each stream in all, UNKNOWN_LENGTH while that is open.
-        Returns log_probs (B, T / time_stride, V) and the next state. Row b's outputs stand for
-        the output frames from position / time_stride - delay on; the caller drops those below 0
-        and those at or past `ModelFacts.num_outputs` of the length.
+        frames: (B, T, F); T is a multiple of the model's time stride. Frames past a stream's end do
+            not matter.
+        lengths: (B,) the number of all frames of each stream; UNKNOWN_LENGTH until it has ended.
+        Returns log_probs (B, T / time_stride, V) and the next state. The outputs of a row stand for
+        the output frames from position / time_stride - delay on. The caller drops frames below 0
+        and frames from `ModelFacts.num_outputs` of the length on.
         """
         if frames.shape[1] % self.bundle.model.time_stride:
             raise ValueError(
@@ -140,7 +141,7 @@ class AcousticModel:
     ) -> NDArray[np.float32]:
         """log_probs (B, T', V) of whole utterances, (B, T, F) with `lengths` valid frames.
 
-        Those at or past `ModelFacts.num_outputs` of a length mean nothing.
+        Outputs from `ModelFacts.num_outputs` of a length on mean nothing.
         """
         inputs = {"features": features, "lengths": lengths}
         log_probs: NDArray[np.float32] = self._session.run(["log_probs"], inputs)[0]
@@ -148,12 +149,12 @@ class AcousticModel:
 
 
 def gather_state(states: Sequence[Mapping[str, NDArray[Any]]]) -> State:
-    """One state of a batch from those of its streams, each of batch size 1."""
+    """The state of a batch, from the states of its streams, each of batch size 1."""
     return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
 
 
 def scatter_state(state: Mapping[str, NDArray[Any]]) -> list[State]:
-    """The states of a batch's streams, each of batch size 1; the inverse of `gather_state`."""
+    """The states of the streams of a batch, each of batch size 1. It undoes `gather_state`."""
     return [
         {name: value[row : row + 1] for name, value in state.items()}
         for row in range(len(state[POSITION]))

@@ -141,6 +141,7 @@ def test_one_file_knows_each_foreign_thing() -> None:
     owners = {
         "av": {"ds2.audio.ffmpeg", "ds2.audio.writing"},
         "fsspec": {"ds2.shards.storage"},
+        "google": {"ds2.model.messages"},  # protobuf
         "lhotse": {"ds2.corpora.public.lhotse_recipes"},
         "numba": {
             "ds2.compilation",

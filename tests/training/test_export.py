@@ -398,3 +398,18 @@ def test_a_bundle_of_another_network_or_without_minibatches_is_refused(tmp_path:
             InputError, match=r"differs from this one in recurrent\.0\.input_weight"
         ):
             begin_from(other, bundle.alphabet, bundle.path, made_up_batches(1))
+
+
+def test_an_export_says_what_the_model_computes_in(tmp_path: Path) -> None:
+    alphabet = english_characters()
+    source = write_random_checkpoint(tmp_path / "forward.safetensors", TINY, alphabet)
+    assert export(source, tmp_path / "auto", precision="int8").model.arithmetic == "auto"
+    for arithmetic in ("float", "int8"):
+        export(source, tmp_path / arithmetic, precision="int8", arithmetic=arithmetic)
+        bundle = load_bundle(tmp_path / arithmetic)
+        assert bundle.model.arithmetic == arithmetic
+        assert AcousticModel(bundle).arithmetic.name == arithmetic
+    whole = write_random_checkpoint(tmp_path / "whole.safetensors", TINY_BIDIRECTIONAL, alphabet)
+    with pytest.raises(InputError, match="arithmetic int8 is for streaming models"):
+        export(whole, tmp_path / "whole", precision="int8", arithmetic="int8")
+    assert not (tmp_path / "whole").exists()

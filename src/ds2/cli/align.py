@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.computing import add_computing, computing_of
 from ds2.cli.options.jobs import add_jobs, jobs_of, threads_for_each
 from ds2.cli.options.model import add_model, mandarin_advice
 from ds2.cli.options.output import (
@@ -60,6 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--raw-text", action="store_true", help="use the texts as they are; do not normalise them"
     )
+    add_computing(parser)
     parser.set_defaults(run=run)
 
 
@@ -85,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     output = output_of(args, FORMATS, ("ctm", "json"), len(utterances), "utterances")
     from ds2.recognition.aligner import Aligner  # slow: this imports numba
 
-    aligner = Aligner.load(args.model, num_threads=threads_for_each(args, len(utterances)))
+    num_threads = threads_for_each(args, len(utterances))
+    aligner = Aligner.load(args.model, num_threads=num_threads, **computing_of(args))
     prepare_output(output)
     names = _names(utterances)
     if output.is_directory:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.options.computing import add_computing
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.jobs import add_jobs, jobs_of
 from ds2.cli.options.model import add_model, mandarin_advice
@@ -63,6 +64,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="use the texts as they are; do not normalise them",
     )
+    add_computing(parser)
     add_decoding(parser)
     parser.set_defaults(run=run)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from ds2.cli.screen.terminal import complain, note
 from ds2.errors import InputError
 from ds2.installation import needing
+from ds2.model.computing import ARITHMETICS
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,7 +37,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--weights",
         choices=("float32", "float16", "int8"),
         default="float32",
-        help="number type of the stored weights; ds2 always computes in float32 (default: float32)",
+        help="number type of the stored weights (default: float32)",
+    )
+    parser.add_argument(
+        "--arithmetic",
+        choices=ARITHMETICS,
+        default="auto",
+        help="arithmetic that the model uses if its user asks for none; auto is int8 for int8 "
+        "weights on processors with instructions for it, else float (default: auto)",
     )
     parser.add_argument(
         "--licence",
@@ -65,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             args.output,
             checkpoint_name=checkpoint_name,
             precision=args.weights,
+            arithmetic=args.arithmetic,
             licence=args.licence,
         )
     except ParityError as error:

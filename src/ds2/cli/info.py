@@ -43,16 +43,20 @@ def run(args: argparse.Namespace) -> None:
     from rich.table import Table
 
     from ds2.model.bundle import find_bundle, load_bundle, verify_lm
+    from ds2.model.computing import choose_arithmetic
+    from ds2.model.inference import choose_place
 
     bundle = load_bundle(find_bundle(args.model))
     verify_lm(bundle)
     model = bundle.model
+    arithmetic = choose_arithmetic("auto", model, choose_place("auto"))
     table = Table(show_header=False, title=str(bundle.path), title_justify="left")
     rows = {
         "language": bundle.language,
         "alphabet": f"{len(bundle.alphabet)} labels with the blank ({bundle.alphabet.kind})",
         "network": model.description,
         "parameters": f"{model.num_parameters / 1e6:.2f} M, stored as {model.weights}",
+        "arithmetic": f"{arithmetic.name}: {arithmetic.reason}",
         "size": f"{sum(p.stat().st_size for p in bundle.path.iterdir()) / 1e6:.1f} MB",
         "features": bundle.features.summary,
         "output": f"every {1000 * bundle.output_stride_s:g} ms",

@@ -5,6 +5,7 @@ import queue
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ds2.cli.options.computing import add_computing
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad, detector, live_text
 from ds2.cli.options.model import add_model
@@ -39,6 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="keep all text in one segment; do not end segments at pauses",
     )
     add_vad(parser)
+    add_computing(parser, with_device=False)
     add_decoding(parser)
     parser.set_defaults(run=run)
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.computing import add_computing
 from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.cli.options.live import add_vad
 from ds2.cli.screen.terminal import positive
@@ -58,6 +59,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=argparse.SUPPRESS,
         help="write the recognised text into the log",
     )
+    add_computing(parser)
     add_decoding(parser)
     parser.set_defaults(run=run)
 

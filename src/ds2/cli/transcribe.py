@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds2.cli.options.channels import add_channels, channels_of
+from ds2.cli.options.computing import add_computing
 from ds2.cli.options.decoding import add_decoding, load_recognizer, tell_why_empty
 from ds2.cli.options.jobs import add_jobs, jobs_of, threads_for_each
 from ds2.cli.options.live import add_vad, detector, play
@@ -84,6 +85,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "(default: 1)",
     )
     add_vad(parser)
+    add_computing(parser)
     add_decoding(parser)
     add_shape(parser.add_argument_group("subtitles (srt, vtt) and JSON"))
     _add_raw(parser)

@@ -1,6 +1,7 @@
 """Running an exported model."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -8,10 +9,22 @@ from numpy.typing import NDArray
 
 from ds2.errors import InputError
 from ds2.model.bundle import ADVICE, Bundle
-from ds2.model.inference import open_session
+from ds2.model.computing import (
+    Arithmetic,
+    ChosenArithmetic,
+    Device,
+    choose_arithmetic,
+    int8_instruction,
+)
+from ds2.model.inference import (
+    choose_place,
+    evaluate_constants,
+    open_session,
+    place_of,
+)
 
 State = dict[str, NDArray[Any]]
-"""What a step leaves for the next: name -> (B, ...) array; rows belong to streams."""
+"""The state between two steps: name -> (B, ...) array; each row belongs to one stream."""
 
 UNKNOWN_LENGTH = 2**62
 """The length, in frames, of a stream that has not ended."""
@@ -22,28 +35,70 @@ POSITION = "position"
 class AcousticModel:
     """An exported network: frames to log_probs.
 
-    A streaming model advances by `step`; rows of the batch are streams, each with its own
-    position, so a batch may be put together anew for every step (`gather_state`). A model of
-    whole utterances answers `whole`.
+    A streaming model advances by `step`. The rows of a batch are streams, and each has its own
+    position. So every step may have another batch (`gather_state`). A model of whole utterances
+    has `whole` instead.
     """
 
-    def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        num_threads: int = 1,
+        *,
+        arithmetic: Arithmetic = "auto",
+        device: Device = "auto",
+    ) -> None:
         """num_threads: processor cores for one step; 0 takes all.
 
-        Raises InputError if the graph cannot be loaded, or is not what the facts say.
+        arithmetic: of the large products; "auto" takes what is faster here and no less exact.
+        device: "cpu", "cuda", or "auto" for a graphics card where onnxruntime can use one.
+
+        Raises InputError if the graph cannot be loaded, or is not what the facts say, and for an
+        arithmetic or a device that cannot be had.
         """
         self.bundle = bundle
+        place = choose_place(device)
+        self.arithmetic = choose_arithmetic(arithmetic, bundle.model, place)
         try:
-            self._session = open_session(bundle.model_path, num_threads)
+            graph = self._graph(is_asked=arithmetic == "int8")
+            self._session = open_session(graph, num_threads, place)
+        except InputError:
+            raise
         except Exception as error:  # onnxruntime's own exceptions share no base class
             reason = " ".join(str(error).split())
             raise InputError(f"{bundle.model_path}: cannot be loaded: {reason}") from None
+        self.place = place_of(self._session)
+        if device == "cuda" and self.place != "cuda":
+            raise InputError(
+                "device cuda: onnxruntime cannot use a graphics card here: install the driver and "
+                "the CUDA libraries that its version needs, or choose device cpu"
+            )
         inputs = {argument.name: argument for argument in self._session.get_inputs()}
         given = ("frames", "length") if bundle.model.streaming else ("features", "lengths")
         self._states = {name: value for name, value in inputs.items() if name not in given}
         self._outputs = ["log_probs", *(f"next_{name}" for name in self._states)]
         outputs = {argument.name: argument for argument in self._session.get_outputs()}
         _verify(bundle, inputs, outputs)
+
+    def _graph(self, *, is_asked: bool) -> Path | bytes:
+        """The graph in the arithmetic chosen: the bundle's file, or its int8 form.
+
+        is_asked: a graph without an int8 form raises InputError; else it stays as it is.
+        """
+        if self.arithmetic.name == "float":
+            return self.bundle.model_path
+        from ds2.model.int8_graph import UnsuitableGraphError, with_int8_products
+
+        model, signed = self.bundle.model_path.read_bytes(), int8_instruction() is not None
+        try:
+            return with_int8_products(model, evaluate_constants, signed=signed)
+        except UnsuitableGraphError as error:
+            if is_asked:
+                raise InputError(
+                    f"{self.bundle.model_path}: has no int8 arithmetic: {error}: choose float"
+                ) from None
+            self.arithmetic = ChosenArithmetic("float", str(error))
+            return self.bundle.model_path
 
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` streams at their first frame: zeros."""
@@ -63,11 +118,12 @@ class AcousticModel:
     ) -> tuple[NDArray[np.float32], State]:
         """Advance B streams by T frames each.
 
-        frames: (B, T, F), T a multiple of the model's time stride; past a stream's end anything.
-        lengths: (B,) frames of each stream in all, UNKNOWN_LENGTH while that is open.
-        Returns log_probs (B, T / time_stride, V) and the next state. Row b's outputs stand for
-        the output frames from position / time_stride - delay on; the caller drops those below 0
-        and those at or past `ModelFacts.num_outputs` of the length.
+        frames: (B, T, F); T is a multiple of the model's time stride. Frames past a stream's end do
+            not matter.
+        lengths: (B,) the number of all frames of each stream; UNKNOWN_LENGTH until it has ended.
+        Returns log_probs (B, T / time_stride, V) and the next state. The outputs of a row stand for
+        the output frames from position / time_stride - delay on. The caller drops frames below 0
+        and frames from `ModelFacts.num_outputs` of the length on.
         """
         if frames.shape[1] % self.bundle.model.time_stride:
             raise ValueError(
@@ -85,7 +141,7 @@ class AcousticModel:
     ) -> NDArray[np.float32]:
         """log_probs (B, T', V) of whole utterances, (B, T, F) with `lengths` valid frames.
 
-        Those at or past `ModelFacts.num_outputs` of a length mean nothing.
+        Outputs from `ModelFacts.num_outputs` of a length on mean nothing.
         """
         inputs = {"features": features, "lengths": lengths}
         log_probs: NDArray[np.float32] = self._session.run(["log_probs"], inputs)[0]
@@ -93,12 +149,12 @@ class AcousticModel:
 
 
 def gather_state(states: Sequence[Mapping[str, NDArray[Any]]]) -> State:
-    """One state of a batch from those of its streams, each of batch size 1."""
+    """The state of a batch, from the states of its streams, each of batch size 1."""
     return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
 
 
 def scatter_state(state: Mapping[str, NDArray[Any]]) -> list[State]:
-    """The states of a batch's streams, each of batch size 1; the inverse of `gather_state`."""
+    """The states of the streams of a batch, each of batch size 1. It undoes `gather_state`."""
     return [
         {name: value[row : row + 1] for name, value in state.items()}
         for row in range(len(state[POSITION]))

@@ -1,4 +1,4 @@
-"""Bundles out of archives: unpacked so that nothing lands elsewhere, verified, put in place."""
+"""Bundles out of archives: ds2 unpacks them so that no file lands elsewhere, then verifies them."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from ds2.model.places import FACTS
 
 MOST_FILES = 100
 MOST_BYTES = 8 * 1024**3
-"""What a bundle takes at most, unpacked: small archives can hold endless zeros."""
+"""The largest size of an unpacked bundle. A small archive can hold endless zeros."""
 BLOCK_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -31,7 +31,7 @@ class Entry:
 
     name: str
     is_directory: bool
-    is_file: bool  # neither: a link, a device
+    is_file: bool  # an entry that is neither is a link or a device
     num_bytes: int  # as the archive claims
     open: Callable[[], IO[bytes]]
 
@@ -39,9 +39,10 @@ class Entry:
 def install_archive(archive: Path, directory: Path, name: str | None = None) -> Bundle:
     """Make the bundle in a tar or zip archive a bundle in `directory`, whole or not at all.
 
-    name: the bundle's; None: of the directory in the archive, or of the archive.
-    Raises InputError for what is no archive, is not safe to unpack or holds no sound bundle, and
-    for a name that is taken.
+    name: the name of the bundle. None takes the name of the directory in the archive, or else the
+        name of the archive.
+    Raises InputError if the file is no archive, is not safe to unpack or holds no sound bundle, and
+    if the name is taken.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -66,8 +67,8 @@ def install_archive(archive: Path, directory: Path, name: str | None = None) -> 
 def unpack_bundle(archive: Path, directory: Path) -> str | None:
     """Write the files of the one bundle in the archive into `directory`.
 
-    Returns the name of the directory that it lies in there, None if in none.
-    Raises InputError; then some files may have been written, but none elsewhere.
+    Returns the name of the directory that holds the bundle in the archive; None without one.
+    Raises InputError. Some files may then have been written to `directory`, but none elsewhere.
     """
     with _entries(archive) as entries:
         files = {_place(entry, archive): entry for entry in entries if not entry.is_directory}
@@ -88,7 +89,7 @@ def unpack_bundle(archive: Path, directory: Path) -> str | None:
 
 
 def _place(entry: Entry, archive: Path) -> PurePosixPath:
-    """Where a file lies in the archive. Raises InputError for what is not safe to write."""
+    """The place of a file in the archive. Raises InputError if it is not safe to write there."""
     place = PurePosixPath(entry.name)
     is_outside = place.is_absolute() or ".." in place.parts or "\\" in entry.name
     if is_outside or ":" in entry.name or "\0" in entry.name or not place.name:
@@ -112,7 +113,7 @@ def _copied(entry: Entry, target: Path, budget: int, archive: Path) -> int:
 
 @contextmanager
 def _entries(archive: Path) -> Iterator[list[Entry]]:
-    """What a tar or zip archive lists. Raises InputError if it is none, or damaged."""
+    """The entries of a tar or zip archive. Raises InputError if it is none, or damaged."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
@@ -136,7 +137,7 @@ def _entries(archive: Path) -> Iterator[list[Entry]]:
 
 
 def _listed(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
-    """The members; no more bytes are read for them than a bundle may have."""
+    """The members of the archive. It reads at most as many bytes as a bundle may have."""
     num_bytes = 0
     for member in tar:
         num_bytes += member.size
@@ -146,7 +147,9 @@ def _listed(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
 
 
 def _of_zip(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
-    kind = info.external_attr >> 16 & 0o170000  # of a Unix file; 0: none was told
+    kind = (
+        info.external_attr >> 16 & 0o170000
+    )  # the kind of a Unix file; 0 if the archive does not say
     is_file = not info.is_dir() and kind in (0, 0o100000)
     return Entry(info.filename, info.is_dir(), is_file, info.file_size, lambda: file.open(info))
 
@@ -176,7 +179,7 @@ def _checked_name(name: str, archive: Path) -> str:
 
 
 def _loaded(directory: Path, archive: Path) -> Bundle:
-    """The bundle, verified. Raises InputError that names the archive, not where it was unpacked."""
+    """The verified bundle. Raises InputError that names the archive, not the directory."""
     try:
         return load_bundle(directory)
     except InputError as error:

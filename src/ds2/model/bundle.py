@@ -1,4 +1,4 @@
-"""The bundle: a directory with an exported model and all that is needed to use it."""
+"""The bundle: a directory with an exported model and everything that its use needs."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from typing import Any
 from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError, did_you_mean
 from ds2.files import atomic_write, make_neighbour, sync_directory
+from ds2.model.computing import Arithmetic
 from ds2.model.features import FeatureConfig
 from ds2.model.front_end import FrontEnd, front_end_from
 from ds2.model.places import FACTS, model_places, named_models
@@ -28,16 +29,17 @@ LM_ADVICE = "add it again with `ds2 bundle add-lm`, or copy the whole directory 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a caller must know of the graph in model.onnx."""
+    """The facts of the graph in model.onnx that a caller must know."""
 
     streaming: bool  # a step with state, or a graph of whole utterances
     time_stride: int  # spectrogram frames per output frame
     delay: int  # outputs of a stream's start that stand for frames before its first
-    right_context_frames: int  # of future that an output needs; more: the whole utterance
+    right_context_frames: int  # future frames that an output of a streaming model needs
     num_parameters: int
-    weights: str  # how they are stored: "float32", "float16", "int8"
+    weights: str  # how the graph stores them: "float32", "float16", "int8"
     description: str = ""  # for people: "2 convolutions, 3 forward GRU layers of 512, ..."
-    edge_frames: int = 0  # at an utterance's end: context of the last output, and no more
+    edge_frames: int = 0  # frames at an utterance's end that only the last output needs
+    arithmetic: Arithmetic = "auto"  # what the model computes in if its user asks for nothing
 
     def __post_init__(self) -> None:
         if self.time_stride < 1:
@@ -47,22 +49,22 @@ class ModelFacts:
                 raise ValueError(f"{name}: must be at least 0, not {getattr(self, name)}")
 
     def num_outputs(self, num_frames: int) -> int:
-        """Outputs of an utterance of so many frames: one for each time stride begun."""
+        """The number of outputs of an utterance: one for each time stride that begins in it."""
         return -(-max(0, num_frames - self.edge_frames) // self.time_stride)
 
 
 @dataclass(frozen=True)
 class LmFacts:
-    """Which file lm.bin is. Its header holds checksums of all the rest, and is quickly read."""
+    """The identity of lm.bin. Its header holds checksums of the rest, and is quick to read."""
 
     num_bytes: int
-    header_sha256: str  # of its first HEADER_BYTES; compared whenever the bundle is loaded
-    sha256: str  # of all of it; compared by `verify_lm`
+    header_sha256: str  # of its first HEADER_BYTES; loading the bundle compares it
+    sha256: str  # of the whole file; `verify_lm` compares it
 
 
 @dataclass(frozen=True)
 class _LanguageModel:
-    """What bundle.json says of a language model: both of these, or neither."""
+    """The facts of a language model in bundle.json, which holds both or neither."""
 
     lm: LmFacts
     decoding: BeamSettings
@@ -77,7 +79,7 @@ class _ModelSettings:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle's facts, read and verified; `model_path` is the graph."""
+    """The facts of a bundle, verified; `model_path` is the file of the graph."""
 
     path: Path
     alphabet: Alphabet
@@ -110,7 +112,7 @@ class Bundle:
 
     @property
     def latency_s(self) -> float | None:
-        """Algorithmic latency: audio after a moment that its output needs, chunks not counted.
+        """Algorithmic latency: the audio after a moment that its output needs, without chunks.
 
         None for a model that needs the whole utterance.
         """
@@ -121,12 +123,12 @@ class Bundle:
 
 
 def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
-    """Write the directory `bundle.path` whole or not at all; other files in it are kept.
+    """Write the directory `bundle.path` whole or not at all; other files in it stay.
 
-    A language model that is there stays the bundle's, with its settings, if it fits the alphabet;
-    else its file is kept, and is no part of the bundle. `bundle.lm` itself does not matter.
+    A language model in the directory stays the bundle's, with its settings, if it fits the
+    alphabet. Otherwise its file stays and is no part of the bundle. `bundle.lm` does not matter.
     Returns the bundle as it is written.
-    Raises InputError if something that is no bundle is in its place, or nothing can be there.
+    Raises InputError if the place holds something else, or cannot hold a bundle.
     """
     check_place(bundle.path)
     target = bundle.path.resolve()  # a link stays one
@@ -165,7 +167,7 @@ def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """A second name for a file whose first one goes soon: large ones need no copy."""
+    """Give a file a second name, because its first one goes soon. A large file needs no copy."""
     try:
         os.link(source, target)
     except OSError:  # not everywhere
@@ -173,7 +175,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _fitting_lm(target: Path, alphabet: Alphabet) -> _LanguageModel | None:
-    """The language model of the bundle that is there, if it is whole and fits the alphabet."""
+    """The language model of the bundle at `target`, if it is whole and fits the alphabet."""
     try:
         there = _bundle(target, read_facts(target))
         _verify_lm_header(there)
@@ -205,7 +207,7 @@ def _reason(error: OSError) -> str:
 
 
 def put_in_place(temporary: Path, target: Path) -> None:
-    """Give a directory beside `target` its name; a bundle that is there goes."""
+    """Give a directory beside `target` the name `target`; a bundle of that name goes."""
     if not target.exists():
         temporary.rename(target)
     else:  # directories cannot be exchanged everywhere: two renames, nothing lost between them
@@ -234,7 +236,7 @@ def _facts(bundle: Bundle, model: bytes) -> dict[str, Any]:
 def with_lm(
     facts: Mapping[str, Any], lm: LmFacts | None, decoding: BeamSettings | None
 ) -> dict[str, Any]:
-    """The data of bundle.json, with this language model instead of what it had; or with none."""
+    """The data of bundle.json with this language model in place of its own; None: without one."""
     given = {"lm": lm, "decoding": decoding}
     kept = {key: value for key, value in facts.items() if key not in given}
     return kept | {key: settings_to_dict(value) for key, value in given.items() if value}
@@ -243,8 +245,8 @@ def with_lm(
 def load_bundle(path: str | Path, *, verify_lm_header: bool = True) -> Bundle:
     """Read and verify a bundle. Raises InputError that names what is wrong.
 
-    All of model.onnx is read, and of lm.bin the header, whatever its size.
-    verify_lm_header: False for a bundle whose language model is to be exchanged.
+    It reads all of model.onnx, and the header of lm.bin.
+    verify_lm_header: False for a bundle whose language model the caller replaces.
     """
     path = Path(path)
     facts = read_facts(path)
@@ -256,7 +258,7 @@ def load_bundle(path: str | Path, *, verify_lm_header: bool = True) -> Bundle:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The data of bundle.json, of which only the version is judged. Raises InputError."""
+    """The data of bundle.json. Only the version is checked. Raises InputError."""
     where = path / FACTS
     if not path.exists():
         raise InputError(f"{path}: no such directory: a model is a bundle made by `ds2 export`")
@@ -275,7 +277,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def _bundle(path: Path, facts: Mapping[str, Any]) -> Bundle:
-    """The bundle, as bundle.json tells; the other files unseen."""
+    """The bundle that bundle.json describes. The other files are not read."""
     where = str(path / FACTS)
     for key in ("alphabet", "features", "model"):
         if not isinstance(facts.get(key), dict):
@@ -325,7 +327,7 @@ def _sha256(path: Path) -> str:
 
 
 def _verify_lm_header(bundle: Bundle) -> None:
-    """Raise InputError unless lm.bin is the file that bundle.json means: by length and header."""
+    """Raise InputError unless lm.bin has the length and the header that bundle.json names."""
     path, facts = bundle.lm_path, bundle.lm
     if path is None or facts is None:
         return
@@ -338,7 +340,7 @@ def _verify_lm_header(bundle: Bundle) -> None:
 
 
 def verify_lm(bundle: Bundle) -> None:
-    """Read all of lm.bin, if there is one; raises InputError if it was altered."""
+    """Read all of lm.bin, if there is one. Raises InputError if it is not the original."""
     if bundle.lm_path and bundle.lm and _sha256(bundle.lm_path) != bundle.lm.sha256:
         raise InputError(f"{bundle.lm_path}: damaged: it is not what {FACTS} tells: {LM_ADVICE}")
 
@@ -357,7 +359,7 @@ def find_bundle(name: str | Path) -> Path:
     for place in places:
         if (place / name / FACTS).is_file():
             return place / name
-    if path.exists():  # what it lacks, loading it will tell
+    if path.exists():  # loading it will say what it lacks
         return path
     looked = ", ".join(str(place) for place in places)
     hint = did_you_mean(str(name), (known for known, _ in named_models()))

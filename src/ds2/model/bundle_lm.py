@@ -1,4 +1,4 @@
-"""A bundle's language model: put in, exchanged, taken out, at no moment half of it."""
+"""A bundle's language model: adding, replacing and removing it, whole or not at all."""
 
 import hashlib
 import os
@@ -35,14 +35,14 @@ BLOCK_BYTES = 1 << 20
 def add_lm(path: Path, source: Path, decoding: BeamSettings, target: Path | None = None) -> Bundle:
     """Make the model in `source` the language model of the bundle at `path`, or of a copy.
 
-    bundle.json never names a file that is not there or is another one, wherever this is cut
-    short: a bundle is with its old language model, with none, or with the new one.
+    The work may be cut short at any moment. The bundle then has its old language model, none, or
+    the new one. bundle.json never names a file that is missing or is another one.
 
-    source: as `ds2 lm` writes them, or an ARPA file, which is converted.
-    target: where a copy of the bundle is written, which has it then; None changes the bundle.
+    source: a file that `ds2 lm` wrote, or an ARPA file, which is converted.
+    target: the place of the changed copy; None changes the bundle itself.
 
-    Raises InputError, with the bundle as it was, for a model that does not fit or is damaged, and
-    where the bundle cannot be written.
+    Raises InputError if the model does not fit or is damaged, or if the bundle cannot be written.
+    The bundle then stays as it was.
     """
     bundle = load_bundle(path, verify_lm_header=False)
     model = NgramModel.load(source)
@@ -87,9 +87,9 @@ def remove_lm(path: Path, target: Path | None = None) -> Bundle:
 
 
 def check_writable(path: Path, target: Path | None = None) -> None:
-    """Raise InputError if the bundle may not be changed, or its changed copy not be written.
+    """Raise InputError if the bundle may not be changed, or its changed copy cannot be written.
 
-    A bundle that came with ds2 is never changed.
+    ds2 never changes a bundle that came with it.
     """
     if target is not None:
         check_place(target)
@@ -101,7 +101,7 @@ def check_writable(path: Path, target: Path | None = None) -> None:
 
 @contextmanager
 def _changing(path: Path, target: Path | None) -> Iterator[Path]:
-    """The directory to change: the bundle's, or a copy's, which becomes `target` at the end."""
+    """The directory to change: the bundle, or a copy that becomes `target` at the end."""
     check_writable(path, target)
     if target is None:
         with _naming(path):
@@ -113,7 +113,7 @@ def _changing(path: Path, target: Path | None) -> Iterator[Path]:
         rights = temporary.stat().st_mode
         try:
             shutil.copytree(path, temporary, dirs_exist_ok=True)
-            temporary.chmod(rights)  # not those of what is copied
+            temporary.chmod(rights)  # copying has set the rights of the original
             yield temporary
             put_in_place(temporary, place)
         except BaseException:
@@ -123,7 +123,7 @@ def _changing(path: Path, target: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """What the system has against writing, as InputError."""
+    """Turn the system's errors of writing into InputError."""
     try:
         yield
     except OSError as error:
@@ -133,7 +133,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _as_binary(source: Path, model: NgramModel) -> Iterator[Path]:
-    """A file of the model in our form; of an ARPA file for a while only."""
+    """The model's file in our form. For an ARPA file it is a temporary one."""
     if is_model(source):
         yield source
         return
@@ -144,7 +144,7 @@ def _as_binary(source: Path, model: NgramModel) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: IO[bytes]) -> LmFacts:
-    """Copy a model's file; returns how to know it again."""
+    """Copy a model's file; returns the facts that identify it."""
     whole, header = hashlib.sha256(), hashlib.sha256()
     num_bytes = 0
     with source.open("rb") as file:
@@ -158,5 +158,5 @@ def _copy(source: Path, target: IO[bytes]) -> LmFacts:
 
 
 def _write_names(path: Path, lm: LmFacts | None, decoding: BeamSettings | None) -> None:
-    """Say in bundle.json which language model the bundle has."""
+    """Write into bundle.json which language model the bundle has."""
     write_facts(path, with_lm(read_facts(path), lm, decoding))

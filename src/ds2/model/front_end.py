@@ -1,4 +1,4 @@
-"""The front ends that a model may want, behind one face; a bundle says which by `kind`."""
+"""The front ends of models, with one interface. The key `kind` in a bundle says which one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
@@ -23,7 +23,7 @@ KINDS: dict[str | None, type[FrontEnd]] = {
 
 
 def front_end_from(data: Mapping[str, Any], where: str) -> FrontEnd:
-    """The front end that plain data, `features` of the file `where`, tells of.
+    """The front end that plain data describe: the key `features` of the file `where`.
 
     Raises InputError that names the key.
     """

@@ -63,7 +63,7 @@ class MagnitudeConfig:
         )
 
     def num_frames(self, num_samples: int) -> int:
-        """T: a frame for each stride begun, and one; none without samples."""
+        """T: one frame, and one more for each whole stride; none without samples."""
         return 1 + num_samples // self.stride if num_samples else 0
 
 

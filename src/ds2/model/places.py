@@ -1,4 +1,4 @@
-"""Where models lie: those that come with ds2, and those that a user has put beside them."""
+"""The places of models: those that come with ds2, and those that a user has added."""
 
 import os
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ SHIPPED = ("en", "zh")
 """The models that come with ds2; pyproject.toml puts them into the wheel."""
 DEFAULT_MODEL = "en"
 VARIABLE = "DS2_MODELS"
-"""Of the environment: a directory of models, which is looked into first."""
+"""The environment variable that names a directory of models. ds2 looks there first."""
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def data_directory() -> Path:
-    """Where `ds2 models get` puts models: by the rules of the system for data of a user."""
-    import platformdirs  # here, for what begins by asking for the default model's name
+    """The directory where `ds2 models get` puts models: the system's place for a user's data."""
+    import platformdirs  # here, because commands import this module for the default model's name
 
     return platformdirs.user_data_path("ds2", appauthor=False) / "models"
 
 
 def shipped_directory() -> Path:
-    """The models that come with ds2: in the package, or beside the sources it is run from."""
+    """The directory of the models that come with ds2: in the package, or beside the sources."""
     installed = PACKAGE / "shipped_models"
     return installed if installed.is_dir() else PACKAGE.parents[1] / "models"
 
@@ -33,7 +33,7 @@ def is_shipped(path: Path) -> bool:
 
 
 def model_places() -> list[Path]:
-    """The directories that a bare name, say "en", is looked for in, the first of them first."""
+    """The directories where ds2 looks for a bare name, say "en", in this order."""
     places = [Path("models"), data_directory(), shipped_directory()]
     if os.environ.get(VARIABLE):
         places.insert(0, Path(os.environ[VARIABLE]))
@@ -41,11 +41,11 @@ def model_places() -> list[Path]:
 
 
 def named_models() -> Iterator[tuple[str, Path]]:
-    """Every name that -m takes, and the bundle's directory that it means; not verified."""
+    """Every name that -m takes, and the bundle's directory. The bundles are not verified."""
     seen: set[str] = set()
     for place in model_places():
         for facts in sorted(place.glob(f"*/{FACTS}")):
             name = facts.parent.name
-            if name not in seen and not name.startswith("."):  # a bundle that is being written
+            if name not in seen and not name.startswith("."):  # a bundle that a process is writing
                 seen.add(name)
                 yield name, facts.parent

@@ -12,6 +12,7 @@ from ds2.audio import SAMPLE_RATE_HZ
 from ds2.ctc.alignment.forced import ForcedAligner
 from ds2.model.acoustic import AcousticModel
 from ds2.model.bundle import Bundle, find_bundle, load_bundle
+from ds2.model.computing import Arithmetic, Device
 from ds2.recognition.recordings import Recording, recording_blocks
 from ds2.recognition.segments import Outputs, words_of
 from ds2.recognition.streams import Stream, WholeStream
@@ -68,18 +69,39 @@ def _fields(item: Word, name: str) -> dict[str, Any]:
 class Aligner:
     """A model ready to align. May be used from several threads at once."""
 
-    def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
-        """num_threads: processor cores for one step of the model; 0: all."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        num_threads: int = 1,
+        *,
+        arithmetic: Arithmetic = "auto",
+        device: Device = "auto",
+    ) -> None:
+        """num_threads: processor cores for one step of the model; 0: all.
+
+        arithmetic, device: as in `Recognizer.load`.
+        """
         self.bundle = bundle
-        self._model = AcousticModel(bundle, num_threads)
+        self._model = AcousticModel(bundle, num_threads, arithmetic=arithmetic, device=device)
 
     @classmethod
-    def load(cls, bundle: str | Path, *, num_threads: int = 1) -> "Aligner":
+    def load(
+        cls,
+        bundle: str | Path,
+        *,
+        num_threads: int = 1,
+        arithmetic: Arithmetic = "auto",
+        device: Device = "auto",
+    ) -> "Aligner":
         """The aligner of a bundle, by its directory or, for a shipped bundle, its name ("en").
+
+        arithmetic, device: as of `Recognizer.load`.
 
         Raises InputError.
         """
-        return cls(load_bundle(find_bundle(bundle)), num_threads)
+        return cls(
+            load_bundle(find_bundle(bundle)), num_threads, arithmetic=arithmetic, device=device
+        )
 
     def align(
         self,

@@ -18,6 +18,7 @@ from ds2.ctc.settings import BeamSettings
 from ds2.errors import InputError
 from ds2.model.acoustic import AcousticModel
 from ds2.model.bundle import Bundle, find_bundle, load_bundle
+from ds2.model.computing import Arithmetic, Device
 from ds2.recognition.endpoint import EndpointRules
 from ds2.recognition.lanes import Lane, Message, SharedIterator, results_in
 from ds2.recognition.recordings import Recording, columns_of, recording_blocks
@@ -55,6 +56,8 @@ class Recognizer:
         settings: BeamSettings | None = None,
         phrases: Sequence[Phrase] = (),
         num_alternatives: int = 0,
+        arithmetic: Arithmetic = "auto",
+        device: Device = "auto",
     ) -> None:
         """A recogniser of one bundle. It decodes greedily if no option asks for a search.
 
@@ -66,7 +69,7 @@ class Recognizer:
             bundle = load_bundle(find_bundle(bundle))
         self.bundle = bundle
         self.num_alternatives = num_alternatives
-        self._model = AcousticModel(bundle, num_threads)
+        self._model = AcousticModel(bundle, num_threads, arithmetic=arithmetic, device=device)
         self._settings = settings or bundle.decoding
         self._search: BeamSearch | None = None  # None decodes greedily
         lm_path = (bundle.lm_path if lm else None) if isinstance(lm, bool) else Path(lm)
@@ -89,6 +92,8 @@ class Recognizer:
         settings: BeamSettings | None = None,
         phrases: Sequence[Phrase] = (),
         num_alternatives: int = 0,
+        arithmetic: Arithmetic = "auto",
+        device: Device = "auto",
     ) -> "Recognizer":
         """The recogniser of a bundle, by its directory or, for a shipped bundle, its name ("en").
 
@@ -99,6 +104,9 @@ class Recognizer:
         phrases: hot phrases, which the search prefers: "morning", or ("New York", 8.0) with a
             weight (default: 5); `HotPhrase` explains the weight.
         num_alternatives: number of other hypotheses in each transcript.
+        arithmetic: of the network's large products: "float", "int8", or "auto" for the faster one
+            on this processor that is no less exact.
+        device: "cpu", "cuda", or "auto" for a graphics card if onnxruntime can use one.
 
         Raises InputError.
         """
@@ -110,7 +118,15 @@ class Recognizer:
             settings=settings,
             phrases=phrases,
             num_alternatives=num_alternatives,
+            arithmetic=arithmetic,
+            device=device,
         )
+
+    @property
+    def computing(self) -> str:
+        """The arithmetic and the device of the network, for people."""
+        chosen = self._model.arithmetic
+        return f"{chosen.name} ({chosen.reason}), on {self._model.place}"
 
     def stream(
         self,

@@ -14,6 +14,7 @@ from ds2.errors import InputError
 from ds2.graph.weights import Precision, rounded
 from ds2.model.acoustic import AcousticModel
 from ds2.model.bundle import MODEL, Bundle, ModelFacts, check_place, write_bundle
+from ds2.model.computing import Arithmetic
 from ds2.training.network.config import NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
@@ -41,12 +42,14 @@ def export(
     *,
     checkpoint_name: str | None = None,
     precision: Precision = "float32",
+    arithmetic: Arithmetic = "auto",
     licence: str = "unknown",
 ) -> Bundle:
     """Write the network of a run or checkpoint as the bundle `target`.
 
     checkpoint_name: "best", "last" or "averaged", if `source` is a run directory; None: the name
         that `checkpoint_to_export` returns.
+    arithmetic: arithmetic that the model uses if its user asks for none.
     Raises InputError, and ParityError if the graph differs from the network.
     """
     check_place(target)  # before the long work
@@ -62,6 +65,8 @@ def export(
             f"{path}: a forward network that was trained with features.normalisation = "
             '"clip" cannot stream: train it with "causal"'
         )
+    if network.config.bidirectional and arithmetic == "int8":
+        raise InputError(f"{path}: needs whole utterances: arithmetic int8 is for streaming models")
     weights = network.inference_weights()
     for name, value in weights.items():
         if not np.isfinite(value).all():
@@ -71,6 +76,7 @@ def export(
             )
     graph = build_graph(network.config, weights, precision)
     bundle = describe(target, network, checkpoint, precision, licence)
+    bundle = replace(bundle, model=replace(bundle.model, arithmetic=arithmetic))
     assert_parity(bundle, network, rounded(weights, precision), graph)
     return write_bundle(bundle, graph)
 
@@ -159,7 +165,12 @@ def assert_parity(
         _compare("folded weights", _network_log_probs(network, features, lengths), expected)
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / MODEL).write_bytes(graph)
-        model = AcousticModel(replace(bundle, path=Path(directory)))
+        there = replace(bundle, path=Path(directory))
+        model = AcousticModel(there, arithmetic="float", device="cpu")
+        if may_be_int8(bundle.model):
+            assert_same_pieces(
+                AcousticModel(there, arithmetic="int8", device="cpu"), features, lengths
+            )
     if not bundle.model.streaming:
         found = model.whole(features, lengths)
         frames = network.config.output_lengths(lengths)
@@ -170,6 +181,32 @@ def assert_parity(
     for chunk in (stride, 4 * stride, 64 * stride):
         found_rows = chunked_log_probs(model, features, lengths, chunk)
         _compare(f"the graph in chunks of {chunk} frames", found_rows, expected)
+
+
+def may_be_int8(facts: ModelFacts) -> bool:
+    """Whether some machine computes a model with these facts in int8 arithmetic unasked."""
+    if facts.arithmetic == "auto":
+        return facts.streaming and facts.weights == "int8"
+    return facts.arithmetic == "int8"
+
+
+def assert_same_pieces(
+    model: AcousticModel, features: NDArray[np.float32], lengths: NDArray[np.int64]
+) -> None:
+    """Raise ParityError unless a model gives the same for all chunks, alone and side by side.
+
+    This is for int8 arithmetic, which rounds: a difference in the last bit could grow.
+    """
+    stride = model.bundle.model.time_stride
+    whole = chunked_log_probs(model, features, lengths, 64 * stride)
+    for chunk in (stride, 4 * stride):
+        for i, expected in enumerate(whole):
+            row = slice(i, i + 1)
+            found = chunked_log_probs(model, features[row], lengths[row], chunk)[0]
+            if not np.array_equal(found, expected):
+                raise ParityError(
+                    f"the graph in int8 arithmetic: chunks of {chunk} frames are not the whole"
+                )
 
 
 @torch.inference_mode()

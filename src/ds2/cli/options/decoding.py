@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.computing import computing_of
 from ds2.cli.screen.terminal import detail, note, positive
 from ds2.errors import InputError
 
@@ -131,7 +132,7 @@ def load_recognizer(
     searches = not args.greedy and (lm or settings or phrases or num_alternatives)
     detail(f"search: {decoding_text(search or BeamSettings()) if searches else 'greedy'}")
     detail(f"language model: {'none' if args.greedy or lm is None else lm}")
-    return Recognizer(
+    recognizer = Recognizer(
         bundle,
         num_threads,
         greedy=args.greedy,
@@ -139,7 +140,10 @@ def load_recognizer(
         settings=settings,
         phrases=phrases,
         num_alternatives=num_alternatives,
+        **computing_of(args),
     )
+    detail(f"arithmetic: {recognizer.computing}")
+    return recognizer
 
 
 def tell_why_empty(
@@ -153,7 +157,7 @@ def tell_why_empty(
 
     if not recognizer.searches:
         return
-    greedy = Recognizer(recognizer.bundle, greedy=True)
+    greedy = Recognizer(recognizer.bundle, greedy=True, **computing_of(args))
     track = getattr(args, "track", None)
     text = greedy.transcribe(Path(name), track=track, channels=channels).text
     if text:

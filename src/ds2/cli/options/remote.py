@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds2.cli.options.computing import computing_of
 from ds2.cli.options.decoding import SETTINGS, phrases_of
 from ds2.errors import InputError
 from ds2.installation import needing
@@ -74,8 +75,7 @@ def _refuse_local_options(args: argparse.Namespace) -> None:
     """Raise InputError for options that work only with a model on this computer."""
     given = [name for name in SETTINGS if hasattr(args, name)]
     given += [name for name in ("greedy", "lm", "no_lm", "raw") if getattr(args, name)]
+    given += [name for name in ("arithmetic", "device") if computing_of(args)[name] != "auto"]
     if given:
         name = given[0].replace("_", "-")
-        raise InputError(
-            f"--server: the server chooses the settings of the search: leave out --{name}"
-        )
+        raise InputError(f"--server: the server chooses how to recognise: leave out --{name}")

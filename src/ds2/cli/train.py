@@ -44,8 +44,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int | None:
     """Train; a run that a signal stopped exits as that signal's victims do."""
-    from ds2.training.run.directory import prepare_run_directory
-
+    with needing("train", told="training"):
+        from ds2.training.run.directory import prepare_run_directory
     if args.finish is None:  # torch takes seconds to load: what the settings have wrong comes first
         run_dir, config = prepare_run_directory(args.source, args.output, args.overrides)
         source = None

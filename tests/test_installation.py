@@ -73,3 +73,13 @@ def test_every_extra_that_is_named_is_one_of_the_distribution() -> None:
     named = {name for call in calls for name in re.findall(r"[a-z]+", call)}
     assert {"train", "serve", "show", "vad"} <= named <= set(extras["optional-dependencies"])
     assert extras["name"] == "deepspeech2"
+
+
+def test_training_without_its_libraries_says_what_to_type() -> None:
+    code = (
+        "import sys; sys.modules['tomli_w'] = None; from ds2.cli import main; "
+        "sys.exit(main(['train', 'nope.toml']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"ds2: training needs tomli_w: pip install .*\n", done.stderr)

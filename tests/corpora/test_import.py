@@ -259,3 +259,57 @@ def test_a_check_of_a_foreign_table_leads_to_import(
         assert "ds2 corpus import DIR --texts" in told.err + told.out, (name, told)
     assert main(["check", str(folder)]) == 2
     assert "ds2 corpus import" in capsys.readouterr().err
+
+
+# What belongs to another command
+
+
+def told_by(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """The one line that a command is refused with."""
+    try:
+        status = main([*command])
+    except SystemExit as error:  # of the parser of arguments
+        status = int(str(error.code))
+    assert status == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    return message
+
+
+@pytest.mark.parametrize("toolkit", [[], ["paddlespeech"], ["deepspeech.pytorch"]])
+def test_recordings_are_not_imported_as_a_model(
+    toolkit: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = ["-o", str(folder / "bundle")] if toolkit else []
+    message = told_by(capsys, "import", *toolkit, str(folder), *output)
+    assert f"{folder}: holds recordings (a.wav) and no checkpoint" in message
+    assert f"ds2 corpus import {folder} makes a manifest" in message
+    message = told_by(capsys, "import", *toolkit, str(folder / "a.wav"), *output)
+    assert "is a recording: ds2 corpus import makes a manifest" in message
+
+
+def test_a_model_is_not_imported_as_recordings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "exp" / "checkpoints" / "avg_1.pdparams"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"")
+    message = told_by(capsys, "corpus", "import", str(tmp_path))
+    assert "holds a checkpoint of a model (avg_1.pdparams): ds2 import makes a bundle" in message
+    message = told_by(capsys, "corpus", "import", str(checkpoint))
+    assert "is a checkpoint of a model: ds2 import makes a bundle of it" in message
+    message = told_by(capsys, "import", str(tmp_path))
+    assert "name its toolkit first, one of paddlespeech, deepspeech.pytorch" in message
+    assert not (tmp_path / "manifest.jsonl").exists()
+
+
+def test_one_recording_is_no_folder_of_recordings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = told_by(capsys, "corpus", "import", str(folder / "a.wav"))
+    assert "a.wav: is a recording: name the folder that it lies in" in message
+
+
+def test_recordings_beside_a_checkpoint_are_imported(folder: Path) -> None:
+    (folder / "best.pt").write_bytes(b"")
+    assert imported(folder, "file,text\na.wav,yes\n") == {"a.wav": "yes"}

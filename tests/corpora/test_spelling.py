@@ -94,6 +94,7 @@ def test_a_check_goes_by_the_language_of_the_manifest(
 
 
 def test_training_says_what_speaks_against_its_language(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     from ds2.manifest import read_manifest
     from ds2.training.config import DataConfig
     from ds2.training.data.examples import language_notes

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds2.errors import InputError
 from ds2.installation import needing
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Read a Deep Speech 2 model that another toolkit trained, and write it as a "
         "bundle. ds2 never runs code from a checkpoint. docs/how-to/published-models.md lists the "
         "published models.",
+        explain=_explain,
     )
     toolkits = parser.add_subparsers(dest="toolkit", metavar="TOOLKIT", required=True)
     paddlespeech = _add_paddlespeech(toolkits)
@@ -110,6 +112,9 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read the checkpoint, write the bundle, and print its facts."""
+    wrong = _recordings_in(args.source)
+    if wrong:
+        raise InputError(wrong)
     with needing("import", told="import"):
         from ds2.importing import files  # noqa: F401
         from ds2.importing.writing import write_imported
@@ -122,6 +127,33 @@ def run(args: argparse.Namespace) -> None:
     print(
         f"{bundle.path}: {bundle.model.description}; {len(bundle.alphabet)} labels "
         f"({bundle.language}); {kind}; {size_mb:.1f} MB"
+    )
+
+
+def _recordings_in(source: Path) -> str:
+    """What to say of recordings in the place of a checkpoint; "" where it is none of them."""
+    from ds2.corpora.importing.recordings import find_recording
+    from ds2.importing.files import find_checkpoint
+
+    recording = None if find_checkpoint(source) else find_recording(source)
+    if recording is None:
+        return ""
+    if recording == source:
+        return f"{source}: is a recording: ds2 corpus import makes a manifest of a folder of them"
+    return (
+        f"{source}: holds recordings ({recording.name}) and no checkpoint: "
+        f"ds2 corpus import {source} makes a manifest of them"
+    )
+
+
+def _explain(word: str) -> str:
+    """What is wrong with a path in the place of a toolkit's name; "" for what is no path."""
+    source = Path(word)
+    if not source.exists():
+        return ""
+    return _recordings_in(source) or (
+        f"{word}: name its toolkit first, one of {', '.join(LICENCES)}: "
+        f"ds2 import {next(iter(LICENCES))} {word} -o BUNDLE"
     )
 
 

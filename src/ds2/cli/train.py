@@ -49,8 +49,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int | None:
     """Train. If a signal stopped the run, return 128 and the number of the signal."""
-    from ds2.training.run.directory import prepare_run_directory
-
+    with needing("train", told="training"):
+        from ds2.training.run.directory import prepare_run_directory
     if args.finish is None:  # report wrong settings before torch loads, for seconds
         run_dir, config = prepare_run_directory(args.source, args.output, args.overrides)
         source = None

@@ -2,11 +2,26 @@
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from ds2.errors import InputError
 from ds2.files import read_text
+
+CHECKPOINTS = (".pdparams", ".pth", ".ckpt", ".pt")
+"""How the files end that hold the weights of another toolkit's model."""
+
+
+def find_checkpoint(path: Path) -> Path | None:
+    """The file itself, or the first file below the directory, whose name is a checkpoint's."""
+    if path.is_file():
+        return path if path.suffix.lower() in CHECKPOINTS else None
+    for folder, _, names in os.walk(path):
+        for name in sorted(names):
+            if name.lower().endswith(CHECKPOINTS):
+                return Path(folder, name)
+    return None
 
 
 def read_lines(path: Path) -> list[str]:

@@ -78,6 +78,7 @@ def act(args: argparse.Namespace) -> None:
     from ds2.corpora.importing.recordings import compile_pattern
     from ds2.manifest import write_manifest
 
+    _check_source(args.directory)
     output = args.output or args.directory / "manifest.jsonl"
     _check_output(output, args.force, args.texts)
     request = Request(
@@ -92,6 +93,24 @@ def act(args: argparse.Namespace) -> None:
     found = _gathered(request)
     write_manifest(output, found.utterances)
     _tell(found, output)
+
+
+def _check_source(directory: Path) -> None:
+    """Raise InputError for a single recording, and for the model of another toolkit."""
+    from ds2.corpora.importing.recordings import find_recording
+    from ds2.importing.files import find_checkpoint
+
+    recording = find_recording(directory)
+    if recording == directory:
+        raise InputError(f"{directory}: is a recording: name the folder that it lies in")
+    checkpoint = None if recording else find_checkpoint(directory)
+    if checkpoint is None:
+        return
+    if checkpoint == directory:
+        found = "is a checkpoint of a model"
+    else:
+        found = f"holds no recordings; it holds a checkpoint of a model ({checkpoint.name})"
+    raise InputError(f"{directory}: {found}: ds2 import makes a bundle of it")
 
 
 def _check_output(output: Path, replaces: bool, tables: list[Path]) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ds2.errors import did_you_mean
@@ -15,8 +15,12 @@ class Parser(argparse.ArgumentParser):
     Every command takes --quiet and --verbose, before its name or after it.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, explain: Callable[[str], str] | None = None, **kwargs: Any
+    ) -> None:
+        """explain: says what is wrong with a word that is no subcommand; "" for the usual line."""
         super().__init__(*args, **kwargs)
+        self._explain = explain
         self._words: list[str] = []  # the arguments
         for short, name, told in (
             ("-q", "--quiet", "show results and errors only: no progress, no notes"),
@@ -51,6 +55,9 @@ class Parser(argparse.ArgumentParser):
         choices = [str(choice) for choice in action.choices]
         hint = did_you_mean(str(value), choices)
         if isinstance(action, argparse._SubParsersAction):
+            explained = self._explain(value) if self._explain else ""
+            if explained:
+                self.exit(2, f"{self.prog}: {explained}\n")
             raise argparse.ArgumentError(None, f"{value}: there is no such command{hint}")
         told = hint or f": use one of {', '.join(choices)}"
         raise argparse.ArgumentError(action, f"{value} is not a choice{told}")

@@ -1,5 +1,6 @@
 """Finds the recordings in a directory by the names that a table uses."""
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,17 @@ from ds2.errors import InputError
 
 ENDINGS = frozenset(extension[1:] for extension in EXTENSIONS)
 """Extensions of recordings."""
+
+
+def find_recording(path: Path) -> Path | None:
+    """The file itself, or the first file below the directory, whose name is a recording's."""
+    if path.is_file():
+        return path if path.suffix[1:].lower() in ENDINGS else None
+    for folder, _, names in os.walk(path):
+        for name in sorted(names):
+            if name.rpartition(".")[2].lower() in ENDINGS:
+                return Path(folder, name)
+    return None
 
 
 class NotFound(InputError):

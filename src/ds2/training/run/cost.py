@@ -11,7 +11,7 @@ from ds2.training.run.distributed import Workers
 from ds2.training.run.parts import Data, Model
 from ds2.training.run.progress import Display, clock
 
-TRIM_EVERY_STEPS = 100
+TRIM_EVERY_STEPS = 20
 """Steps from one return of freed memory to the next. A return costs about a quarter of a step."""
 PARAMETERS_PER_HOUR = 2e6
 """For a network from scratch: with less speech for its size it learns the recordings by heart.

@@ -3,12 +3,12 @@
 This is forced alignment (`ds2.ctc.alignment.viterbi`) with two differences:
 
 - The speech may have words that the text lacks. Between two words, and at both ends, a frame may
-  have the best score of any label. Each of these frames has a price.
+  have the best score of any label. Each of these frames has a cost.
 - The text may have words that nobody said. An alignment may go from the start of one word to the
-  start of the next word without any frame. Each label that it leaves out has a price.
+  start of the next word without any frame. Each label that it leaves out has a cost.
 
-Both prices are differences in natural logarithms. So the alignment follows the text unless the text
-is less likely, by more than the price, than the labels that the model reads without a text.
+Both costs are differences in natural logarithms. So the alignment follows the text unless the text
+is less likely, by more than the cost, than the labels that the model reads without a text.
 
 Hours of speech with hours of text would take far too much work. So the search keeps only the states
 of a frame whose score is within a beam of the best score. These states are a window that moves with
@@ -57,8 +57,8 @@ WINDOW = np.dtype(
 class Tolerance:
     """The costs of leaving something out of an alignment, in natural logarithms."""
 
-    extra_speech: float = 4.0  # price of a frame in which the model reads something else
-    missing_text: float = 3.0  # price of a label of the text that was not said
+    extra_speech: float = 4.0  # cost of a frame in which the model reads something else
+    missing_text: float = 3.0  # cost of a label of the text that was not said
     # the search drops alignments that are further behind the best alignment; math.inf: none
     beam: float = 4000.0
 

@@ -21,10 +21,12 @@ class FeatureConfig:
     """How audio becomes features (Deep Speech 2, section 3.1).
 
     A feature is the logarithm of the power in one frequency bin of one frame, relative to the
-    level of the speech. There are two ways to find the level. `"clip"` is the paper's way: the
-    level is the mean power of the whole clip, and the features come when the clip has ended.
-    `"causal"` is for models that stream: each frame has a running level, which ds2 computes from
-    this frame and the frames before it.
+    level of the speech. ds2 then subtracts `mean_log_power` and divides by `deviation_log_power`.
+
+    There are two ways to find the level. `"clip"` is the paper's way: the level is the mean power
+    of the whole clip, and the features come when the clip has ended. `"causal"` is for models that
+    stream: each frame has a running level, which ds2 computes from this frame and the frames
+    before it.
 
     The default values give features of ordinary speech a mean near 0 and a variance near 1.
     A training run therefore needs no pass over the corpus to measure them. We measured the values
@@ -33,7 +35,8 @@ class FeatureConfig:
     level. The natural logarithm of the relative power has mean -8.9 and standard deviation 4.4.
     """
 
-    sample_rate_hz: int = 16_000  # sample rate; ds2 resamples recordings that have another rate
+    # sample rate of the audio, in Hz; ds2 resamples recordings that have another sample rate
+    sample_rate_hz: int = 16_000
     window_ms: float = 20.0  # length of the audio in one frame
     stride_ms: float = 10.0  # time from the start of one frame to the start of the next
     # how ds2 finds the level of the speech: "clip" takes the mean power of the whole clip,
@@ -42,15 +45,18 @@ class FeatureConfig:
 
     # power that ds2 adds to each bin before it takes the logarithm, in dB relative to the level
     floor_db: float = -60.0
-    # number that ds2 subtracts from the natural logarithm of the power; the power is relative to
-    # the level
+    # mean of the natural logarithm of the power relative to the level, in nepers of power; ds2
+    # subtracts it
     mean_log_power: float = -9.0
-    deviation_log_power: float = 4.5  # number by which ds2 then divides the logarithm
-    # lowest level, in dB relative to full scale; it keeps ds2 from amplifying digital silence
+    # standard deviation of the natural logarithm of the power, in nepers of power; ds2 divides by
+    # it after it has subtracted mean_log_power
+    deviation_log_power: float = 4.5
+    # the level is never lower than this, in dB relative to full scale; so ds2 does not amplify
+    # digital silence further
     lowest_level_db: float = -70.0
 
-    # for "causal": level before the first frame, in dB relative to full scale; the default is the
-    # RMS of a typical clip
+    # for "causal": the level before the first frame, in dB relative to full scale; the default is
+    # the RMS of a typical clip
     prior_level_db: float = -26.0
     # for "causal": weight of prior_level_db in the running level, in seconds of speech; with a
     # small weight the level adapts at once

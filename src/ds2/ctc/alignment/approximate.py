@@ -10,10 +10,10 @@ This is forced alignment (`ds2.ctc.alignment.viterbi`) with two differences:
 Both costs are differences in natural logarithms. So the alignment follows the text unless the text
 is less likely, by more than the cost, than the labels that the model reads without a text.
 
-Hours of speech with hours of text would take far too much work. So the search keeps only the states
-of a frame whose score is within a beam of the best score. These states are a window that moves with
-the speech. The search then goes back from the end. It computes the choices that led to each state
-again, one stretch after another."""
+Hours of speech with hours of text would take far too much work. So at each frame the search keeps
+only the states whose scores are within a beam of the best score. These states are a window that
+moves with the speech. The search then goes back from the end. It computes again the choices that
+led to each state, one stretch after another."""
 
 import math
 from collections.abc import Iterator, Sequence

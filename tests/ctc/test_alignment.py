@@ -269,7 +269,7 @@ def test_what_cannot_be_aligned_is_named() -> None:
 def test_what_are_no_log_probs_is_refused(value: float) -> None:
     log_probs = random_log_probs(10, 4)
     log_probs[4, 3] = value
-    with pytest.raises(InputError, match=r"^log_probs hold NaN or more than 0"):
+    with pytest.raises(InputError, match=r"^log_probs hold NaN or numbers above 0"):
         align(log_probs, [1])
     with pytest.raises(ValueError, match=r"V above 4, not \(10, 4\)"):
         align(random_log_probs(10, 4), [4])

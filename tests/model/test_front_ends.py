@@ -83,7 +83,7 @@ def test_a_front_end_is_read_as_it_was_written(config: FrontEnd) -> None:
         ({"kind": ["filter_banks"]}, r"features\.kind"),
         ({"kind": "filter_banks", "colour": 1}, r"features\.colour: unknown key"),
         ({"kind": "filter_banks", "num_bins": 0}, r"features\.num_bins: must be positive"),
-        ({"kind": "filter_banks", "means": [1.0]}, r"features\.means: must be 80, not 1"),
+        ({"kind": "filter_banks", "means": [1.0]}, r"features\.means: must have 80 values, not 1"),
         ({"kind": "magnitudes", "window_shape": "round"}, r"features\.window_shape"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a network computes with on this machine: which arithmetic, and on which device."""
+"""The choice of arithmetic and device for a network on this machine."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -8,20 +8,20 @@ from typing import Literal, Protocol, get_args
 from ds2.errors import InputError
 
 Arithmetic = Literal["auto", "float", "int8"]
-"""What a user asks for; "auto" leaves the choice to ds2."""
+"""The arithmetic that a user asks for; "auto" leaves the choice to ds2."""
 ARITHMETICS: tuple[Arithmetic, ...] = get_args(Arithmetic)
 Device = Literal["auto", "cpu", "cuda"]
-"""What a user asks for; "auto" is a graphics card where onnxruntime can use one."""
+"""The device that a user asks for; "auto" is a graphics card if onnxruntime can use one."""
 DEVICES: tuple[Device, ...] = get_args(Device)
 Place = Literal["cpu", "cuda"]
-"""Where a network runs: on processor cores or on a graphics card."""
+"""The device on which a network runs: processor cores or a graphics card."""
 INT8_INSTRUCTIONS = ("avx512_vnni", "avx_vnni")
-"""Names that Linux gives to instructions of x86 processors that multiply int8 numbers."""
+"""Linux's names for the instructions with which x86 processors multiply int8 numbers."""
 PROCESSOR_FACTS = Path("/proc/cpuinfo")
 
 
 class NetworkFacts(Protocol):
-    """What the choice needs to know of a network; `ModelFacts` of a bundle has it."""
+    """The facts about a network on which the choice depends. `ModelFacts` of a bundle has them."""
 
     @property
     def streaming(self) -> bool: ...
@@ -35,7 +35,7 @@ class NetworkFacts(Protocol):
 
 @dataclass(frozen=True)
 class ChosenArithmetic:
-    """The arithmetic of a model that is loaded, and why, for people."""
+    """The arithmetic of a loaded model, and a reason for people."""
 
     name: Literal["float", "int8"]
     reason: str
@@ -44,12 +44,13 @@ class ChosenArithmetic:
 def choose_arithmetic(
     asked: Arithmetic, facts: NetworkFacts, place: Place = "cpu"
 ) -> ChosenArithmetic:
-    """The arithmetic of a model with these facts on a processor or graphics card.
+    """Choose the arithmetic of a model with these facts, on processor cores or a graphics card.
 
-    A choice of the user comes first, then one that was made at export. Otherwise int8 is chosen
-    where it is faster and no less exact: for a streaming model whose weights are stored as int8,
-    on a processor with instructions for it.
-    Raises InputError for int8 where it cannot be.
+    On a graphics card the arithmetic is float. Elsewhere the user's choice comes first, and the
+    choice at export comes next. If there is no choice, ds2 takes int8 where it is faster and no
+    less exact. That is a streaming model whose weights are stored as int8, on a processor that has
+    int8 instructions.
+    Raises InputError if the user asks for int8 and the model or the device does not allow it.
     """
     if asked not in ARITHMETICS:
         known = ", ".join(ARITHMETICS)
@@ -70,17 +71,17 @@ def choose_arithmetic(
         return ChosenArithmetic("float", f"the weights are stored as {facts.weights}")
     if instruction := int8_instruction():
         return ChosenArithmetic("int8", f"this processor has {instruction}")
-    return ChosenArithmetic("float", "this processor is not known to multiply int8 faster")
+    return ChosenArithmetic("float", "ds2 found no int8 instructions in this processor")
 
 
 def int8_instruction() -> str | None:
-    """The name of this processor's instructions for int8 products; None where none is known."""
+    """The name of this processor's instructions for int8 products. None if ds2 finds none."""
     return _instruction_in(_processor_facts())
 
 
 @cache
 def _processor_facts() -> str:
-    """What Linux says of the first processor core; "" on other systems."""
+    """Linux's description of the first processor core; "" on other systems."""
     try:
         with PROCESSOR_FACTS.open(encoding="utf-8", errors="replace") as file:
             return file.read(1 << 14).partition("\n\n")[0]

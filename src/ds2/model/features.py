@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
-# Frames worked on at once: the temporaries of a block stay in the processor's cache, and those
-# of an hour of audio stay small.
+# The number of frames that ds2 computes at once. The temporary arrays of such a block stay in the
+# processor's cache, and they stay small for an hour of audio.
 BLOCK_FRAMES = 128
 
 
@@ -20,30 +20,51 @@ BLOCK_FRAMES = 128
 class FeatureConfig:
     """How audio becomes features (Deep Speech 2, section 3.1).
 
-    The paper scales each clip to unit power, which needs the whole clip (`"clip"`). A model that
-    streams divides every frame by a running level of the past instead (`"causal"`).
+    A feature is the logarithm of the power in one frequency bin of one frame, relative to the
+    level of the speech. ds2 then subtracts `mean_log_power` and divides by `deviation_log_power`.
 
-    The constants make features of ordinary speech zero-mean and unit-variance, so no pass over
-    a corpus is needed. They were measured on English and Mandarin read speech (Common Voice,
-    speechocean762): clips there have levels from -41 to -15 dB, the quiet high bins of voiced
-    frames reach down to about 60 dB below the level, and the natural logarithm of relative power
-    has mean -8.9 and standard deviation 4.4.
+    There are two ways to find the level. `"clip"` is the paper's way: the level is the mean power
+    of the whole clip, and the features come when the clip has ended. `"causal"` is for models that
+    stream: each frame has a running level, which ds2 computes from this frame and the frames
+    before it.
+
+    The default values give features of ordinary speech a mean near 0 and a variance near 1.
+    A training run therefore needs no pass over the corpus to measure them. We measured the values
+    on English and Mandarin read speech (Common Voice, speechocean762). The clips there have levels
+    from -41 to -15 dB. The quiet high bins of voiced frames reach down to about 60 dB below the
+    level. The natural logarithm of the relative power has mean -8.9 and standard deviation 4.4.
     """
 
-    sample_rate_hz: int = 16_000  # recordings at other rates are resampled to it
-    window_ms: float = 20.0  # audio in one frame
-    stride_ms: float = 10.0  # step from one frame to the next
-    normalisation: Literal["clip", "causal"] = "causal"  # by the whole clip, or by the past alone
+    # sample rate of the audio, in Hz; ds2 resamples recordings that have another sample rate
+    sample_rate_hz: int = 16_000
+    window_ms: float = 20.0  # length of the audio in one frame
+    stride_ms: float = 10.0  # time from the start of one frame to the start of the next
+    # how ds2 finds the level of the speech: "clip" takes the mean power of the whole clip,
+    # "causal" takes a running level of the audio so far
+    normalisation: Literal["clip", "causal"] = "causal"
 
-    floor_db: float = -60.0  # added to power before the logarithm, relative to the level
-    mean_log_power: float = -9.0  # nepers of power, relative to the level
-    deviation_log_power: float = 4.5  # nepers of power; features are divided by it
-    lowest_level_db: float = -70.0  # re full scale: digital silence is not amplified further
+    # power that ds2 adds to each bin before it takes the logarithm, in dB relative to the level
+    floor_db: float = -60.0
+    # mean of the natural logarithm of the power relative to the level, in nepers of power; ds2
+    # subtracts it
+    mean_log_power: float = -9.0
+    # standard deviation of the natural logarithm of the power, in nepers of power; ds2 divides by
+    # it after it has subtracted mean_log_power
+    deviation_log_power: float = 4.5
+    # the level is never lower than this, in dB relative to full scale; so ds2 does not amplify
+    # digital silence further
+    lowest_level_db: float = -70.0
 
-    prior_level_db: float = -26.0  # RMS of a typical clip, re full scale
-    prior_s: float = 0.08  # seconds of speech that the prior is worth: little, it adapts at once
-    memory_s: float = 1.0  # seconds of speech that the running level remembers
-    gate_db: float = -15.0  # a frame so far below the level counts half; pauses hardly count
+    # for "causal": the level before the first frame, in dB relative to full scale; the default is
+    # the RMS of a typical clip
+    prior_level_db: float = -26.0
+    # for "causal": weight of prior_level_db in the running level, in seconds of speech; with a
+    # small weight the level adapts at once
+    prior_s: float = 0.08
+    memory_s: float = 1.0  # for "causal": seconds of speech that the running level remembers
+    # for "causal": a frame with this power, in dB relative to the level, has half the weight in
+    # the running level; pauses have almost none
+    gate_db: float = -15.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -65,27 +86,27 @@ class FeatureConfig:
 
     @property
     def window(self) -> int:
-        """Samples that one frame sees."""
+        """The number of samples in one frame."""
         return round(self.sample_rate_hz * self.window_ms / 1000)
 
     @property
     def stride(self) -> int:
-        """Samples from one frame to the next."""
+        """The number of samples from the start of one frame to the start of the next."""
         return round(self.sample_rate_hz * self.stride_ms / 1000)
 
     @property
     def num_bins(self) -> int:
-        """F: the linear frequency bins from 0 Hz to half the sample rate."""
+        """F: the number of linear frequency bins from 0 Hz to half the sample rate."""
         return self.window // 2 + 1
 
     @property
     def causal(self) -> bool:
-        """Whether frames can leave before the clip's end is known."""
+        """Whether frames come before the clip has ended."""
         return self.normalisation == "causal"
 
     @property
     def summary(self) -> str:
-        """For people."""
+        """A short description for people."""
         normalised = "causally" if self.causal else "by clip"
         return (
             f"{self.num_bins} bins, {self.window_ms:g} ms every {self.stride_ms:g} ms, "
@@ -93,7 +114,7 @@ class FeatureConfig:
         )
 
     def num_frames(self, num_samples: int) -> int:
-        """T: the whole windows in that many samples."""
+        """T: the number of whole windows in `num_samples` samples."""
         return max(0, 1 + (num_samples - self.window) // self.stride)
 
 
@@ -110,38 +131,39 @@ def log_spectrogram(waveform: npt.NDArray[Any], config: FeatureConfig) -> Floats
 
 
 class FeatureStream:
-    """The same spectrogram, frame by frame, as audio arrives.
+    """Computes the frames of `log_spectrogram` while the audio arrives.
 
-    However a waveform is cut into pieces, the frames fed back, joined, are bit for bit those of
-    `log_spectrogram` on the whole of it. One stream serves one utterance. A causal stream holds
-    less than a window of samples; one that normalises by clip must hold the clip.
+    All frames of a stream together are bit for bit those of `log_spectrogram` for the whole
+    waveform. The cuts between the pieces change nothing. One stream serves one utterance.
+    A causal stream holds less than a window of samples. A stream that normalises by clip holds
+    the whole clip.
     """
 
     def __init__(self, config: FeatureConfig) -> None:
         self._config = config
         self._level = _RunningLevel(config)
-        self._pending = np.empty(0, np.float32)  # causal: samples that later frames still need
-        self._pieces: list[Floats] = []  # by clip: everything so far
+        self._pending = np.empty(0, np.float32)  # "causal": the samples that later frames need
+        self._pieces: list[Floats] = []  # "clip": all samples so far
 
     def feed(self, waveform: npt.NDArray[Any]) -> Floats:
-        """Take (N,) more samples; return the (T, F) frames they complete, often none."""
+        """Take (N,) more samples; return the (T, F) frames that they complete, often none."""
         return feed_together([self], [waveform])[0]
 
     def finish(self) -> Floats:
-        """The (T, F) frames that only the end completes: all of them by clip, else none."""
-        clip = np.concatenate([np.empty(0, np.float32), *self._pieces])  # causal: nothing
+        """The (T, F) frames that only the end completes: all frames for "clip", else none."""
+        clip = np.concatenate([np.empty(0, np.float32), *self._pieces])  # "causal": empty
         self._pieces = []
         return _frames_of([(self, clip)], self._clip_power(clip))[0]
 
     def _take(self, samples: Floats) -> tuple[Floats, int]:
-        """The samples that whole frames begin in, and how many frames; the rest waits."""
+        """The samples for whole frames, and the number of these frames; the rest waits."""
         samples = np.concatenate([self._pending, samples])
         count = self._config.num_frames(len(samples))
         self._pending = samples[count * self._config.stride :]
         return samples, count
 
     def _clip_power(self, clip: Floats) -> float:
-        """Mean power of the clip; summed in pieces so as not to copy an hour to float64."""
+        """The mean power of the clip. Sums of pieces avoid a float64 copy of an hour of audio."""
         step = 2**20
         sums = [
             np.square(clip[start : start + step], dtype=np.float64).sum()
@@ -154,10 +176,11 @@ class FeatureStream:
 def feed_together(
     streams: Sequence[FeatureStream], waveforms: Sequence[npt.NDArray[Any]]
 ) -> list[Floats]:
-    """Feed each stream of one configuration its (N,) samples; returns the (T, F) frames of each.
+    """Feed each stream its (N,) samples; returns the (T, F) frames of each stream.
 
-    The frames are bit for bit those of `FeatureStream.feed`. A few frames of many streams cost
-    little more than those of one. Raises ValueError as `feed` does.
+    All streams have the same configuration. The frames are bit for bit those of
+    `FeatureStream.feed`. A few frames of many streams cost little more than a few frames of one
+    stream. Raises ValueError as `feed` does.
     """
     if not streams:
         return []
@@ -172,9 +195,10 @@ def feed_together(
 def _frames_of(
     fed: Sequence[tuple[FeatureStream, Floats]], clip_power: float | None
 ) -> list[Floats]:
-    """The frames that more samples complete, block by block to bound the memory.
+    """The (T, F) frames that more samples complete, for each stream.
 
-    clip_power: of a clip; None: each frame has the running level of its stream.
+    The function works block by block, so that the memory stays bounded.
+    clip_power: the mean power of the clip. None gives each frame the running level of its stream.
     """
     config = fed[0][0]._config
     block_samples = BLOCK_FRAMES * config.stride
@@ -198,25 +222,25 @@ def _frames_of(
 
 
 class _Block:
-    """Frames that are worked on at once, of one stream or of several."""
+    """Frames of one stream or of several streams that ds2 computes at once."""
 
     def __init__(self, config: FeatureConfig) -> None:
         self._config = config
         self._window = _kept_window(config.window)
-        self._parts: list[tuple[_RunningLevel, Floats, Floats]] = []  # samples, place of features
+        self._parts: list[tuple[_RunningLevel, Floats, Floats]] = []  # samples, features
         self._num_frames = 0
 
     def has_room(self, num_frames: int) -> bool:
-        """Whether so many more frames stay in the processor's cache."""
+        """Whether the block stays in the processor's cache with `num_frames` more frames."""
         return not self._parts or self._num_frames + num_frames <= BLOCK_FRAMES
 
     def add(self, level: "_RunningLevel", samples: Floats, features: Floats) -> None:
-        """Take the samples of (T, F) features, which `compute` fills."""
+        """Take samples, and the (T, F) array for their features. `compute` fills the array."""
         self._parts.append((level, samples, features))
         self._num_frames += len(features)
 
     def compute(self, clip_power: float | None) -> None:
-        """Fill all features, and begin a new block."""
+        """Fill all arrays of features, and begin a new block."""
         if not self._parts:
             return
         power = self._power()
@@ -235,7 +259,7 @@ class _Block:
         self._parts, self._num_frames = [], 0
 
     def _power(self) -> Floats:
-        """The (T, F) power of each bin of each frame; white noise has its variance."""
+        """The (T, F) power of each bin of each frame. White noise has its variance in each bin."""
         config = self._config
         windowed = np.empty((self._num_frames, config.window), np.float32)
         first = 0
@@ -255,9 +279,12 @@ class _Block:
         return np.asarray(parts[:, 0::2] + parts[:, 1::2])
 
     def _normalise(self, power: Floats, level_power: npt.NDArray[Any] | float) -> None:
-        """In place: (T, F) power -> log power, relative to a level for each frame or for all."""
+        """Turn (T, F) power into features, in place.
+
+        level_power: the level of each frame, (T, 1), or one level for all frames.
+        """
         config = self._config
-        # A factor within the logarithm is a shift outside it, and saves a pass over the block.
+        # A factor inside the logarithm is a shift outside it. It saves a pass over the block.
         shift = math.exp(-config.mean_log_power)
         np.multiply(power, np.float32(shift) / np.asarray(level_power, np.float32), out=power)
         power += np.float32(shift * power_ratio(config.floor_db))
@@ -266,14 +293,15 @@ class _Block:
 
 
 class _RunningLevel:
-    """The level of speech so far: a gated running mean of the amplitudes of frames.
+    """The level of the speech so far: a gated running mean of the amplitudes of the frames.
 
-    A frame with amplitude a enters the mean with weight a^2 / (a^2 + g^2 level^2): one well below
-    the level is likely a pause and hardly moves it, so that silence does not pump noise up to the
-    level of speech. The mean counts up to `memory_s` of such weight and then forgets. A mean of
-    amplitudes lies between that of powers, slow to fall, and of logarithms, slow to rise.
+    A frame with amplitude a enters the mean with the weight a^2 / (a^2 + g^2 level^2). A frame well
+    below the level is probably a pause, and it hardly changes the mean. So silence does not raise
+    noise to the level of speech. The weights add up to `memory_s` at most. From then on the mean
+    forgets old frames. A mean of powers falls slowly, and a mean of logarithms rises slowly.
+    A mean of amplitudes lies between them.
 
-    The recursion runs frame by frame in float64, so no cutting of the audio can change a bit.
+    The recursion goes from frame to frame in float64, so the cuts in the audio change no bit.
     """
 
     def __init__(self, config: FeatureConfig) -> None:
@@ -285,7 +313,10 @@ class _RunningLevel:
         self._lowest = math.sqrt(power_ratio(config.lowest_level_db))
 
     def follow(self, powers: Sequence[float]) -> list[float]:
-        """The level's power at each of the next frames, itself included. powers: their means."""
+        """The power of the level at each of the next frames; a level includes its own frame.
+
+        powers: the mean power of each frame.
+        """
         level, weight = self._level, self._weight
         gate, most_weight, lowest = self._gate, self._most_weight, self._lowest
         levels = []
@@ -300,28 +331,31 @@ class _RunningLevel:
 
 
 def unit_power_window(window: int) -> Floats:
-    """A periodic Hann window, scaled so that white noise keeps its variance in every bin."""
+    """A periodic Hann window. Its scale keeps the variance of white noise in every bin."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     return np.asarray(hann / np.sqrt(np.sum(hann**2)), np.float32)
 
 
 @cache
 def _kept_window(window: int) -> Floats:
-    """The same, made once."""
+    """The array of `unit_power_window`, made once for each length."""
     kept = unit_power_window(window)
     kept.flags.writeable = False
     return kept
 
 
 def finite_samples(waveform: npt.NDArray[Any]) -> Floats:
-    """(N,) float32 of a waveform. Raises ValueError for what is none."""
+    """The (N,) float32 samples of a waveform.
+
+    Raises ValueError unless the waveform is one-dimensional, floating point and finite.
+    """
     if waveform.ndim != 1 or waveform.dtype.kind != "f":
         found = f"{waveform.dtype} of shape {waveform.shape}"
-        raise ValueError(f"a waveform is (N,) floating point in [-1, 1], not {found}")
+        raise ValueError(f"a waveform must be (N,) floating point in [-1, 1], not {found}")
     samples = np.asarray(waveform, np.float32)
-    # One pass without a temporary: NaN and infinity survive a sum of squares.
+    # One pass without a temporary array: the sum of squares keeps NaN and infinity.
     if not math.isfinite(np.dot(samples, samples)):
-        raise ValueError("the waveform holds NaN, infinite or absurdly large samples")
+        raise ValueError("the waveform has samples that are NaN, infinite or far too large")
     return samples
 
 

@@ -1,4 +1,4 @@
-"""Kaldi's log mel filter banks: what PaddleSpeech, MASR and PPASR train on."""
+"""Kaldi's log mel filter banks, the features of PaddleSpeech, MASR and PPASR."""
 
 import math
 from dataclasses import dataclass
@@ -10,34 +10,36 @@ import numpy.typing as npt
 from ds2.model.features import BLOCK_FRAMES, Floats, finite_samples
 
 FULL_SCALE = 32_768
-"""Kaldi counts samples as 16-bit integers."""
+"""The factor from samples in [-1, 1] to Kaldi's samples, which are 16-bit integers."""
 
 
 @dataclass(frozen=True)
 class FilterBankConfig:
     """How audio becomes log mel energies, as Kaldi's `compute-fbank-feats` makes them.
 
-    Every frame loses its mean, is pre-emphasised, windowed (povey) and padded to a power of two.
-    The energies of overlapping triangles on the mel scale follow, and their natural logarithm,
-    less the mean of the corpus and over its deviation. There is no dither.
+    ds2 subtracts the mean of a frame, pre-emphasises the frame, multiplies it with Kaldi's povey
+    window and pads it to a power of two. Then it sums the power in overlapping triangles on the mel
+    scale. A feature is the natural logarithm of such a sum, minus the mean of the corpus, divided
+    by the deviation of the corpus. There is no dither.
 
-    With more bins than the resolution at low frequencies allows (161 at 31 Hz) some triangles hold
-    no frequency at all: they always give the floor. Kaldi itself refuses that; PaddleSpeech trains
-    so.
+    The resolution at low frequencies limits the number of bins. If there are too many (161 at
+    31 Hz), some triangles contain no frequency, and these bins always have the floor as their
+    energy. Kaldi refuses such settings, but PaddleSpeech trains with them.
     """
 
     kind: Literal["filter_banks"] = "filter_banks"
     sample_rate_hz: int = 16_000
     window_ms: float = 25.0
     stride_ms: float = 10.0
-    num_bins: int = 80  # F
+    num_bins: int = 80  # F, the number of triangles
     lowest_hz: float = 20.0
     highest_hz: float = 8_000.0
     preemphasis: float = 0.97
-    floor: float = 1.1920929e-07  # the least energy, before the logarithm
-    means: tuple[float, ...] = ()  # of each bin, nepers; none: 0
-    deviations: tuple[float, ...] = ()  # of each bin, nepers; none: 1
-    clip_level_db: float | None = None  # RMS re full scale that a clip is scaled to; none: as it is
+    floor: float = 1.1920929e-07  # smallest energy of a bin, before the logarithm
+    means: tuple[float, ...] = ()  # mean of each bin, in nepers; if empty: 0
+    deviations: tuple[float, ...] = ()  # deviation of each bin, in nepers; if empty: 1
+    # ds2 scales each clip to this RMS level, in dB relative to full scale; None: no scaling
+    clip_level_db: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind != "filter_banks":
@@ -51,13 +53,13 @@ class FilterBankConfig:
         if self.num_bins < 1:
             raise ValueError("num_bins: must be positive")
         if not 0 <= self.lowest_hz < self.highest_hz <= self.sample_rate_hz / 2:
-            raise ValueError("lowest_hz: must be below highest_hz, that at most half the rate")
+            raise ValueError("lowest_hz: must be below highest_hz, which is at most half the rate")
         if not 0 < self.floor < math.inf:
             raise ValueError("floor: must be positive")
         for name in ("means", "deviations"):
             values = getattr(self, name)
             if values and len(values) != self.num_bins:
-                raise ValueError(f"{name}: must be {self.num_bins}, not {len(values)}")
+                raise ValueError(f"{name}: must have {self.num_bins} values, not {len(values)}")
             if not all(map(math.isfinite, values)):
                 raise ValueError(f"{name}: must be finite")
         if not all(value > 0 for value in self.deviations):
@@ -65,22 +67,22 @@ class FilterBankConfig:
 
     @property
     def window(self) -> int:
-        """Samples that one frame sees."""
+        """The number of samples in one frame."""
         return round(self.sample_rate_hz * self.window_ms / 1000)
 
     @property
     def stride(self) -> int:
-        """Samples from one frame to the next."""
+        """The number of samples from the start of one frame to the start of the next."""
         return round(self.sample_rate_hz * self.stride_ms / 1000)
 
     @property
     def causal(self) -> bool:
-        """Whether frames can leave before the clip's end is known."""
+        """Whether frames come before the clip has ended."""
         return self.clip_level_db is None
 
     @property
     def summary(self) -> str:
-        """For people."""
+        """A short description for people."""
         level = "" if self.causal else f", clips scaled to {self.clip_level_db:g} dB"
         return (
             f"{self.num_bins} mel filter banks, {self.window_ms:g} ms every {self.stride_ms:g} ms, "
@@ -88,15 +90,15 @@ class FilterBankConfig:
         )
 
     def num_frames(self, num_samples: int) -> int:
-        """T: the whole windows in that many samples."""
+        """T: the number of whole windows in `num_samples` samples."""
         return max(0, 1 + (num_samples - self.window) // self.stride)
 
 
 class FilterBankStream:
-    """Filter banks, frame by frame as audio arrives; one stream serves one utterance.
+    """Computes filter banks while the audio arrives. One stream serves one utterance.
 
-    However a waveform is cut into pieces, the frames are the same, bit for bit. A stream that
-    scales clips to a level holds the clip and gives all frames at the end.
+    The cuts between the pieces of a waveform change no bit of the frames. A stream that scales
+    clips to a level holds the whole clip, and returns all frames at the end.
     """
 
     def __init__(self, config: FilterBankConfig) -> None:
@@ -108,11 +110,11 @@ class FilterBankStream:
         self._bins, self._weights, self._starts = _triangles(config, self._padded)
         self._means = np.asarray(config.means or 0, np.float64)
         self._factors = 1 / np.asarray(config.deviations or 1, np.float64)
-        self._pending = np.empty(0, np.float32)  # causal: samples that later frames still need
-        self._pieces: list[Floats] = []  # by clip: everything so far
+        self._pending = np.empty(0, np.float32)  # causal: the samples that later frames need
+        self._pieces: list[Floats] = []  # not causal: all samples so far
 
     def feed(self, waveform: npt.NDArray[Any]) -> Floats:
-        """Take (N,) more samples; return the (T, F) frames they complete, often none."""
+        """Take (N,) more samples; return the (T, F) frames that they complete, often none."""
         waveform = finite_samples(waveform)
         if not self._config.causal:
             self._pieces.append(waveform.copy())  # the caller may reuse its buffer
@@ -120,13 +122,13 @@ class FilterBankStream:
         return self._frames(waveform * np.float32(FULL_SCALE))
 
     def finish(self) -> Floats:
-        """The (T, F) frames that only the end completes: all of them by clip, else none."""
-        clip = np.concatenate([np.empty(0, np.float32), *self._pieces])  # causal: nothing
+        """The (T, F) frames that only the end completes: none if causal, else all frames."""
+        clip = np.concatenate([np.empty(0, np.float32), *self._pieces])  # causal: empty
         self._pieces = []
         return self._frames(clip if self._config.clip_level_db is None else self._levelled(clip))
 
     def _frames(self, waveform: Floats) -> Floats:
-        """The frames that (N,) more samples complete, block by block to bound the memory."""
+        """The frames that (N,) more samples complete. Blocks of frames bound the memory."""
         config = self._config
         num_frames = config.num_frames(len(self._pending) + len(waveform))
         features = np.empty((num_frames, config.num_bins), np.float32)
@@ -142,10 +144,10 @@ class FilterBankStream:
         return features
 
     def _log_energies(self, samples: Floats) -> Floats:
-        """(T, F) of all whole windows in the samples, normalised."""
+        """The normalised (T, F) features of all whole windows in the samples."""
         config = self._config
         frames = np.lib.stride_tricks.sliding_window_view(samples, config.window)
-        # A faint bin beside a loud one drowns in the rounding of float32.
+        # float64, because the rounding of float32 would hide a faint bin beside a loud one.
         frames = np.asarray(frames[:: config.stride], np.float64, order="C")  # (T, window)
         frames = frames - frames.mean(axis=1, keepdims=True)
         emphasised = frames * self._window
@@ -153,8 +155,8 @@ class FilterBankStream:
         emphasised[:, 0] -= frames[:, 0] * (config.preemphasis * self._window[0])
         spectrum = np.fft.rfft(emphasised, self._padded)  # complex128
         power = np.square(spectrum.real) + np.square(spectrum.imag)
-        # Sums of few terms, one after the other: a product of matrices is not bit for bit the same
-        # for other numbers of frames.
+        # Sums of a few terms each. The bits of a matrix product would depend on the number of
+        # frames.
         parts = power[:, self._bins] * self._weights
         energies = np.add.reduceat(parts, self._starts, axis=1)
         np.maximum(energies, config.floor, out=energies)
@@ -162,10 +164,10 @@ class FilterBankStream:
         return np.asarray((energies - self._means) * self._factors, np.float32)
 
     def _levelled(self, clip: Floats) -> Floats:
-        """The clip at the level asked for, as 16-bit integers; digital silence stays silent.
+        """The clip at the level `clip_level_db`, as 16-bit integers. Digital silence stays silent.
 
-        In float32 as the originals: a gain that differs in its seventh digit moves some samples to
-        the next integer.
+        The arithmetic is float32, as in the other toolkits. A gain that differs in its seventh
+        digit would move some samples to the next integer.
         """
         power = np.mean(np.square(clip)) if len(clip) else np.float32(0)
         gain_db = (self._config.clip_level_db or 0.0) - 10 * np.log10(power or np.float32(1))
@@ -178,9 +180,9 @@ class FilterBankStream:
 def _triangles(
     config: FilterBankConfig, padded: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The frequency bins of all triangles one after the other, their weights, where each begins.
+    """The frequency bins of all triangles in one array, their weights, and each triangle's start.
 
-    A triangle without a bin has one of weight 0.
+    A triangle without a frequency bin gets one bin with weight 0.
     """
     frequencies = np.arange(padded // 2) * (config.sample_rate_hz / padded)
     mel = _mel(frequencies)

@@ -1,4 +1,4 @@
-"""The front ends of models, with one interface. The key `kind` in a bundle says which one."""
+"""All front ends behind one interface. The key `kind` in a bundle names the front end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
@@ -16,32 +16,34 @@ FrontEnd = FeatureConfig | FilterBankConfig | MagnitudeConfig
 """All have sample_rate_hz, window, stride (samples), num_bins, causal, num_frames, summary."""
 
 KINDS: dict[str | None, type[FrontEnd]] = {
-    None: FeatureConfig,  # our own, of the models that ds2 trains, needs no name
+    None: FeatureConfig,  # the front end of the models that ds2 trains; it has no name
     "filter_banks": FilterBankConfig,
     "magnitudes": MagnitudeConfig,
 }
 
 
 def front_end_from(data: Mapping[str, Any], where: str) -> FrontEnd:
-    """The front end that plain data describe: the key `features` of the file `where`.
+    """The front end that `data` describe.
 
-    Raises InputError that names the key.
+    data: the value of the key `features` in the file `where`, as plain data.
+    Raises InputError for a bad value. Its message names the file and the key.
     """
     kind = data.get("kind")
     if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
         known = ", ".join(f'"{name}"' for name in KINDS if name)
         raise InputError(f"{where}: features.kind: {kind!r}: this ds2 knows {known}")
-    around = make_dataclass("Features", [("features", KINDS[kind])])  # so that messages name it
+    # The class around the front end puts "features" into the messages.
+    around = make_dataclass("Features", [("features", KINDS[kind])])
     settings: Any = settings_from(around, {"features": data}, where)
     config: FrontEnd = settings.features
     return config
 
 
 class FrameStream(Protocol):
-    """Samples in, frames out; one stream serves one utterance."""
+    """Takes samples and returns frames. One stream serves one utterance."""
 
     def feed(self, waveform: npt.NDArray[Any]) -> Floats:
-        """Take (N,) more samples; return the (T, F) frames they complete, often none."""
+        """Take (N,) more samples; return the (T, F) frames that they complete, often none."""
         ...
 
     def finish(self) -> Floats:
@@ -61,7 +63,10 @@ def stream_frames(config: FrontEnd) -> FrameStream:
 def feed_streams(
     streams: Sequence[FrameStream], waveforms: Sequence[npt.NDArray[Any]]
 ) -> list[Floats]:
-    """Feed each stream of one front end its (N,) samples; returns the (T, F) frames of each."""
+    """Feed each stream its (N,) samples; returns the (T, F) frames of each stream.
+
+    All streams have the same front end.
+    """
     ours = [stream for stream in streams if isinstance(stream, FeatureStream)]
     if len(ours) == len(streams):
         return feed_together(ours, waveforms)
@@ -69,7 +74,9 @@ def feed_streams(
 
 
 def compute_features(waveform: npt.NDArray[Any], config: FrontEnd) -> Floats:
-    """The (T, F) features of a whole waveform, (N,) in [-1, 1].
+    """The (T, F) features of a whole waveform.
+
+    waveform: (N,) floating point in [-1, 1] at `config.sample_rate_hz`
 
     Raises ValueError unless the waveform is one-dimensional and finite.
     """

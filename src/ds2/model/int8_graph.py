@@ -1,18 +1,20 @@
-"""The int8 form of an exported step: the same network, whose large products are of int8 numbers.
+"""The int8 form of an exported step: the same network, with int8 numbers in its large products.
 
-`with_int8_products` makes it when a model is loaded, from the graph that the bundle holds. The
-weights of each row have one scale, as in a bundle of int8 weights, whose numbers stay as they are.
-What a weight is multiplied with becomes 8-bit numbers just before:
+When ds2 loads a model, `with_int8_products` makes this form from the graph in the bundle. Each row
+of a weight has one scale, as in a bundle with int8 weights. The int8 numbers of such a bundle stay
+as they are. The step turns the other factor of a product into 8-bit numbers just before the
+product:
 
-- Inputs of a layer have a scale for each row, which is one frame of one stream.
-- The state of a GRU or LSTM lies in [-1, 1]. Its scale is 1/127, always.
+- The inputs of a layer have a scale for each row. A row is one frame of one stream.
+- The state of a GRU or LSTM lies in [-1, 1]. Its scale is always 1/127.
 
-So no number depends on the other streams of a batch, nor on how the audio is cut into chunks, and
-sums of whole numbers have no rounding that depends on their order. Chunks therefore give what the
-whole gives, bit for bit. Gates, states, convolutions and everything else stay float32.
+So no number depends on the other streams of a batch, or on the cuts between the chunks of audio.
+Sums of whole numbers have no rounding, so their order does not matter. Chunks therefore give the
+same result as the whole recording, bit for bit. Gates, states, convolutions and everything else
+stay float32.
 
-onnxruntime has no recurrent layer with int8 products and a state. A loop over the frames (Scan)
-takes the place of each recurrent operator.
+onnxruntime has no recurrent layer that has int8 products and takes a state. So a loop over the
+frames (Scan) replaces each recurrent operator.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -36,9 +38,9 @@ ONNXRUNTIME = "com.microsoft"
 """The domain of onnxruntime's own operators."""
 LARGEST = 127
 MIDDLE = 128
-"""What stands for 0 among the 8-bit numbers that weights are multiplied with."""
+"""The number that stands for 0 in the 8-bit factor of a weight."""
 SMALLEST_ROW = 1e-30
-"""The smallest scale: a row of zeros divides by it."""
+"""The smallest scale. A row of zeros has this scale, because ds2 divides by the scale."""
 KINDS = ("GRU", "LSTM", "RNN")
 
 Evaluate = Callable[[bytes], list[NDArray[Any]]]
@@ -46,17 +48,17 @@ Evaluate = Callable[[bytes], list[NDArray[Any]]]
 
 
 class UnsuitableGraphError(ValueError):
-    """The graph has no int8 form; the message says why."""
+    """The error for a graph that has no int8 form. Its message says why."""
 
 
 def with_int8_products(model: bytes, evaluate: Evaluate, *, signed: bool = True) -> bytes:
     """The int8 form of a streaming step.
 
-    signed: store weights as int8, which processors with int8 instructions multiply fastest.
-        False stores them as uint8. The products are the same. A processor without these
-        instructions multiplies signed numbers with sums that may overflow, and unsigned ones
-        without.
-    Raises UnsuitableGraphError for a graph of other operators than ds2 exports or imports.
+    signed: True stores the weights as int8. Processors with int8 instructions multiply these
+        fastest. False stores the weights as uint8, and the products are the same. On a processor
+        without int8 instructions, sums of signed products may overflow. Sums of unsigned products
+        do not.
+    Raises UnsuitableGraphError for a graph with operators that ds2 does not export or import.
     """
     message = parse_model(model)
     form = _Int8Form(message, signed=signed)
@@ -66,7 +68,7 @@ def with_int8_products(model: bytes, evaluate: Evaluate, *, signed: bool = True)
 
 
 class _Nodes:
-    """Operations under way; each has names of its own for what it gives."""
+    """The operations of a new graph. Each of their outputs gets a name of its own."""
 
     def __init__(self, prefix: str) -> None:
         self.nodes: list[Message] = []
@@ -75,7 +77,7 @@ class _Nodes:
     def add(
         self, operator: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any
     ) -> Any:
-        """Add an operation; returns the name of its output, or of each of them."""
+        """Add an operation; returns the name of its output, or a list with all their names."""
         names = [f"{self._prefix}{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(make_node(operator, inputs, names, domain, **attributes))
         return names[0] if outputs == 1 else names
@@ -86,7 +88,7 @@ class _Nodes:
 
 
 class _Int8Form:
-    """A graph on its way to its int8 form."""
+    """A graph that becomes its int8 form: first `learn_weights`, then `rewrite`."""
 
     def __init__(self, model: Message, *, signed: bool) -> None:
         self._model = model
@@ -96,11 +98,11 @@ class _Int8Form:
         self._stored = {tensor.name for tensor in self._graph.initializer}
         self._constant: dict[str, bool] = {}
         self._weights: dict[str, NDArray[np.float32]] = {}
-        self._new: dict[str, Message] = {}  # tensors
+        self._new: dict[str, Message] = {}  # new stored tensors
         self._nodes = _Nodes("int8_")
 
     def learn_weights(self, evaluate: Evaluate) -> None:
-        """Compute the weights of all products, as float32, from what the graph stores."""
+        """Compute the float32 weights of all products from the tensors that the graph stores."""
         recurrent = [node for node in self._graph.node if node.op_type in KINDS]
         for node in recurrent:
             self._require_forward(node)
@@ -116,7 +118,7 @@ class _Int8Form:
         self._weights = dict(zip(wanted, evaluate(part.SerializeToString()), strict=True))
 
     def rewrite(self) -> None:
-        """Put the int8 form in the place of every recurrent layer and matrix product."""
+        """Replace every recurrent layer and matrix product by its int8 form."""
         products = {node.output[0] for node in self._products()}
         for node in self._graph.node:
             if node.op_type in KINDS:
@@ -135,7 +137,7 @@ class _Int8Form:
         _prune(self._graph)
 
     def _products(self) -> list[Message]:
-        """The products of values and a weight."""
+        """The nodes that multiply values by a weight."""
         return [
             node
             for node in self._graph.node
@@ -143,7 +145,7 @@ class _Int8Form:
         ]
 
     def _is_constant(self, name: str) -> bool:
-        """Whether a value follows from what the graph stores alone."""
+        """Whether a value depends only on the tensors that the graph stores."""
         if name not in self._constant:
             node = self._producers.get(name)
             self._constant[name] = (
@@ -154,7 +156,7 @@ class _Int8Form:
         return self._constant[name]
 
     def _require_forward(self, node: Message) -> None:
-        """Raise UnsuitableGraphError unless a loop over the frames can take the node's place."""
+        """Raise UnsuitableGraphError unless a loop over the frames can replace the node."""
         found = attributes_of(node)
         joined = self._producers.get(node.input[0])
         if found.get("direction", b"forward") != b"forward" or node.input[4]:
@@ -165,10 +167,11 @@ class _Int8Form:
             raise UnsuitableGraphError("its GRU layers reset before they multiply")
 
     def _rewrite_recurrent(self, node: Message) -> None:
-        """A product of all frames with the input weights, then a loop with the recurrent ones.
+        """Replace a recurrent layer by a product and a loop.
 
-        The inputs are values and columns that say which frames exist. The weights of these
-        columns are biases, and stay float32.
+        The product multiplies all frames by the input weights. The loop uses the recurrent
+        weights. The inputs of the layer are values, and columns that say which frames exist. The
+        weights of these columns are biases, and stay float32.
         """
         add, name = self._nodes.add, f"int8_{node.output[0]}"
         w, u = (self._weights[given][0] for given in node.input[1:3])
@@ -186,7 +189,7 @@ class _Int8Form:
         num_states = 2 if node.op_type == "LSTM" else 1
         states = [f"{name}_state_{i}" for i in range(num_states)]
         parts = [f"{name}_part_{i}" for i in range(2 if node.op_type == "GRU" else 1)]
-        if len(parts) > 1:  # the reset gate acts on the last third alone
+        if len(parts) > 1:  # the reset gate acts on the last third only
             sizes = self._sizes(2 * u.shape[1], u.shape[1])
             sources = add("Split", given, sizes, outputs=2, axis=-1)
         else:
@@ -210,8 +213,10 @@ class _Int8Form:
         for last, wanted in zip(lasts, node.output[1:], strict=True):
             self._nodes.nodes.append(make_node("Unsqueeze", [last, axes[1]], [wanted], ""))
 
-    # One frame of each kind of layer. parts: (B, G * H) of the input, in ONNX's order of gates;
-    # states: (B, H); bias: (G * H,) of the recurrent product. They return the next states.
+    # These three methods add the operations for one frame of a layer. They return the next states.
+    # parts: the products of the input, together (B, G * H), with the gates in ONNX's order.
+    # states: (B, H) each. u: the recurrent weights, (G * H, H). bias: (G * H,), for the recurrent
+    # product.
 
     def _gru(
         self, body: _Nodes, parts: list[str], states: list[str], u: Any, bias: Any
@@ -249,7 +254,10 @@ class _Int8Form:
         return [body.add("Clip", body.add("Add", parts[0], product), *limits)]
 
     def _input_product(self, values: str, weight: Any, name: str) -> str:
-        """(n, B, rows) of a layer's input and a weight (rows, columns)."""
+        """Multiply a layer's input by a weight (rows, columns); returns the name of (n, B, rows).
+
+        n is the number of frames.
+        """
         if self._are_states(values):
             scale = self._number(1 / LARGEST)
             rows = self._nodes.add("QuantizeLinear", values, scale, self._middle())
@@ -259,7 +267,7 @@ class _Int8Form:
         return str(self._nodes.add("Mul", product, scale))
 
     def _are_states(self, name: str) -> bool:
-        """Whether values are all states of a GRU or LSTM, which lie in [-1, 1]."""
+        """Whether the values are the states of a GRU or LSTM, which lie in [-1, 1]."""
         node = self._producers.get(name)
         if node is not None and node.op_type == "Squeeze":
             name = node.input[0]
@@ -267,13 +275,16 @@ class _Int8Form:
         return node is not None and node.op_type in ("GRU", "LSTM") and node.output[0] == name
 
     def _state_product(self, body: _Nodes, state: str, u: Any, bias: Any) -> str:
-        """(B, G * H) of a state in [-1, 1]."""
+        """Multiply a state in [-1, 1] by the recurrent weights; returns the name of (B, G * H)."""
         scale = self._number(1 / LARGEST)
         values = body.add("QuantizeLinear", state, scale, self._middle())
         return self._product(body, values, u, f"{state}_u", scale, bias)
 
     def _rows(self, nodes: _Nodes, values: str) -> tuple[str, str]:
-        """The values as 8-bit numbers around MIDDLE, and the scale of each row, (..., 1)."""
+        """Turn values into 8-bit numbers around MIDDLE, with a scale for each row, (..., 1).
+
+        Returns the names of the numbers and of the scales.
+        """
         largest = nodes.add("ReduceMax", nodes.add("Abs", values), axes=[-1], keepdims=1)
         scale = nodes.add("Mul", largest, self._number(1 / LARGEST))
         scale = nodes.add("Max", scale, self._number(SMALLEST_ROW))
@@ -289,9 +300,10 @@ class _Int8Form:
         scale: str | None = None,
         bias: NDArray[np.float32] | None = None,
     ) -> str:
-        """(..., rows) of 8-bit values (..., columns) and a weight (rows, columns).
+        """Multiply 8-bit values (..., columns) by a weight; returns the name of (..., rows).
 
-        scale: of the values; None leaves it to the caller. bias: (rows,), or None.
+        weight: (rows, columns). scale: the scale of the values. With None, the caller multiplies
+        the product by the scale. bias: (rows,), or None.
         """
         scales = np.abs(weight).max(axis=1, keepdims=True) / np.float32(LARGEST)
         scales = np.maximum(scales, np.float32(SMALLEST_ROW))
@@ -331,10 +343,10 @@ class _Int8Form:
 
 
 def _prune(graph: Message) -> None:
-    """Take out the nodes and stored tensors that no output needs."""
+    """Remove the nodes and stored tensors that no output needs."""
     needed = {output.name for output in graph.output}
     kept = []
-    for node in reversed(graph.node):  # each stands after those whose values it takes
+    for node in reversed(graph.node):  # a node stands after the nodes whose values it takes
         if needed & {*node.output}:
             kept.append(node)
             needed |= _taken(node)
@@ -346,7 +358,7 @@ def _prune(graph: Message) -> None:
 
 
 def _taken(node: Message) -> set[str]:
-    """The names of the values that a node takes, its loop's body included."""
+    """The names of the values that a node takes, or that the body of its loop takes."""
     bodies: Iterable[Sequence[Message]] = (each.g.node for each in node.attribute)
     inner = (name for body in bodies for each in body for name in each.input)
     return {*node.input, *inner}

@@ -1,4 +1,4 @@
-"""The spectrogram of deepspeech.pytorch: logarithms of magnitudes, normalised by clip."""
+"""The spectrogram of deepspeech.pytorch: the logarithm of magnitudes, normalised by clip."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,9 +13,9 @@ from ds2.model.features import Floats, finite_samples
 class MagnitudeConfig:
     """How audio becomes log(1 + magnitude) of a short-time Fourier transform.
 
-    A frame is centred on its sample: the clip is mirrored at both ends. The features of a clip
-    have zero mean and unit deviation over all its bins and frames, so the clip's end must be
-    known.
+    The middle of a frame lies on its sample, so ds2 mirrors the clip at both ends. The features of
+    a clip have mean 0 and deviation 1 over all bins and frames. So the clip must have ended before
+    the first frame comes.
     """
 
     kind: Literal["magnitudes"] = "magnitudes"
@@ -36,51 +36,51 @@ class MagnitudeConfig:
 
     @property
     def window(self) -> int:
-        """Samples that one frame sees."""
+        """The number of samples in one frame."""
         return round(self.sample_rate_hz * self.window_ms / 1000)
 
     @property
     def stride(self) -> int:
-        """Samples from one frame to the next."""
+        """The number of samples from the start of one frame to the start of the next."""
         return round(self.sample_rate_hz * self.stride_ms / 1000)
 
     @property
     def num_bins(self) -> int:
-        """F: the linear frequency bins from 0 Hz to half the sample rate."""
+        """F: the number of linear frequency bins from 0 Hz to half the sample rate."""
         return self.window // 2 + 1
 
     @property
     def causal(self) -> bool:
-        """Whether frames can leave before the clip's end is known: never."""
+        """Whether frames come before the clip has ended: never."""
         return False
 
     @property
     def summary(self) -> str:
-        """For people."""
+        """A short description for people."""
         return (
             f"{self.num_bins} bins, {self.window_ms:g} ms ({self.window_shape}) every "
             f"{self.stride_ms:g} ms, log of magnitude normalised by clip"
         )
 
     def num_frames(self, num_samples: int) -> int:
-        """T: one frame, and one more for each whole stride; none without samples."""
+        """T: one frame, and one more for each whole stride. Without samples there is no frame."""
         return 1 + num_samples // self.stride if num_samples else 0
 
 
 class MagnitudeStream:
-    """The spectrogram of one clip: all frames come at the end."""
+    """Computes the spectrogram of one clip. All frames come at the end."""
 
     def __init__(self, config: MagnitudeConfig) -> None:
         self._config = config
         self._pieces: list[Floats] = []
 
     def feed(self, waveform: npt.NDArray[Any]) -> Floats:
-        """Take (N,) more samples; no frame is ready before the end: (0, F)."""
+        """Take (N,) more samples; return (0, F): no frame is ready before the end."""
         self._pieces.append(finite_samples(waveform).copy())  # the caller may reuse its buffer
         return np.empty((0, self._config.num_bins), np.float32)
 
     def finish(self) -> Floats:
-        """The (T, F) frames of the clip."""
+        """All (T, F) frames of the clip."""
         config = self._config
         clip = np.concatenate([np.empty(0, np.float32), *self._pieces])
         self._pieces = []
@@ -91,11 +91,11 @@ class MagnitudeStream:
         features = np.log1p(np.abs(np.fft.rfft(frames[:: config.stride] * _window(config))))
         features -= np.float32(features.mean(dtype=np.float64))
         deviation = float(features.std(ddof=1, dtype=np.float64)) if features.size > 1 else 0.0
-        return np.asarray(features / np.float32(deviation or 1.0), np.float32)  # or: silence
+        return np.asarray(features / np.float32(deviation or 1.0), np.float32)  # silence: 1
 
 
 def _window(config: MagnitudeConfig) -> Floats:
-    """(window,) of the shape asked for; periodic, as for a Fourier transform."""
+    """The periodic window of shape `window_shape`, (window,)."""
     shapes = {
         "hamming": np.hamming,
         "hann": np.hanning,

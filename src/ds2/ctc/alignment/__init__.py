@@ -1,1 +1,1 @@
-"""Known texts to times: exact, approximate, in bounded memory."""
+"""Finds the times of a known text in a recording, exactly or approximately, in bounded memory."""

@@ -1,15 +1,19 @@
-"""The likeliest alignment of a text that is not quite what was said, in bounded memory.
+"""Finds the likeliest alignment of speech with a text that differs from it, in bounded memory.
 
-As forced alignment (`ds2.ctc.alignment.viterbi`), but for two things. Between two words, and at
-both ends, a frame may be anything that the model reads best, for a price: that is speech which the
-text lacks. And an alignment may go from one word's start to the next one's without any frame, for a
-price for each label left out: that is text which was not said. Both prices are differences in
-natural logarithms, so the text is believed where it is at most so much unlikelier than what the
-model would read by itself.
+This is forced alignment (`ds2.ctc.alignment.viterbi`) with two differences:
 
-Hours of speech against hours of text would be work without end. So of each frame only the states
-are kept whose score is within a beam of the best: a window that goes along with the speech. Going
-back from the end, the choices that led to each state are worked out again, a stretch at a time."""
+- The speech may have words that the text lacks. Between two words, and at both ends, a frame may
+  have the best score of any label. Each of these frames has a cost.
+- The text may have words that nobody said. An alignment may go from the start of one word to the
+  start of the next word without any frame. Each label that it leaves out has a cost.
+
+Both costs are differences in natural logarithms. So the alignment follows the text unless the text
+is less likely, by more than the cost, than the labels that the model reads without a text.
+
+Hours of speech with hours of text would take far too much work. So at each frame the search keeps
+only the states whose scores are within a beam of the best score. These states are a window that
+moves with the speech. The search then goes back from the end. It computes again the choices that
+led to each state, one stretch after another."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -26,79 +30,81 @@ from ds2.ctc.hypothesis import BLANK, Token
 from ds2.errors import InputError
 
 READ_FRAMES = 512
-"""Scores in memory at a time."""
+"""The number of frames whose scores are in memory at a time."""
 STRETCH_CELLS = 2**24
-"""States whose choices are kept at a time, a byte for each."""
+"""The number of cells after which a stretch ends. The choices of a cell take one byte."""
 STRETCH_FRAMES = 2**13
+"""The number of frames after which a stretch ends."""
 
-STAYED, FROM_BLANK, FROM_LABEL_BEFORE = 0, 1, 2  # into a label
-LEFT_LABEL = 4  # into a blank; not set is staying
-SKIPPED = 8  # into a word's start, within the frame
+STAYED, FROM_BLANK, FROM_LABEL_BEFORE = 0, 1, 2  # the step into a label
+LEFT_LABEL = 4  # the step into a blank; if the bit is not set, the alignment stayed in the blank
+SKIPPED = 8  # the step into a word's start, within the frame
 
 WINDOW = np.dtype(
     [
-        ("low", np.int64),  # the first cell of the last row, and
-        ("high", np.int64),  # the first after its last
-        ("old_low", np.int64),  # the same of the row before, which may still be written there
-        ("old_high", np.int64),
-        ("first_start", np.int64),  # the first unit of text that starts at the window or after
+        ("low", np.int64),  # the first cell of the latest row
+        ("high", np.int64),  # one cell after the last cell of the latest row
+        ("old_low", np.int64),  # the same two cells of the row before: its scores may still be in
+        ("old_high", np.int64),  # the array that the next row uses
+        ("first_start", np.int64),  # the first unit of text that starts in or after the window
     ],
     align=True,
 )
-"""The states whose scores are kept."""
+"""The window of the cells whose scores are kept."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
     """The costs of leaving something out of an alignment, in natural logarithms."""
 
-    extra_speech: float = 4.0  # a frame in which the model reads what is not in the text
-    missing_text: float = 3.0  # a label of the text that was not said
-    beam: float = 4000.0  # alignments further behind the best are given up; math.inf: none is
+    extra_speech: float = 4.0  # cost of a frame in which the model reads something else
+    missing_text: float = 3.0  # cost of a label of the text that was not said
+    # the search drops alignments that are further behind the best alignment; math.inf: none
+    beam: float = 4000.0
 
     def __post_init__(self) -> None:
         for name in ("extra_speech", "missing_text", "beam"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be above 0, not {getattr(self, name)}")
         if self.missing_text == math.inf:
-            raise ValueError("missing_text: must be a number: a text may hold what was not said")
+            raise ValueError("missing_text: must be finite: a text may have words that nobody said")
 
 
 class Stretch(NamedTuple):
-    """Frames of speech that the text lacks."""
+    """A stretch of speech that the text lacks."""
 
     start_frame: int
     end_frame: int
-    num_labels: int  # frames in which the model reads something
-    next_unit: int  # the unit of text that it stands before
+    num_labels: int  # the number of frames in which the model reads a label
+    next_unit: int  # the index of the unit of text after the stretch
 
 
 @dataclass(frozen=True)
 class Approximation:
-    """An alignment of a text with speech. Either may hold parts that the other lacks."""
+    """An alignment of a text with speech. Each of the two may have parts that the other lacks."""
 
-    tokens: tuple[tuple[Token, ...], ...]  # of each unit; empty if it was not said
-    log_probs: tuple[float, ...]  # of each unit's frames, with the blanks after them
-    extra: tuple[Stretch, ...]
+    tokens: tuple[tuple[Token, ...], ...]  # the tokens of each unit; empty if it was not said
+    log_probs: tuple[float, ...]  # the sum over each unit's frames and the blanks after them
+    extra: tuple[Stretch, ...]  # the speech that the text lacks
     num_frames: int
 
 
 class ApproximateAligner:
-    """A decoder that knows roughly what was said, and finds the times.
+    """A decoder that has an approximate transcript and finds the times of its units.
 
-    The text comes in units, which were said or not as a whole: words, each with the space after
-    it, or characters. A `with` statement or `close` lets go of the scores.
+    A unit is a word with the space after it, or a character. The alignment has the whole unit or
+    nothing of it. A `with` statement or `close` frees the scores.
     """
 
     def __init__(self, units: Sequence[Sequence[int]], tolerance: Tolerance) -> None:
-        """units: labels, at least one in each. Raises InputError if there are none."""
+        """units: the labels of each unit, at least one. Raises InputError if there are no units."""
         if not units:
             raise InputError("there is no text to align")
         sizes = np.array([len(unit) for unit in units], np.int64)
         self._labels = np.concatenate([np.array(unit, np.int64) for unit in units])
         if sizes.min() < 1 or self._labels.min() <= BLANK:
-            raise ValueError("a unit has labels, from 1 on: 0 is the blank")
-        self._starts = np.append(0, np.cumsum(sizes))  # (units + 1,) of each, in labels
+            raise ValueError("a unit has labels, and each is 1 or more: 0 is the blank")
+        self._starts = np.append(0, np.cumsum(sizes))  # (units + 1,) labels before each unit
         self._tolerance = tolerance
         self._spool = ScoreSpool(self._labels, with_best=True)
 
@@ -109,15 +115,18 @@ class ApproximateAligner:
         self.close()
 
     def close(self) -> None:
-        """Let go of the scores."""
+        """Free the scores."""
         self._spool.close()
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Take (T, V) more frames. Raises InputError for arrays that are no log_probs."""
+        """Take (T, V) more frames. Raises the errors of `ScoreSpool.feed`."""
         self._spool.feed(log_probs)
 
     def best(self) -> Approximation:
-        """The likeliest alignment, as if the audio ended here. Raises InputError if all are 0."""
+        """The likeliest alignment, as if the audio ended here.
+
+        Raises InputError if every alignment has a probability of 0.
+        """
         columns = self._spool.columns_of(self._labels)
         search = _Search(self._spool, columns, self._starts, self._tolerance)
         path = search.run()
@@ -125,42 +134,44 @@ class ApproximateAligner:
 
 
 class _Path(NamedTuple):
-    """An alignment, frame by frame. State 2 u is the blank before label u, 2 u + 1 the label."""
+    """The alignment of each frame. State 2 u is the blank before label u, 2 u + 1 the label."""
 
     states: NDArray[np.int64]  # (T,)
-    scores: NDArray[np.float32]  # (T,) of the label, or of the blank
-    is_extra: NDArray[np.bool_]  # (T,) whether it is rather speech that the text lacks
+    scores: NDArray[np.float32]  # (T,) the score of the label or the blank
+    is_extra: NDArray[np.bool_]  # (T,) whether the frame is speech that the text lacks
 
 
 class _Checkpoint(NamedTuple):
-    """The scores of a frame, from which those after it can be worked out again."""
+    """The scores of a frame, from which the search can compute all later scores again."""
 
-    frame: int  # the one after it
-    window: Any  # of WINDOW
-    scores: NDArray[np.float64]  # (2, W) of the window's cells
+    frame: int  # the next frame
+    window: Any  # a WINDOW
+    scores: NDArray[np.float64]  # (2, W) the scores of the window's cells
 
 
 @dataclass(frozen=True)
 @structure
 class Lattice:
-    """What `advance` goes through, and where it has come to. Cell u + 1 holds the blank before
-    label u, and the label."""
+    """The states of a text, and the scores that `advance` has reached.
 
-    columns: NDArray[np.int64]  # (W,) of the label's scores
-    entry_scores: NDArray[np.float64]  # (W,) what it costs to come from the label before
+    Cell u + 1 has the blank before label u, and label u."""
+
+    columns: NDArray[np.int64]  # (W,) the column of the label's scores
+    entry_scores: NDArray[np.float64]  # (W,) of a step directly from the label before: 0 or -inf
     is_start: NDArray[np.float32]  # (W,) 1 where a unit of text starts, else 0
     starts: NDArray[np.int64]  # (units + 1,) the cells where units start, and the text's end
-    rows: Annotated[NDArray[np.float64], 3]  # (2, 2, W): of frame i in place i % 2, the blanks'
-    # scores and the labels'; -inf outside the window
+    # (2, 2, W): frame i is in place i % 2, with the blanks' scores and the labels' scores; cells
+    # outside the window have -inf
+    rows: Annotated[NDArray[np.float64], 3]
     window: Annotated[Any, WINDOW, 0]
-    last_index: int  # the last frame: nothing is given up there
-    extra_speech: float  # see `Tolerance`
+    last_index: int  # the index of the last frame, where the search drops nothing
+    extra_speech: float  # `Tolerance` explains these three
     missing_text: float
     beam: float
 
 
 class _Search:
-    """A search under way."""
+    """A running search."""
 
     def __init__(
         self,
@@ -171,15 +182,15 @@ class _Search:
     ) -> None:
         self._spool = spool
         self._tolerance = tolerance
-        num_cells = len(columns) + 2  # the first is before the text, the last only its end
+        num_cells = len(columns) + 2  # the first is before the text, the last is its end
         cell_columns = np.zeros(num_cells, np.int64)
         cell_columns[1:-1] = columns
         entry_scores = np.full(num_cells, -np.inf)
         entry_scores[1:-1] = lattice_of(columns).entry_scores
         is_start = np.zeros(num_cells, np.float32)
         is_start[starts + 1] = 1
-        self._num_frames = spool.num_frames + 1  # and a silence after the end that costs nothing
-        self._windows = np.empty((self._num_frames, 2), np.int64)  # low and high cells of a frame
+        self._num_frames = spool.num_frames + 1  # with a silence after the end that costs nothing
+        self._windows = np.empty((self._num_frames, 2), np.int64)  # each frame's low and high cell
         self._lattice = Lattice(
             cell_columns,
             entry_scores,
@@ -201,7 +212,7 @@ class _Search:
             np.empty(self._num_frames, np.float32),
             np.empty(self._num_frames, np.bool_),
         )
-        place = np.array([len(self._lattice.columns) - 1, 0], np.int64)  # the end's blank
+        place = np.array([len(self._lattice.columns) - 1, 0], np.int64)  # the blank of the end
         last = self._num_frames
         for checkpoint in reversed(checkpoints):
             self._trace(checkpoint, last, place, path)
@@ -209,7 +220,7 @@ class _Search:
         return _Path(path.states[:-1], path.scores[:-1], path.is_extra[:-1])
 
     def _forward(self) -> list[_Checkpoint]:
-        """Find the scores of all frames, and keep what it takes to find them again."""
+        """Compute the scores of all frames; returns checkpoints to compute them again."""
         self._begin()
         scratch = np.empty(len(self._lattice.columns), np.uint8)
         checkpoints = [self._checkpoint(0)]
@@ -228,7 +239,7 @@ class _Search:
         return checkpoints
 
     def _begin(self) -> None:
-        """Before the first frame, words may be left out already."""
+        """Fill in the row before the first frame. The alignment may leave out words already."""
         price, starts = self._tolerance.missing_text, self._lattice.starts
         costs = price * (starts - 1)
         reached = starts[costs <= self._tolerance.beam]
@@ -248,7 +259,10 @@ class _Search:
         rows[checkpoint.frame % 2, :, window["low"] : window["high"]] = checkpoint.scores
 
     def _pieces(self, first: int, last: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """The scores of these frames with their first frames; after the end, all are 0."""
+        """Read the scores of the frames first..last-1 in pieces, each with its first frame.
+
+        The frame after the end has scores of 0.
+        """
         for start in range(first, last, READ_FRAMES):
             stop = min(start + READ_FRAMES, last)
             scores = self._spool.read(start, min(stop, self._num_frames - 1))
@@ -259,7 +273,11 @@ class _Search:
     def _trace(
         self, checkpoint: _Checkpoint, last: int, place: NDArray[np.int64], path: _Path
     ) -> None:
-        """Fill in the path from the checkpoint to `last`, where it is in `place`, which moves."""
+        """Fill in the path from the checkpoint to frame `last` - 1.
+
+        place: the path's cell in the last of these frames, and 1 for its label or 0 for its blank.
+            It becomes the place before the first of these frames.
+        """
         first = checkpoint.frame
         windows = self._windows[first:last]
         offsets = np.append(0, np.cumsum(windows[:, 1] - windows[:, 0]))
@@ -292,11 +310,12 @@ def advance(
     choices: NDArray[np.uint8],
     offsets: NDArray[np.int64],
 ) -> None:
-    """Fill in a row after another, one for each frame of scores, and note how it came about.
+    """Fill in one row for each frame of scores, and note the choices that led to each state.
 
-    scores: (N, K), the blank's in column 0, the best label's in the last; of the frames from
-    `index` on. windows: (N, 2) cells of the row. choices: of frame i, from offsets[i] on, for the
-    cells from windows[i, 0] on.
+    scores: (N, K), the scores of the frames from `index` on. Column 0 has the blank's scores, and
+        the last column has the best label's scores.
+    windows: (N, 2), filled in: the low and the high cell of each row
+    choices: filled in. The choices of frame i begin at offsets[i], with cell windows[i, 0].
     """
     window = lattice.window
     for frame in range(len(scores)):
@@ -326,11 +345,12 @@ def _move(
 ) -> float:
     """Fill in the cells low to reach - 1 of the next row; returns its best score.
 
-    Nothing is left out yet. scores: (K,) of the frame. choices: from the cell `low` on.
+    `_leave_out` comes later, so the alignments of this row leave out no word within the frame.
+    scores: (K,), the scores of the frame. choices: the choices of the cells from `low` on.
     """
     blank_score = np.float64(scores[0])
     gain = max(0.0, np.float64(scores[len(scores) - 1]) - lattice.extra_speech - blank_score)
-    gain = gain if gain < 1e30 else 1e30  # 0 times more would be no number
+    gain = gain if gain < 1e30 else 1e30  # 0 times infinity would be NaN
     # Slices, so that the compiler sees that the loop stays inside them, and vectorises it.
     column = lattice.columns[low:reach]
     entry_score = lattice.entry_scores[low:reach]
@@ -375,7 +395,7 @@ def _leave_out(
     choices: NDArray[np.uint8],
     least: float,
 ) -> int:
-    """Let alignments go on from one word's start to the next; returns what the row reaches now."""
+    """Let alignments go from one word's start to the next; returns the row's new `reach`."""
     starts, window = lattice.starts, lattice.window
     while starts[window.first_start] < low:
         window.first_start += 1
@@ -397,7 +417,7 @@ def _leave_out(
 
 @inlined
 def _narrow(window: Any, row: NDArray[np.float64], reach: int, least: float) -> None:
-    """Give up the cells at both ends of the window that are too far behind the best."""
+    """Drop the cells at both ends of the window that are too far behind the best score."""
     low = window.low
     while low < reach - 1 and max(row[0, low], row[1, low]) < least:
         row[0, low] = -np.inf
@@ -419,9 +439,11 @@ def trace(
     place: NDArray[np.int64],
     states: NDArray[np.int64],
 ) -> Any:
-    """Fill in the path (N,) that ends in `place`, which becomes the one before the first frame.
+    """Fill in the states (N,) of the path that ends in `place`.
 
-    place: cell, and 1 for its label or 0 for its blank. choices, offsets, windows: of `advance`.
+    choices, offsets, windows: the arrays that `advance` used
+    place: the cell of the last frame, and 1 for its label or 0 for its blank. It becomes the place
+        before the first frame.
     """
     cell, is_label = place[0], place[1]
     start = len(starts) - 1
@@ -451,7 +473,7 @@ def trace(
 def _approximation(
     path: _Path, labels: NDArray[np.int64], starts: NDArray[np.int64]
 ) -> Approximation:
-    """What a path says of each unit of text, and of the speech between them."""
+    """The tokens of each unit of text, and the speech that the text lacks, from a path."""
     unit_of_label = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     tokens: list[list[Token]] = [[] for _ in range(len(starts) - 1)]
     log_probs = [0.0] * len(tokens)
@@ -481,7 +503,7 @@ def _approximation(
 
 
 def _joined(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
-    """Join stretches at the same place in the text that have left-out words between them."""
+    """Join the stretches that stand before the same unit of text."""
     last: Stretch | None = None
     for stretch in stretches:
         if last is not None and last.next_unit == stretch.next_unit:

@@ -1,4 +1,4 @@
-"""Forced alignment: when each label of a known text was said."""
+"""Forced alignment finds the time of each label of a known text."""
 
 import itertools
 import math
@@ -18,9 +18,9 @@ FEED_FRAMES = 1024
 
 
 def align(log_probs: NDArray[np.float32], labels: Sequence[int]) -> Hypothesis:
-    """The likeliest alignment of the labels: a token for each, and the alignment's log-probability.
+    """The likeliest alignment: a token for each label, and the alignment's log-probability.
 
-    log_probs: (T, V), natural logarithms; may be a memory map, which is read a piece at a time.
+    log_probs: (T, V), natural logarithms. It may be a memory map, which ds2 reads piece by piece.
 
     Raises InputError if there is no alignment.
     """
@@ -31,20 +31,21 @@ def align(log_probs: NDArray[np.float32], labels: Sequence[int]) -> Hypothesis:
 
 
 def num_frames_needed(labels: Sequence[int]) -> int:
-    """The fewest frames an alignment can have: between equal neighbours there must be a blank."""
+    """The fewest frames of an alignment. There must be a blank between two equal labels."""
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
 
 
 class ForcedAligner:
     """A decoder that knows the text and finds the time of each label.
 
-    For each frame it keeps the scores of the text's own labels, on disk if they are many. A `with`
-    statement or `close` frees them. A token lasts as long as the alignment stays in its label. Its
-    confidence is the geometric mean of the label's probability over these frames.
+    For each frame the aligner keeps the scores of the text's own labels, on disk if there are many
+    of them. A `with` statement or `close` frees them. A token lasts as long as the alignment stays
+    in the token's label. Its confidence is the geometric mean of the label's probability over these
+    frames.
     """
 
     def __init__(self, labels: Sequence[int]) -> None:
-        """Raises InputError if there are no labels."""
+        """labels: the labels of the text. Raises InputError if there are no labels."""
         if not labels:
             raise InputError("there is no text to align")
         self._labels = np.array(labels, np.int64)
@@ -64,22 +65,23 @@ class ForcedAligner:
         self.close()
 
     def close(self) -> None:
-        """Let go of the scores."""
+        """Free the scores."""
         self._spool.close()
 
     @property
     def num_frames(self) -> int:
-        """Frames fed so far."""
+        """The number of frames so far."""
         return self._spool.num_frames
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Take (T, V) more frames. Raises InputError for arrays that are no log_probs."""
+        """Take (T, V) more frames. Raises the errors of `ScoreSpool.feed`."""
         self._spool.feed(log_probs)
 
     def best(self, n: int = 1, *, is_final: bool = True) -> list[Hypothesis]:
-        """The text with its times, as if the audio ended here, whatever n and is_final.
+        """The text with its times, as if the audio ended here.
 
-        Its score is that of the one alignment. Raises InputError if there is none.
+        The arguments n and is_final change nothing. The score is the log-probability of the
+        likeliest alignment. Raises InputError if there is no alignment.
         """
         del n, is_final
         labels: list[int] = self._labels.tolist()
@@ -96,9 +98,9 @@ class ForcedAligner:
 
 
 def tokens_of(path: Path, labels: Sequence[int]) -> tuple[Token, ...]:
-    """A token for each label that the path goes through, from its run of frames.
+    """A token for each label of the path. The frames of a token are the label's run of frames.
 
-    labels: of the states 1, 3, 5...
+    labels: the labels of the states 1, 3, 5...
     """
     starts = np.flatnonzero(np.diff(path.states, prepend=-1))
     ends = np.append(starts[1:], len(path.states))

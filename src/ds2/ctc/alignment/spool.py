@@ -1,4 +1,4 @@
-"""Scores of the labels of a text, kept until all of the audio has been heard."""
+"""Keeps the scores of a text's labels until all audio has come."""
 
 import tempfile
 from types import TracebackType
@@ -10,20 +10,23 @@ from ds2.ctc.hypothesis import BLANK
 from ds2.errors import InputError
 
 SPOOL_BYTES = 2**26
-"""Scores beyond this go to a temporary file: an hour of Mandarin has a gigabyte of them."""
-ROUNDING = 1e-3  # a log-probability may be this much above 0
+"""Scores beyond this size go to a temporary file. An hour of Mandarin has a gigabyte of scores."""
+ROUNDING = 1e-3  # rounding may lift a log-probability above 0 by this much
 
 
 class ScoreSpool:
-    """The log-probabilities of some labels at each frame, on disk if they are many.
+    """The log-probabilities of some labels at each frame, on disk if there are many of them.
 
-    A `with` statement or `close` frees them.
+    A `with` statement or `close` frees the memory and the disk space.
     """
 
     def __init__(self, labels: NDArray[np.int64], *, with_best: bool = False) -> None:
-        """labels: of the scores to keep. with_best: also keep the best score of each frame."""
+        """labels: the labels whose scores to keep. with_best: also keep each frame's best score.
+
+        The best score of a frame is the highest score of any label except the blank.
+        """
         self.num_frames = 0
-        self._needed = np.append(BLANK, np.unique(labels))  # columns kept, the blank's first
+        self._needed = np.append(BLANK, np.unique(labels))  # the kept columns; the blank's is first
         self._with_best = with_best
         self._num_columns = len(self._needed) + with_best
         self._file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115
@@ -40,21 +43,25 @@ class ScoreSpool:
         self.close()
 
     def close(self) -> None:
-        """Let go of the scores."""
+        """Free the scores."""
         self._file.close()
 
     def columns_of(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The columns of `read` that have the labels' scores."""
+        """The columns of `read` that contain the scores of these labels."""
         return np.searchsorted(self._needed, labels)
 
     def feed(self, log_probs: NDArray[np.float32]) -> None:
-        """Take (T, V) more frames. Raises InputError for what are no log_probs."""
+        """Take (T, V) more frames of log_probs.
+
+        Raises ValueError for a wrong shape, InputError for NaN or numbers above 0, and InputError
+        if the disk has no room.
+        """
         if log_probs.ndim != 2 or log_probs.shape[1] <= self._needed[-1]:
             raise ValueError(
                 f"log_probs are (T, V) with V above {self._needed[-1]}, not {log_probs.shape}"
             )
-        if not (log_probs <= ROUNDING).all():  # which NaN is not, either
-            raise InputError("log_probs hold NaN or more than 0: the model is broken")
+        if not (log_probs <= ROUNDING).all():  # also false for NaN
+            raise InputError("log_probs hold NaN or numbers above 0: the model is broken")
         scores = np.empty((len(log_probs), self._num_columns), np.float32)
         scores[:, : len(self._needed)] = log_probs[:, self._needed]
         if self._with_best:
@@ -70,7 +77,11 @@ class ScoreSpool:
         self.num_frames += len(log_probs)
 
     def read(self, first: int, last: int) -> NDArray[np.float32]:
-        """(last - first, K): the blank's scores, those of the labels, and perhaps the best."""
+        """Read the scores of the frames from first to last - 1, (last - first, K) float32.
+
+        Column 0 has the blank's scores. The labels' columns follow. With `with_best`, the last
+        column has the best scores.
+        """
         scores = np.empty((last - first, self._num_columns), np.float32)
         self._file.seek(self._offset(first))
         self._file.readinto(scores.data)

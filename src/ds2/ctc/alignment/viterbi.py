@@ -1,13 +1,15 @@
-"""The likeliest CTC alignment of a text, exactly and in little memory, however long it is.
+"""Finds the likeliest CTC alignment of a text of any length, exactly and in little memory.
 
-A text of U labels has 2 U + 1 states: state 2 u is the blank before label u, state 2 u + 1 the
-label itself. From one frame to the next an alignment stays, goes on to the next state, or goes
-from a label straight to the next one, if that is another label (Graves et al. 2006).
+A text of U labels has 2 U + 1 states. State 2 u is the blank before label u, and state 2 u + 1 is
+the label itself. From one frame to the next, an alignment does one of three things (Graves et al.
+2006). It stays in its state, or it goes to the next state. Or it goes from a label directly to the
+next label, if the two labels differ.
 
-The whole table of T x (2 U + 1) scores would take 100 GB for an hour of speech. So a row of it
-is kept only here and there; going back from the end, the stretch between two of them is done
-again, now only for the states that can lead where the path goes, and in turn with rows kept here
-and there. The first time through is nearly all of the work, and a few rows are all of the memory.
+The whole table of T x (2 U + 1) scores would take 100 GB for an hour of speech. So the first pass
+keeps only some rows of the table. The search then goes back from the end. It computes the stretch
+between two kept rows again, but only the states from which the path can continue. For a long
+stretch it keeps only some rows again, and repeats this on each part. The first pass is nearly all
+of the work, and a few rows are all of the memory.
 """
 
 from collections.abc import Callable
@@ -20,28 +22,31 @@ from ds2.compilation import compiled
 from ds2.errors import InputError
 
 LEAF_FRAMES = 256
-"""A stretch so short has all its rows kept."""
+"""The most frames of a stretch whose rows are all kept."""
 NUM_ROWS = 16
-"""Rows kept of a longer stretch."""
+"""The number of rows that are kept of a longer stretch."""
 READ_FRAMES = 512
-"""Scores in memory at a time."""
+"""The number of frames whose scores are in memory at a time."""
 
 ReadScores = Callable[[int, int], NDArray[np.float32]]
-"""(first, last) -> (last - first, K) float32 log-probabilities of these frames, C-contiguous and
-writeable (else numba compiles anew); column 0 is the blank's."""
+"""(first, last) -> the (last - first, K) float32 log-probabilities of the frames first to last - 1.
+
+The array is C-contiguous and writeable, because numba compiles anew for any other array. Column 0
+is the blank's."""
 
 
 class Lattice(NamedTuple):
-    """What an alignment may do: the states of a text."""
+    """The states of a text, and the steps between them that an alignment may take."""
 
-    columns: NDArray[np.int64]  # (U,) where each label's scores are
-    entry_scores: NDArray[np.float64]  # (U,) for coming straight from the label before: 0 or -inf
+    columns: NDArray[np.int64]  # (U,) the column of each label's scores
+    entry_scores: NDArray[np.float64]  # (U,) of a step directly from the label before: 0 or -inf
 
 
 def lattice_of(columns: NDArray[np.int64]) -> Lattice:
-    """The states of a text, by its labels' columns in the scores, a column for each label.
+    """The states of a text.
 
-    Between two labels that are the same there must be a blank.
+    columns: (U,) the column of each label in the scores
+    There must be a blank between two labels that are the same.
     """
     is_repeat = np.append(False, columns[1:] == columns[:-1])
     return Lattice(columns, np.where(is_repeat, -np.inf, 0.0))
@@ -55,10 +60,10 @@ class Path(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """The best scores of alignments up to some frame, for the states that matter."""
+    """The best scores of alignments up to one frame, for the states that the search needs."""
 
-    low: int  # the label index that column 0 stands for
-    scores: NDArray[np.float64]  # (2, W): the blanks before labels, and the labels
+    low: int  # the index of the label in column 0
+    scores: NDArray[np.float64]  # (2, W): row 0 for the blanks before labels, row 1 for labels
 
 
 def best_path(
@@ -69,21 +74,27 @@ def best_path(
     leaf_frames: int = LEAF_FRAMES,
     num_rows: int = NUM_ROWS,
 ) -> Path:
-    """The likeliest alignment. Of several, going back from the end, the one that stays longest.
+    """The likeliest alignment.
 
-    num_frames: at least one for each label, and one for each blank that must stand between two.
-    leaf_frames, num_rows: memory against time, at least 1 and 2; they do not change the path.
+    If several alignments are equally likely, the search goes back from the end and stays in each
+    state as long as it can.
+
+    num_frames: at least one for each label, and one for each blank that must stand between two
+        equal labels
+    leaf_frames, num_rows: at least 1 and 2. Larger numbers need more memory and less time. They do
+        not change the path.
     Raises InputError if every alignment has a probability of 0.
     """
     search = _Search(read, num_frames, lattice, leaf_frames, num_rows)
-    # A silence after the end that costs nothing: both ways to end lead to it.
+    # The extra frame is a silence after the end that costs nothing. An alignment may end in the
+    # last label or in the blank after it, and both lead to this frame.
     start = _Row(0, np.array([[0.0], [-np.inf]]))
     search.trace_back(0, num_frames + 1, 2 * len(lattice.columns), start)
     return Path(search.states[:num_frames], search.scores[:num_frames])
 
 
 class _Search:
-    """A search under way: the path is filled in from its end."""
+    """A running search. It fills in the path from the end."""
 
     def __init__(
         self,
@@ -97,16 +108,16 @@ class _Search:
         self.scores = np.empty(num_frames + 1, np.float32)
         self._read = read
         self._num_frames = num_frames
-        # One label more, never entered, so that the last blank needs no code of its own.
+        # One more label, which no alignment enters. With it, the last blank needs no extra code.
         self._columns = np.append(lattice.columns, 0)
         self._entry_scores = np.append(lattice.entry_scores, -np.inf)
         self._leaf_frames = leaf_frames
         self._num_rows = num_rows
 
     def trace_back(self, first: int, last: int, state: int, row: _Row) -> int:
-        """Fill in the path of frames first..last-1, the last of them in `state`.
+        """Fill in the path of the frames first..last-1. The last of these frames is in `state`.
 
-        row: of the frame before the first. Returns the state there.
+        row: the row of the frame before the first. Returns the state in that frame.
         """
         row = _narrowed(row, (state >> 1) - (last - first + 1), state >> 1)
         if last - first <= self._leaf_frames:
@@ -120,7 +131,7 @@ class _Search:
         return state
 
     def _row_after(self, first: int, last: int, state: int, end: int, row: _Row) -> _Row:
-        """The row of frame last-1, for what leads to `state` at frame end-1."""
+        """The row of frame last-1, for the states that can lead to `state` at frame end-1."""
         rows = self._rows(2, row, state)
         for start in range(first, last, READ_FRAMES):
             scores = self._scores(start, min(start + READ_FRAMES, last))
@@ -144,7 +155,10 @@ class _Search:
         return int(before) + offset
 
     def _rows(self, num_rows: int, row: _Row, state: int) -> NDArray[np.float64]:
-        """Room for rows, the first of them filled in. Cell 0 is the label before row.low: none."""
+        """An array of rows, with scores only in the first row.
+
+        Cell 0 would be the label before row.low. It stays -inf.
+        """
         rows = np.full((num_rows, 2, (state >> 1) - row.low + 2), -np.inf)
         rows[0, :, 1 : row.scores.shape[1] + 1] = row.scores
         return rows
@@ -158,7 +172,7 @@ class _Search:
         num_frames_left: int,
         row: _Row,
     ) -> None:
-        """Fill in rows index+1... for scores; `state` is reached with the last frame left."""
+        """Fill in the rows from index+1 on. After num_frames_left frames the path is in `state`."""
         low_cell = (state >> 1) - num_frames_left - row.low + 1
         high_cell = row.scores.shape[1] + 1 + index
         columns, entry_scores = self._columns[row.low :], self._entry_scores[row.low :]
@@ -187,11 +201,12 @@ def advance(
     low_cell: int,
     high_cell: int,
 ) -> None:
-    """Fill in the row after row `index`, and those that follow, one for each frame of scores.
+    """Fill in one row for each frame of scores, from row `index` + 1 on.
 
-    scores: (N, K). columns, entry_scores: of cells 1... rows: (R, 2, W), row i in place i % R,
-    with -inf where nothing has been written. low_cell, high_cell: the first and last cell to be
-    filled in of the first of these rows, as far as there are such; of each row after it, one more.
+    scores: (N, K). columns, entry_scores: the values of the cells from 1 on.
+    rows: (R, 2, W). Row i is in place i % R. Cells without a score have -inf.
+    low_cell, high_cell: the first and the last cell to fill in, in the first of these rows. In each
+    further row, both are higher by one. Cells outside the row are left out.
     """
     for frame in range(len(scores)):
         here = (index + frame) % len(rows)
@@ -230,10 +245,10 @@ def trace(
     path: NDArray[np.int64],
     path_scores: NDArray[np.float32],
 ) -> Any:
-    """Fill in a path that ends in `state`, and its scores; returns the state before the first.
+    """Fill in a path that ends in `state`, and its scores.
 
-    As `advance` has left rows, all of them kept: rows (N + 1, 2, W), path (N,). States count from
-    the blank of cell 1.
+    rows: (N + 1, 2, W), all rows that `advance` filled in. path: (N,). State 0 is the blank of
+    cell 1. Returns the state before the first frame of the path.
     """
     for frame in range(len(path) - 1, -1, -1):
         path[frame] = state

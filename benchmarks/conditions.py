@@ -18,14 +18,8 @@ from ds2.cli.options.decoding import add_decoding, load_recognizer
 from ds2.evaluation.evaluation import Evaluation, score
 from ds2.manifest import Utterance, read_manifest
 from ds2.text.normalise import normalise
-from ds2.training.augment import (
-    NoiseBank,
-    augmentation_rng,
-    change_speed,
-    limit_band,
-    mix_noise,
-    reverberate,
-)
+from ds2.training.augment import NoiseBank, augmentation_rng, room_tail
+from ds2.training.changes import change_speed, limit_band, mix_noise, reverberate
 
 TELEPHONE_HZ = (300.0, 3400.0)
 
@@ -82,9 +76,11 @@ def _conditions(
         "a telephone's band, 300 to 3400 Hz": lambda index: limit_band(
             waveforms[index], *TELEPHONE_HZ
         ),
-        "a room, 0.5 s, 3 dB": lambda index: reverberate(waveforms[index], 0.5, 3.0, rng(index)),
-        "15% faster": lambda index: change_speed(waveforms[index], 1.15),
-        "15% slower": lambda index: change_speed(waveforms[index], 0.85),
+        "a room, 0.5 s, 3 dB": lambda index: reverberate(
+            waveforms[index], room_tail(0.5, 3.0, rng(index))
+        ),
+        "15% faster": lambda index: change_speed(waveforms[index], 115),
+        "15% slower": lambda index: change_speed(waveforms[index], 85),
         "20 dB quieter": lambda index: waveforms[index] * np.float32(0.1),
     }
 

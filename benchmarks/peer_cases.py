@@ -27,7 +27,7 @@ from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.phrases import HotPhrase
 from ds2.ctc.settings import BeamSettings
 from ds2.ngram.model import NgramModel
-from ds2.recognition.streams import words_of
+from ds2.recognition.segments import words_of
 from ds2.text.alphabet import Alphabet
 
 READ_SPEECH = [*" abcdefghijklmnopqrstuvwxyz'"]

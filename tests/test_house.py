@@ -55,6 +55,35 @@ def test_nothing_outside_training_imports_torch() -> None:
             assert "torch" not in {name.split(".")[0] for name in imports_of(path)}, module
 
 
+@pytest.mark.parametrize("folder", ["benchmarks", "docs", "examples", "recipes", "samples"])
+def test_programs_beside_the_package_import_what_is_there(folder: str) -> None:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ds2"):
+                for alias in node.names:
+                    where = f"{path}: {node.module} has no {alias.name}"
+                    assert has_name(str(node.module), alias.name), where
+
+
+def has_name(module: str, name: str) -> bool:
+    """Whether a module of ds2 has a name at its top level, or is a package with such a module."""
+    if f"{module}.{name}" in MODULES:
+        return True
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    return any(name in names_of(node) for node in ast.walk(tree))
+
+
+def names_of(node: ast.AST) -> set[str]:
+    """The names that a statement defines or imports."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {alias.asname or alias.name for alias in node.names}
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return {node.id}
+    return set()
+
+
 def test_only_commands_import_training_and_only_when_they_run() -> None:
     for module, path in MODULES.items():
         if is_training(module):

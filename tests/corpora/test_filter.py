@@ -214,7 +214,7 @@ def test_a_manifest_can_be_learnt_from_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "arguments", "message"),
     [
-        (TEXTS * 3, [], "too few utterances to learn from: 6 can be used"),
+        (TEXTS * 3, [], "too few utterances to learn from: 6 are usable"),
         (["", ""], [], "m.jsonl:1: has no text: add texts, because a filter compares them"),
         (TEXTS, ["--threshold", "2"], "--threshold: must be from 0 to 1, not 2"),
         (TEXTS, ["--bad-rate", "-1"], "--bad-rate: must be 0 or more, not -1"),

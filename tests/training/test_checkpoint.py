@@ -87,7 +87,7 @@ def test_a_network_comes_back_from_a_file_or_a_run_directory(tmp_path: Path) -> 
         assert not loaded.training
         assert same(loaded.state_dict(), network.state_dict())
         assert read.alphabet == checkpoint.alphabet
-    with pytest.raises(InputError, match="no checkpoint"):
+    with pytest.raises(InputError, match="is neither a checkpoint nor a run directory"):
         load_network(tmp_path / "absent")
 
 

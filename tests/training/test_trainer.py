@@ -119,7 +119,7 @@ def test_a_new_run_refuses_the_place_of_an_old_one_and_an_old_one_another_networ
         prepare_run_directory(run_dir, None, ["network.hidden_size=9"])
     with pytest.raises(InputError, match="leave out -o"):
         prepare_run_directory(run_dir, run_dir, [])
-    with pytest.raises(InputError, match="no run"):
+    with pytest.raises(InputError, match="not a run to go on with"):
         prepare_run_directory(tmp_path, None, [])
     directory, again = prepare_run_directory(run_dir, None, [])
     training = replace(config.training, num_threads=torch.get_num_threads())  # fixed at the start
@@ -284,7 +284,7 @@ def test_fine_tuning_takes_all_weights_but_those_of_labels_that_are_new(
     alphabet = Alphabet("characters", "en", ("b", "é", "a"))
     network = Network(config.network, len(alphabet))
     before = weights(network)
-    assert "for 3 of 4 labels" in begin_from(network, alphabet, tmp_path / "old")
+    assert "the weights of 3 of 4 labels" in begin_from(network, alphabet, tmp_path / "old")
     assert torch.equal(network.recurrent[0].input_weight, old.network["recurrent.0.input_weight"])
     for part in ("output.weight", "output.bias"):
         blank, a, b = old.network[part][:3]
@@ -293,7 +293,7 @@ def test_fine_tuning_takes_all_weights_but_those_of_labels_that_are_new(
     alphabet = english_bigrams()
     network = Network(config.network, len(alphabet))
     before = weights(network)
-    assert "for 0 of 758 labels" in begin_from(network, alphabet, tmp_path / "old")
+    assert "the weights of 0 of 758 labels" in begin_from(network, alphabet, tmp_path / "old")
     assert not {n for n in changed(before, network) if n.startswith("output")}
 
     for change in ({"hidden_size": 9}, {"num_recurrent": 2}, {"lookahead": 0}):

@@ -383,7 +383,7 @@ def test_settings_of_the_beta_are_refused_with_their_present_place(
         connection.recv()
         connection.session.update(session={"type": "transcription", **setting})  # type: ignore
         error = connection.recv().error
-        assert error.message.endswith(f"say it in {place}")
+        assert error.message.endswith(f"use {place}")
         assert error.param == f"session.{next(iter(setting))}"
 
 

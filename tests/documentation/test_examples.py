@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def test_batch_subtitles(
     assert run("batch_subtitles.py", folder, tmp_path / "out", monkeypatch=monkeypatch) == 1
     assert "broken.wav" in capsys.readouterr().err
     subtitles = (tmp_path / "out" / "below" / "one.srt").read_text()
-    assert subtitles.startswith("1\n00:00:00,330 --> ")
+    assert re.match(r"1\n00:00:00,\d{3} --> ", subtitles)
     assert HEARD in subtitles
 
 
@@ -97,7 +98,7 @@ def test_live_captions(
     *partials, last = capsys.readouterr().out.splitlines()
     assert len(partials) > 3
     assert all("|" in partial for partial in partials)
-    assert last.startswith("[0.3 s] ")
+    assert re.match(r"\[0\.\d s\] ", last)
     assert HEARD in last
 
 

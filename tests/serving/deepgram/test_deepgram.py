@@ -207,14 +207,15 @@ def test_alternatives_and_phrases_are_taken(
     client: DeepgramClient, pcm: bytes, said: Transcript
 ) -> None:
     extra = {"additional_query_parameters": {"alternatives": 3}}
-    messages = listened(client, pcm, **RAW, keyterm=["morning"], request_options=extra)
-    assert "morning" in text_of(messages).split()
-    assert "morning" not in said.text
+    messages = listened(client, pcm, **RAW, keyterm=["before"], request_options=extra)
+    assert "before" in text_of(messages).split()
+    assert "before" not in said.text
     first = next(each for each in messages if isinstance(each, ListenV1Results))
     confidences = [each.confidence for each in first.channel.alternatives]
     assert len(confidences) == 3
     assert confidences == sorted(confidences, reverse=True)
-    assert "please" in text_of(listened(client, pcm, **RAW, keywords="please:1.5")).split()
+    assert "nine" in text_of(listened(client, pcm, **RAW, keywords="nine:5")).split()
+    assert "nine" not in said.text
 
 
 def test_a_recording_gets_the_transcript(

@@ -195,6 +195,9 @@ class _Int8Form:
         else:
             sources = [given]
         nexts = steps[node.op_type](body, parts, states, u, bias[len(w) :])
+        # Older versions of onnxruntime cannot infer the shapes, and a loop needs them.
+        rows = self._tensor(f"int8_rows_{u.shape[1]}", np.array([-1, u.shape[1]], np.int64))
+        nexts = [body.add("Reshape", state, rows) for state in nexts]
         out = body.add("Identity", nexts[0])
         before = [
             add("Squeeze", state, self._tensor("int8_first_axis", np.array([0])))

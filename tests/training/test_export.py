@@ -194,10 +194,11 @@ def test_streams_at_any_positions_share_a_batch(
             frames[row, : len(piece)] = piece
             if begin + chunk >= len(utterances[i]):
                 lengths[row] = len(utterances[i])
-        log_probs, state = model.step(frames, gather_state([states[i] for i in live]), lengths)
-        for i, row, own in zip(live, log_probs, scatter_state(state), strict=True):
+        own = [states[i] for i in live]
+        log_probs, state = model.step(frames, gather_state(own), lengths)
+        scatter_state(state, own)
+        for i, row in zip(live, log_probs, strict=True):
             outputs[i].append(row)
-            states[i] = own
     for features, pieces in zip(utterances, outputs, strict=True):
         expected = alone(model, features)
         found = np.concatenate(pieces)[delay : delay + len(expected)]

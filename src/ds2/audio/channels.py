@@ -25,6 +25,15 @@ def check_channels(channels: Channels) -> None:
         raise InputError(f'channels: must be "mix", "split" or a number from 1, not {channels!r}')
 
 
+def read_channels(text: str) -> Channels:
+    """The choice of channels that a user wrote. Raises InputError."""
+    if text in ("mix", "split"):
+        return text  # type: ignore[return-value]
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
+        raise InputError(f"must be mix, split or a number from 1 on, not {text[:20]}")
+    return int(text)
+
+
 class ChannelChoice:
     """Takes samples of all channels, and gives those of the chosen channels."""
 

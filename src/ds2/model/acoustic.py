@@ -153,12 +153,14 @@ def gather_state(states: Sequence[Mapping[str, NDArray[Any]]]) -> State:
     return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
 
 
-def scatter_state(state: Mapping[str, NDArray[Any]]) -> list[State]:
-    """The states of the streams of a batch, each of batch size 1. It undoes `gather_state`."""
-    return [
-        {name: value[row : row + 1] for name, value in state.items()}
-        for row in range(len(state[POSITION]))
-    ]
+def scatter_state(state: Mapping[str, NDArray[Any]], streams: Sequence[State]) -> None:
+    """Write the state of a batch into the arrays of its streams. It undoes `gather_state`.
+
+    A view would keep the whole batch in memory for an idle stream.
+    """
+    for name, rows in state.items():
+        for stream, row in zip(streams, rows, strict=True):
+            stream[name][0] = row
 
 
 def _verify(bundle: Bundle, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:

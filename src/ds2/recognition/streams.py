@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ds2.audio import SAMPLE_RATE_HZ, SampleIntake, Waveform
 from ds2.errors import InputError
-from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state
+from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
 from ds2.model.features import Floats, finite_samples
 from ds2.model.front_end import compute_features, feed_streams, stream_frames
 from ds2.recognition.segments import Outputs, Segments
@@ -214,11 +214,7 @@ def compute_frames(streams: Sequence[Stream]) -> None:
 
 
 def step_network(streams: Sequence[Stream], num_frames: int) -> Floats:
-    """Move the network of each stream by `num_frames`. Returns (B, T', V) log_probs to decode.
-
-    Each stream keeps the arrays of its state, and the function writes the rows of the batch into
-    them. A view would keep the whole batch in memory for an idle stream.
-    """
+    """Move the network of each stream by `num_frames`. Returns (B, T', V) log_probs to decode."""
     listen([voice for stream in streams if (voice := stream.segments.voice)])
     compute_frames(streams)
     model = streams[0].model
@@ -229,10 +225,9 @@ def step_network(streams: Sequence[Stream], num_frames: int) -> Floats:
     if len(streams) == 1:
         log_probs, streams[0].state = model.step(frames, streams[0].state, lengths)
         return log_probs
-    log_probs, state = model.step(frames, gather_state([each.state for each in streams]), lengths)
-    for name, rows in state.items():
-        for stream, row in zip(streams, rows, strict=True):
-            stream.state[name][0] = row
+    states = [stream.state for stream in streams]
+    log_probs, state = model.step(frames, gather_state(states), lengths)
+    scatter_state(state, states)
     return log_probs
 
 

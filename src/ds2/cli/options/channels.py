@@ -35,8 +35,9 @@ def channels_of(args: argparse.Namespace) -> "Channels":
 
 
 def _channels(text: str) -> "Channels":
-    if text in ("mix", "split"):
-        return text  # type: ignore[return-value]
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be mix, split or a number from 1 on, not {text}")
-    return int(text)
+    from ds2.audio.channels import read_channels
+
+    try:
+        return read_channels(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

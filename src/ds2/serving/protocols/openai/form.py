@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ds2.audio import Channels
+from ds2.audio.channels import read_channels
 from ds2.errors import InputError
 from ds2.serving.engine.refused import Refused
 from ds2.serving.protocols.openai.parameters import TurnDetection, turn_detection
@@ -170,14 +171,10 @@ def _chunking(form: FormData) -> Literal["auto"] | TurnDetection | None:
 def _channels(form: FormData) -> Channels:
     """What is heard of a recording with several channels, as `ds2 transcribe` has it."""
     value = _text(form, "channels")
-    if value is None or value == "mix":
-        return "mix"
-    if value == "split":
-        return "split"
-    if not (value.isascii() and value.isdigit() and len(value) < 6 and int(value)):
-        told = f'channels: must be mix, split or a number from 1 on, not "{value[:20]}"'
-        raise Refused(400, told, "channels")
-    return int(value)
+    try:
+        return "mix" if value is None else read_channels(value)
+    except InputError as error:
+        raise Refused(400, f"channels: {error}", "channels") from None
 
 
 def _shape(form: FormData, *, by_word: bool) -> LineShape:

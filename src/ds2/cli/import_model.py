@@ -102,7 +102,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--weights",
         choices=("float32", "float16", "int8"),
         default="float32",
-        help="number type of the stored weights; ds2 always computes in float32 (default: float32)",
+        help="number type of the stored weights (default: float32)",
     )
     parser.add_argument(
         "--licence",

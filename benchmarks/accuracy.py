@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
         default=[],
         type=_peer,
         metavar="NAME[.LANGUAGE]=PYTHON:MODEL_DIR",
-        help="vosk, whisper, moonshine or pocketsphinx (its model is in its package)",
+        help="vosk, whisper, whisper-onnx, moonshine or pocketsphinx (with its own model)",
     )
     parser.add_argument(
         "--sample",

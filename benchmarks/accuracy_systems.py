@@ -71,6 +71,26 @@ def whisper(model_dir, language):
     return Loaded(recognise, version, files_of(model_dir), streams=False)
 
 
+def whisper_onnx(model_dir, language):
+    """Whisper's ONNX graphs with weights of 8 bits in onnx-asr, greedy, with a given language."""
+    import numpy as np
+    import onnx_asr
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    model = onnx_asr.load_model(
+        "whisper", model_dir, quantization="quantized", sess_options=options
+    )
+
+    def recognise(samples):
+        waveform = np.frombuffer(samples, np.int16).astype(np.float32) / 32768
+        return model.recognize(waveform, sample_rate=16000, language=language)
+
+    graphs = [path for path in files_of(model_dir) if path.suffix == ".onnx"]
+    return Loaded(recognise, "onnx-asr " + version_of("onnx-asr"), graphs, streams=False)
+
+
 def moonshine(model_dir, _language):
     """Moonshine's ONNX package on one core; the package sets the model's file names."""
     import numpy as np
@@ -139,6 +159,7 @@ def _ds2(model_dir, greedy):
 SYSTEMS = {
     "vosk": vosk,
     "whisper": whisper,
+    "whisper-onnx": whisper_onnx,
     "moonshine": moonshine,
     "pocketsphinx": pocketsphinx,
     "ds2": ds2,

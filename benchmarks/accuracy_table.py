@@ -36,6 +36,15 @@ NAMES = {
 """Readable names for the sources in the packs' manifests."""
 
 
+PEER_NAMES = {
+    "vosk": "Vosk",
+    "whisper": "Whisper",
+    "whisper-onnx": "Whisper",
+    "moonshine": "Moonshine",
+}
+"""Readable names of peers. The name of the model's directory follows."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """A system's computing time, measured side by side with the others."""
@@ -68,8 +77,7 @@ class Result:
         if self.system.is_ours:
             decoding = "language model" if self.system.kind == "ds2" else "greedy"
             return f"ds2 {Path(self.system.model_dir).name}, {decoding}"
-        names = {"vosk": "Vosk", "whisper": "Whisper", "moonshine": "Moonshine"}
-        kind = names.get(self.system.kind, self.system.kind)
+        kind = PEER_NAMES.get(self.system.kind, self.system.kind)
         return f"{kind} {Path(self.system.model_dir).name}".strip()
 
 

@@ -1,11 +1,13 @@
 """Test a server with many visitors for a long time: some behave well, some do not.
 
     python benchmarks/soak.py data/en-dev/manifest.jsonl -m models/en --minutes 30
+    python benchmarks/soak.py data/en-dev/manifest.jsonl -m models/en --live 100 --workers 2
 
 It starts a real `ds2 serve` process. Visitors come and go over all protocols except sherpa's,
 several at a time. Some leave early, cut the connection, stall, read nothing, send garbage or ask
-too much. With several workers, the workers also get signals that are not for them. At the end it
-checks:
+too much. With several workers, the workers also get signals that are not for them. With --live,
+more visitors speak all the time at the speed of real time. The output then has the time that a
+piece of their audio waited for its result. At the end the program checks:
 
 - every visitor that behaved got the same text as its recording gives without a server;
 - 503 was the only answer that blames the server, and no visitor waited in vain;
@@ -30,9 +32,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 import numpy as np
@@ -40,19 +45,26 @@ from websockets.asyncio.client import connect
 
 from ds2 import Recognizer, read_audio
 from ds2.manifest import read_manifest
+from ds2.model.bundle import load_bundle
 from ds2.recognition.endpoint import EndpointRules
 from ds2.transcripts.events import Final
 from serve_processes import ServerProcess, ds2_serve, free_port, running
+from soak_live import Latencies, speak_live
 from soak_visitors import BAD, GOOD, PHRASES, Busy, Recording, Visit
 
 VISIT_S = 180.0
 """A visitor that has no answer after this time has waited in vain."""
 SETTLE_S = 300.0
 """Seconds to the first memory figure; in a shorter run, a third of the run."""
+SPREAD_S = 3.0
+"""Visitors begin at any time in the first seconds, as people do."""
 LOOK_S = 2.0
 MOST_GROWTH = 0.05
 WORTH_JUDGING_S = 120.0
 """Shorter runs only report memory and do not judge it, because caches still fill."""
+
+
+Behaviour: TypeAlias = Callable[[Visit], Awaitable[None]]
 
 
 @dataclass
@@ -63,6 +75,7 @@ class Findings:
     num_busy: int = 0
     wrong: list[str] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)  # seconds, MB
+    latencies: Latencies = field(default_factory=Latencies)  # of visitors at the speed of real time
 
 
 def main() -> int:
@@ -74,6 +87,9 @@ def main() -> int:
     parser.add_argument("-m", "--model", required=True)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--visitors", type=int, default=12, help="visitors at a time (12)")
+    parser.add_argument(
+        "--live", type=int, default=0, help="more visitors, at the speed of real time (0)"
+    )
     parser.add_argument(
         "--recordings", type=int, default=60, help="recordings from the manifest (60)"
     )
@@ -89,7 +105,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "log"
         port = free_port()
-        options = ["--idle-timeout-s", str(args.idle_s), "--max-streams", str(args.visitors)]
+        most_streams = args.visitors + args.live
+        options = ["--idle-timeout-s", str(args.idle_s), "--max-streams", str(most_streams)]
         options += ["--workers", str(args.workers)]
         options += ["--greedy"] if args.greedy else []
         with running(ds2_serve(args.model, port, *options), port, log) as server:
@@ -137,11 +154,15 @@ async def _soak(
     end_s = begin_s + 60 * args.minutes
     watching = asyncio.create_task(_watch(server, findings, begin_s))
     signalling = asyncio.create_task(_signal_workers(server, findings, args.seed))
+    bundle = load_bundle(args.model)
+    overlap_s = (bundle.features.window - bundle.features.stride) / bundle.features.sample_rate_hz
+    speak = partial(speak_live, latencies=findings.latencies, overlap_s=overlap_s)
+    choices = [_any_behaviour] * args.visitors + [lambda _: speak] * args.live
     visitors = [
         asyncio.create_task(
-            _visitor(server.port, recordings, findings, args.seed + i, end_s, args.idle_s)
+            _visitor(server.port, recordings, findings, choose, args.seed + i, end_s, args.idle_s)
         )
-        for i in range(args.visitors)
+        for i, choose in enumerate(choices)
     ]
     await asyncio.gather(*visitors)
     await asyncio.sleep(1)
@@ -184,26 +205,34 @@ async def _visitor(
     port: int,
     recordings: list[Recording],
     findings: Findings,
+    choose: Callable[[random.Random], Behaviour],
     seed: int,
     end_s: float,
     idle_s: float,
 ) -> None:
-    """Make visits one after the other, good and bad ones."""
+    """Make visits one after the other. choose: gives the behaviour of each."""
     randomness = random.Random(seed)
+    await asyncio.sleep(randomness.uniform(0, SPREAD_S))
     while time.monotonic() < end_s:
-        behave = randomness.choice(randomness.choice([GOOD, GOOD, BAD]))
+        behave = choose(randomness)
+        name = getattr(behave, "__name__", speak_live.__name__)
         visit = Visit(port, randomness.choice(recordings), randomness, idle_s)
         try:
             async with asyncio.timeout(VISIT_S):
                 await behave(visit)
-            findings.visits[behave.__name__] += 1
+            findings.visits[name] += 1
         except Busy:
             findings.num_busy += 1
             await asyncio.sleep(randomness.uniform(0, 0.5))
         except Exception as error:  # any error belongs on the list
-            findings.wrong.append(f"{behave.__name__}: {type(error).__name__}: {error}")
+            findings.wrong.append(f"{name}: {type(error).__name__}: {error}")
             print(f"WRONG: {findings.wrong[-1]}", file=sys.stderr, flush=True)
             await asyncio.sleep(0.2)
+
+
+def _any_behaviour(randomness: random.Random) -> Behaviour:
+    """Two good ones for each bad one."""
+    return randomness.choice(randomness.choice([GOOD, GOOD, BAD]))
 
 
 async def _watch(server: ServerProcess, findings: Findings, begin_s: float) -> None:
@@ -217,10 +246,18 @@ async def _watch(server: ServerProcess, findings: Findings, begin_s: float) -> N
             next_line_s += 60
             print(
                 f"{now_s / 60:.0f} min: {sum(findings.visits.values())} visits, "
-                f"{len(findings.wrong)} wrong, {findings.memory[-1][1]:.1f} MB",
+                f"{len(findings.wrong)} wrong, {findings.memory[-1][1]:.1f} MB"
+                f"{_told_latencies(findings.latencies)}",
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _told_latencies(latencies: Latencies) -> str:
+    if not latencies.num_pieces:
+        return ""
+    half, most = latencies.milliseconds(0.5, 0.98)
+    return f", live results after {half:.0f} ms, 98th percentile {most:.0f} ms"
 
 
 async def _look_for_leftovers(server: ServerProcess, findings: Findings) -> None:
@@ -298,6 +335,7 @@ def _tell(findings: Findings, recordings: list[Recording]) -> int:
     print(
         f"{len(recordings)} recordings, {sum(map(bool, (r.text for r in recordings)))} with words; "
         f"memory {first_mb:.1f} MB, in the end {last_mb:.1f} MB"
+        f"{_told_latencies(findings.latencies)}"
     )
     for kind, number in Counter(findings.wrong).most_common(50):
         print(f"WRONG, {number} times: {kind}")

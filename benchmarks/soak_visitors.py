@@ -148,7 +148,7 @@ async def _hear(visit: Visit, start: dict[str, Any], channel: int | None = None)
                     raise _judged(message["status"], f"/v1/stream: {message['message']}")
                 if message["type"] == "final" and message.get("channel") == channel:
                     texts.append(message["text"])
-    return _joined(texts)
+    return joined(texts)
 
 
 async def _say(visit: Visit, websocket: ClientConnection, end: str, num_channels: int = 1) -> None:
@@ -169,7 +169,7 @@ async def speak_vosk(visit: Visit) -> None:
             await websocket.send(message)
             texts.append(json.loads(await websocket.recv()).get("text", ""))
             await visit.think(0.1)
-    visit.expect(_joined(texts), visit.recording.text_by_segments, "vosk")
+    visit.expect(joined(texts), visit.recording.text_by_segments, "vosk")
 
 
 async def speak_deepgram(visit: Visit) -> None:
@@ -184,7 +184,7 @@ async def speak_deepgram(visit: Visit) -> None:
             message = json.loads(text)
             if message["type"] == "Results" and message["is_final"]:
                 texts.append(message["channel"]["alternatives"][0]["transcript"])
-    visit.expect(_joined(texts), visit.recording.text_by_segments, "deepgram")
+    visit.expect(joined(texts), visit.recording.text_by_segments, "deepgram")
 
 
 async def speak_realtime(visit: Visit) -> None:
@@ -414,5 +414,5 @@ def _garbage(randomness: random.Random) -> str | bytes:
     return randomness.choice(kinds)
 
 
-def _joined(texts: list[str]) -> str:
+def joined(texts: list[str]) -> str:
     return " ".join(filter(None, texts))

@@ -57,25 +57,38 @@ def write_manifest(path: Path, records: Sequence[dict[str, Any]]) -> None:
     print(f"{path}: {len(records)} words, {minutes:.1f} minutes")
 
 
-def main() -> None:
-    """Write the manifests. The choice is random, and always the same for the same words."""
-    if len(sys.argv) != 3:
-        sys.exit("usage: python make_manifests.py RECORDINGS DIRECTORY")
-    recordings, directory = Path(sys.argv[1]), Path(sys.argv[2])
+def make_manifests(
+    recordings: Path, directory: Path, num_test: int = NUM_TEST, num_dev: int = NUM_DEV
+) -> None:
+    """Write the manifests. The choice is random, and always the same for the same words.
+
+    A word has one recording, so no word is in two of train, dev and test. Raises ValueError if
+    nothing is left for training.
+    """
     records = read_words(recordings)
-    if len(records) <= NUM_TEST + NUM_DEV:
-        sys.exit(f"{recordings}: has {len(records)} words cmn-WORD.mp3: it needs more")
+    if len(records) <= num_test + num_dev:
+        raise ValueError(
+            f"{recordings}: has {len(records)} recordings cmn-WORD.mp3: it must have more than "
+            f"{num_test + num_dev}"
+        )
     random.Random(0).shuffle(records)
+    train = records[num_test + num_dev :]
     directory.mkdir(parents=True, exist_ok=True)
-    test, dev, train = (
-        records[:NUM_TEST],
-        records[NUM_TEST : NUM_TEST + NUM_DEV],
-        records[NUM_TEST + NUM_DEV :],
-    )
-    for name, part in (("test", test), ("dev", dev), ("train", train)):
-        write_manifest(directory / f"{name}.jsonl", part)
+    write_manifest(directory / "test.jsonl", records[:num_test])
+    write_manifest(directory / "dev.jsonl", records[num_test : num_test + num_dev])
+    write_manifest(directory / "train.jsonl", train)
     for minutes in MINUTES:
         write_manifest(directory / f"train-{minutes}.jsonl", first_minutes(train, minutes))
+
+
+def main() -> None:
+    """Run the program."""
+    if len(sys.argv) != 3:
+        sys.exit("usage: python make_manifests.py RECORDINGS DIRECTORY")
+    try:
+        make_manifests(Path(sys.argv[1]), Path(sys.argv[2]))
+    except ValueError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ need no torch: `python -m aids.models` writes them anew, and a test of the expor
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,11 +61,15 @@ def random_network(config: NetworkConfig, num_labels: int, seed: int = 0) -> "Ne
 
 
 def write_random_checkpoint(
-    path: Path, config: NetworkConfig, alphabet: Alphabet, normalisation: str | None = None
+    path: Path,
+    config: NetworkConfig,
+    alphabet: Alphabet,
+    normalisation: str | None = None,
+    init_from: Path | None = None,
 ) -> Path:
-    """A checkpoint of a random network."""
+    """A checkpoint of a random network, of a run that began with `init_from`."""
     pytest.importorskip("torch")
-    from ds2.training.config import config_from_dict
+    from ds2.training.config import TrainingConfig, config_from_dict
     from ds2.training.run.checkpoint import Checkpoint, Progress, write_checkpoint
 
     if normalisation is None:
@@ -73,7 +78,12 @@ def write_random_checkpoint(
         {"data": {"train": ["train.jsonl"], "dev": ["dev.jsonl"]}}, "settings"
     )
     network = random_network(config, len(alphabet))
-    settings = type(settings)(settings.data, FeatureConfig(normalisation=normalisation), config)
+    settings = replace(
+        settings,
+        features=FeatureConfig(normalisation=normalisation),
+        network=config,
+        training=TrainingConfig(init_from=init_from),
+    )
     write_checkpoint(path, Checkpoint(settings, alphabet, Progress(), network.state_dict(), {}, {}))
     return path
 

@@ -12,6 +12,7 @@ from ds2.cli import main
 from ds2.ctc.settings import BeamSettings
 from ds2.model.bundle import FACTS, LM, load_bundle
 from ds2.ngram.estimate import EstimateConfig
+from ds2.text.alphabet import mandarin_characters
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +127,37 @@ def test_export_says_what_becomes_of_a_language_model(
     assert load_bundle(model).lm is None
     assert main(["info", model]) == 0
     assert "lm.bin is not part of the bundle" in capsys.readouterr().out
+
+
+def test_a_new_bundle_gets_the_language_model_of_the_bundle_that_its_run_began_with(
+    model: str, lm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["bundle", "add-lm", model, lm, "--alpha", "0.7"])
+    begun = load_bundle(model)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    write_random_checkpoint(checkpoint, TINY, begun.alphabet, init_from=Path(model))
+    capsys.readouterr()
+    new = tmp_path / "new"
+    assert main(["export", str(checkpoint), "-o", str(new)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{new}/lm.bin: from the model that the run began with, but its settings fit another "
+        "network: run `ds2 lm tune`"
+    ]
+    exported = load_bundle(new)
+    assert (exported.lm, exported.decoding) == (begun.lm, begun.decoding)
+    assert exported.lm_path
+    assert exported.lm_path.read_bytes() == Path(lm).read_bytes()
+
+    main(["bundle", "remove-lm", str(new)])
+    capsys.readouterr()
+    assert main(["export", str(checkpoint), "-o", str(new)]) == 0  # a user's choice stays
+    assert load_bundle(new).lm is None
+    assert "lm.bin" not in capsys.readouterr().out
+
+    chinese = mandarin_characters(["你好"])
+    write_random_checkpoint(checkpoint, TINY, chinese, init_from=Path(model))
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "chinese")]) == 0
+    assert load_bundle(tmp_path / "chinese").lm is None
+    shutil.rmtree(model)
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "without")]) == 0
+    assert load_bundle(tmp_path / "without").lm is None

@@ -41,6 +41,9 @@ NOT_RUN = {
     r"ds2 .* models/wenetspeech|ds2 lm convert model.arpa.gz": "is of a published archive",
     r"ds2 train my.toml -o runs/my --set training.schedule": "begins the run of above anew",
     r"ds2 train runs/my --finish": "hears hours of audio: tests/training/test_resume.py",
+    r"git clone ": "needs a network",
+    r"python recipes/one-speaker/": "needs a corpus: tests/documentation/test_one_speaker.py",
+    r"ds2 .*(data/words/|one-speaker)": "needs the recordings of a corpus",
 }
 """Commands that no test in this file runs, each with the reason."""
 SHORTER = {

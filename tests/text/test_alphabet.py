@@ -75,6 +75,15 @@ def test_mandarin_always_spells_latin_words() -> None:
     assert mandarin_characters([]).symbols == CHARACTERS.symbols
 
 
+def test_an_extended_alphabet_keeps_its_labels_and_gets_new_ones_at_its_end() -> None:
+    old, new = mandarin_characters(["天气好"]), mandarin_characters(["天一早"])
+    extended = old.extended(new)
+    assert extended.symbols == (*old.symbols, "一", "早")
+    assert extended.extended(old) == extended
+    assert CHARACTERS.extended(new) == new  # labels of another language mean something else
+    assert CHARACTERS.extended(BIGRAMS) == BIGRAMS
+
+
 def test_mandarin_labels_do_not_depend_on_the_order_of_the_texts() -> None:
     assert mandarin_characters(["好天", "天气"]) == mandarin_characters(["气天", "天好"])
 

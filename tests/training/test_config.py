@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.errors import InputError
+from ds2.model.places import FACTS
 from ds2.training.config import (
     RunConfig,
     config_from_dict,
@@ -34,6 +35,28 @@ def test_defaults_fill_what_is_not_said_and_paths_are_relative_to_the_file(tmp_p
     assert config.data.dev == (tmp_path / "sub" / "dev.jsonl",)
     assert config.training.init_from == tmp_path / "old"
     assert config.network == PRESETS["small"]
+
+
+def test_a_run_can_begin_with_a_model_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    (models / "mine").mkdir(parents=True)
+    (models / "mine" / FACTS).write_text("{}")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    toml = written(tmp_path / "sub", MINIMAL)
+
+    def beginning(name: str) -> Path | None:
+        path = written(tmp_path / "sub", MINIMAL + f'[training]\ninit_from = "{name}"\n')
+        return load_config(path).training.init_from
+
+    assert beginning("mine") == models / "mine"
+    assert load_config(toml, ["training.init_from=mine"]).training.init_from == models / "mine"
+    assert beginning("absent") == tmp_path / "sub" / "absent"
+    assert beginning("runs/mine") == tmp_path / "sub" / "runs" / "mine"
+    (tmp_path / "sub" / "mine").mkdir()  # what lies beside the settings comes first
+    assert beginning("mine") == tmp_path / "sub" / "mine"
 
 
 def test_one_manifest_needs_no_brackets(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from filelock import FileLock
 from aids.tones import QUICKSTART, random_texts, tone_config, tone_settings, write_tones
 from ds2.cli import main
 from ds2.errors import InputError
-from ds2.text.alphabet import Alphabet, english_bigrams, english_characters
+from ds2.text.alphabet import Alphabet, english_bigrams, english_characters, mandarin_characters
 from ds2.training.config import RunConfig, TrainingConfig
 from ds2.training.data.dataset import Batch, collate
 from ds2.training.network.network import Network
@@ -304,6 +304,23 @@ def test_fine_tuning_takes_all_weights_but_those_of_labels_that_are_new(
     again = replace(config, training=replace(config.training, init_from=tmp_path / "old"))
     train(tmp_path / "new", again)
     assert metrics(tmp_path / "new", "dev")[0]["loss"] < metrics(tmp_path / "old", "dev")[0]["loss"]
+
+
+def test_a_model_that_learns_from_few_texts_still_spells_all_others(tmp_path: Path) -> None:
+    many = write_tones(tmp_path, "many", ["天地", "天气"])
+    few = write_tones(tmp_path, "few", ["气早"])
+    chinese = {"data__language": "zh", "training__epochs": 1}
+    train(tmp_path / "old", tone_config(many, many, **chinese))
+    old = read_checkpoint(tmp_path / "old" / "checkpoints" / LAST).alphabet
+    begun = {**chinese, "training__init_from": str(tmp_path / "old")}
+    train(tmp_path / "new", tone_config(few, few, **begun))
+    new = read_checkpoint(tmp_path / "new" / "checkpoints" / LAST).alphabet
+    assert new.symbols == (*old.symbols, "早")
+    path = tmp_path / "alphabet.json"  # a file has the last word
+    path.write_text(json.dumps(mandarin_characters(["气早"]).to_dict()))
+    train(tmp_path / "named", tone_config(few, few, **begun, data__alphabet=str(path)))
+    named = read_checkpoint(tmp_path / "named" / "checkpoints" / LAST).alphabet
+    assert named == mandarin_characters(["气早"])
 
 
 def test_frozen_parts_stay_as_they_are_running_averages_included() -> None:

@@ -2,11 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ds2.cli.screen.terminal import complain, note
 from ds2.errors import InputError
 from ds2.installation import needing
 from ds2.model.computing import ARITHMETICS
+
+if TYPE_CHECKING:
+    from ds2.model.bundle import Bundle
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,7 +20,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="make a bundle from a trained network",
         description="Read a checkpoint of a training run, and write a bundle, which ds2 uses "
         "without torch. First ds2 compares the exported graph with the network, on whole input and "
-        "in chunks. It writes nothing if a log-probability differs by more than 0.0001.",
+        "in chunks. It writes nothing if a log-probability differs by more than 0.0001. If the "
+        "run began with a bundle of the same language, a new bundle gets its language model.",
     )
     parser.add_argument(
         "source",
@@ -59,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     _check_paths(args.source, args.output)
     with needing("train", told="export"):
         from ds2.training.export import ParityError, checkpoint_to_export, export
+    from ds2.model.bundle import LM
+
     checkpoint_name = args.checkpoint
     if checkpoint_name is None and args.source.is_dir():
         checkpoint_name = checkpoint_to_export(args.source)
@@ -67,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.source}: the run has no evaluation yet, so no checkpoint is the best: "
                 "exporting the last"
             )
+    had_lm = (args.output / LM).exists()
     try:
         bundle = export(
             args.source,
@@ -81,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")
-    _tell_of_lm(bundle.path)
+    _tell_of_lm(bundle, had_lm)
     return 0
 
 
@@ -94,14 +102,19 @@ def _check_paths(source: Path, target: Path) -> None:
     check_place(target)
 
 
-def _tell_of_lm(path: Path) -> None:
-    """Print what happened to the language model of a bundle that was there before."""
+def _tell_of_lm(bundle: "Bundle", had_lm: bool) -> None:
+    """Print where the language model comes from: an earlier bundle there, or the run's beginning.
+
+    had_lm: whether the directory of the bundle had a language model before the export.
+    """
     from ds2.model.bundle import LM, load_bundle
 
-    if load_bundle(path).lm is not None:
-        print(f"{path / LM}: kept, but its settings fit another network: run `ds2 lm tune`")
-    elif (path / LM).exists():
+    path = bundle.path / LM
+    if load_bundle(bundle.path).lm is None and path.exists():
         print(
-            f"{path / LM}: kept, but not used, because it is damaged or does not fit: run "
+            f"{path}: kept, but not used, because it is damaged or does not fit: run "
             "`ds2 bundle add-lm` or `ds2 bundle remove-lm`"
         )
+    elif path.exists():
+        whence = "kept" if had_lm else "from the model that the run began with"
+        print(f"{path}: {whence}, but its settings fit another network: run `ds2 lm tune`")

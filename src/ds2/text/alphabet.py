@@ -4,7 +4,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -77,6 +77,16 @@ class Alphabet:
         if not missing and self.kind == "bigrams":
             return set(_pairs(text)).difference(self._labels)
         return missing
+
+    def extended(self, other: "Alphabet") -> "Alphabet":
+        """This alphabet with the other one's new symbols at its end.
+
+        If their languages or kinds differ, it is the other one, because their
+        labels have no common meaning.
+        """
+        if (self.language, self.kind) != (other.language, other.kind):
+            return other
+        return replace(self, symbols=tuple(dict.fromkeys((*self.symbols, *other.symbols))))
 
     @cached_property
     def _labels(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ import tomli_w
 from ds2.errors import InputError
 from ds2.files import read_text
 from ds2.model.features import FeatureConfig
+from ds2.model.places import named_models
 from ds2.settings import settings_from, settings_to_dict
 from ds2.text.alphabet import Alphabet
 from ds2.text.language import check_language
@@ -43,7 +44,8 @@ class DataConfig:
     train_shares: tuple[float, ...] = ()
     noise: tuple[Path, ...] = ()  # manifests of noise to mix in; their text is not used
     language: str = "en"  # code of the language: en, zh, de, ...; an alphabet's file names its own
-    # kind of alphabet: "characters", "bigrams" (English), or a file from `ds2 corpus alphabet`
+    # kind of alphabet: "characters" (of train, and of the model that init_from names), "bigrams"
+    # (English), or a file from `ds2 corpus alphabet`
     alphabet: str = "characters"
     # the alphabet holds the characters that occur at least this often in train; not for English
     min_count: int = 1
@@ -141,7 +143,8 @@ class TrainingConfig:
     checkpoint_every_s: float = 600.0  # seconds between checkpoints
     log_every: int = 20  # steps between lines of progress in the journal and in a plain log
     average_last: int = 0  # average the weights of this many last epochs at the end; 0: none
-    init_from: Path | None = None  # run, checkpoint or bundle that gives the first weights
+    # run, checkpoint, bundle or name of a model (`ds2 models`) that gives the first weights
+    init_from: Path | None = None
     # parts of the network that training does not change: "conv", "recurrent.0"
     freeze: tuple[str, ...] = ()
 
@@ -292,10 +295,20 @@ def _anchor_paths(data: Mapping[str, Any], directory: Path) -> None:
             continue
         if isinstance(value, str) and section == "data" and key != "cache_dir":
             value = [value]  # one manifest is a list of one
-        if isinstance(value, str):
+        if isinstance(value, str) and key == "init_from":
+            table[key] = _beginning(value, directory)
+        elif isinstance(value, str):
             table[key] = _anchored(value, directory)
         elif isinstance(value, list):
             table[key] = [_anchored(v, directory) if isinstance(v, str) else v for v in value]
+
+
+def _beginning(name: str, directory: Path) -> str:
+    """The path that `training.init_from` means. A model's name counts if no such file is there."""
+    path = directory / name
+    if path.exists() or len(Path(name).parts) != 1:
+        return str(path)
+    return str(dict(named_models()).get(name, path).absolute())
 
 
 def _anchored(path: str, directory: Path) -> str:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from ds2.errors import InputError
 from ds2.graph.weights import Precision, rounded
 from ds2.model.acoustic import AcousticModel
-from ds2.model.bundle import MODEL, Bundle, ModelFacts, check_place, write_bundle
+from ds2.model.bundle import MODEL, Bundle, ModelFacts, check_place, load_bundle, write_bundle
+from ds2.model.bundle_lm import add_lm
 from ds2.model.computing import Arithmetic
+from ds2.model.places import FACTS
 from ds2.training.network.config import NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
@@ -50,9 +52,12 @@ def export(
     checkpoint_name: "best", "last" or "averaged", if `source` is a run directory; None: the name
         that `checkpoint_to_export` returns.
     arithmetic: arithmetic that the model uses if its user asks for none.
+    If the run began with a bundle of the same language, a new bundle gets the language model of
+    that bundle, with its settings.
     Raises InputError, and ParityError if the graph differs from the network.
     """
     check_place(target)  # before the long work
+    is_new = not (target / FACTS).is_file()
     path = source
     if source.is_dir():
         checkpoint_name = checkpoint_name or checkpoint_to_export(source)
@@ -77,8 +82,23 @@ def export(
     graph = build_graph(network.config, weights, precision)
     bundle = describe(target, network, checkpoint, precision, licence)
     bundle = replace(bundle, model=replace(bundle.model, arithmetic=arithmetic))
+    beginning = _beginning_with_lm(checkpoint) if is_new else None
     assert_parity(bundle, network, rounded(weights, precision), graph)
-    return write_bundle(bundle, graph)
+    written = write_bundle(bundle, graph)
+    if beginning is None or beginning.lm_path is None or beginning.decoding is None:
+        return written
+    return add_lm(written.path, beginning.lm_path, beginning.decoding)
+
+
+def _beginning_with_lm(checkpoint: Checkpoint) -> Bundle | None:
+    """The bundle that the run began with, if it has a language model for this alphabet."""
+    source = checkpoint.config.training.init_from
+    if source is None or not (source / FACTS).is_file():
+        return None
+    bundle = load_bundle(source)
+    if bundle.lm is None or bundle.language != checkpoint.alphabet.language:
+        return None
+    return bundle
 
 
 def checkpoint_to_export(run_dir: Path) -> str:

@@ -32,6 +32,13 @@ class Beginning:
     where: str
 
 
+def alphabet_of_beginning(source: Path) -> Alphabet:
+    """The alphabet of a run directory, a checkpoint or a bundle. Raises InputError."""
+    if (source / FACTS).is_file():
+        return load_bundle(source).alphabet
+    return read_checkpoint(checkpoint_path(source)).alphabet
+
+
 def begin_from(
     network: Network, alphabet: Alphabet, source: Path, batches: Iterable[Batch] = ()
 ) -> str:

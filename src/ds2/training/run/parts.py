@@ -8,6 +8,7 @@ import torch
 
 from ds2.errors import InputError
 from ds2.files import atomic_write
+from ds2.manifest import Utterance
 from ds2.text.alphabet import Alphabet
 from ds2.training.augment import Augmenter, NoiseBank
 from ds2.training.config import RunConfig
@@ -40,6 +41,7 @@ from ds2.training.network.network import Network
 from ds2.training.optimisation.averaging import WeightAverage
 from ds2.training.optimisation.optimiser import Optimisers, build_optimisers
 from ds2.training.optimisation.state import restore_optimisers
+from ds2.training.run.beginning import alphabet_of_beginning
 from ds2.training.run.checkpoint import Checkpoint, Progress
 from ds2.training.run.progress import Display
 
@@ -85,7 +87,7 @@ def load_data(
     """
     problems: list[str] = []
     utterances, shards = read_training_data(config.data.train, problems)
-    alphabet = alphabet or build_alphabet(config.data, utterances)
+    alphabet = alphabet or first_alphabet(config, utterances)
     places = shards.places if shards else None
     shares = read_shares(config.data)
     selection = select_for_training(utterances, alphabet, config, problems, places, shares)
@@ -104,6 +106,20 @@ def load_data(
         resident = load_resident(samples, selection, config, device, tell)
     batches = minibatches(config, selection.examples, urls, augmenter, samples, resident)
     return Data(alphabet, selection, dev, batches)
+
+
+def first_alphabet(config: RunConfig, utterances: Sequence[Utterance]) -> Alphabet:
+    """The alphabet of a new run.
+
+    If the run begins with another model and the settings name no file, the model's symbols stay,
+    and the new ones of the training texts come after them. So a model that learns from a few texts
+    still spells all others. Raises InputError.
+    """
+    alphabet = build_alphabet(config.data, utterances)
+    source = config.training.init_from
+    if source is None or config.data.alphabet_path is not None:
+        return alphabet
+    return alphabet_of_beginning(source).extended(alphabet)
 
 
 def load_samples(

@@ -95,7 +95,8 @@ def best_correlation(got: np.ndarray, expected: np.ndarray) -> float:
     heard = got[: size + 2 * room - 1].astype(np.float64)
     until = np.cumsum(np.pad([heard, heard**2], ((0, 0), (1, 0))), axis=1)
     sums, squares = until[:, size:] - until[:, :-size]  # of every part that is as long
-    products = np.correlate(heard, middle, "valid")
+    spectrum = np.fft.rfft(heard) * np.fft.rfft(middle, len(heard)).conj()
+    products = np.fft.irfft(spectrum, len(heard))[: len(sums)]
     norms = np.linalg.norm(middle) * np.sqrt(squares - sums**2 / size)
     return float((products / norms).max())
 

@@ -15,6 +15,8 @@ STAGES := install demo tests  # the stages of make pythons
 PIP := install --quiet --disable-pip-version-check -c constraints.txt
 # Otherwise Python, numba and pip would write into the sources and the user's cache.
 IN_DEMO := PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/compiled NUMBA_CACHE_DIR=$(CURDIR)/$(DEMO)/numba
+# A core takes whole files, in the order of tests/conftest.py.
+ON_ALL_CORES := -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick pythons check bench docs site clean
 
@@ -22,10 +24,10 @@ demo: $(DEMO)/installed
 	$(IN_DEMO) $(DEMO)/bin/python samples/demo.py
 
 test: $(DEV)/installed
-	$(DEV)/bin/python -m pytest -n auto --dist loadfile
+	$(DEV)/bin/python -m pytest $(ON_ALL_CORES)
 
 quick: $(DEV)/installed
-	$(DEV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(DEV)/bin/python -m pytest $(ON_ALL_CORES) -m "not slow"
 
 pythons:
 	$(PYTHON) tests/pythons.py --stages $(STAGES)

@@ -1,7 +1,9 @@
 """Without a library, tests say what they need; on several cores, tests have the same names."""
 
 import importlib.util
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +13,12 @@ from hypothesis import settings
 # No test has a time limit: on a busy machine an example may take any time.
 settings.register_profile("ds2", deadline=None)
 settings.load_profile("ds2")
+
+# Processes that share the cores also share the threads. Otherwise most of the time would go to
+# threads that wait for a core. This line stands before anything imports torch or numpy.
+NUM_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+if NUM_WORKERS:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // NUM_WORKERS)))
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -38,3 +46,9 @@ def pytest_pycollect_makemodule(
 def pytest_make_parametrize_id(val: object) -> str | None:
     """The name of a function, because its address differs from core to core."""
     return getattr(val, "__name__", None) if callable(val) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the most slow tests first, or one core would end with such a file alone."""
+    num_slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -num_slow[item.path])

@@ -3,6 +3,7 @@
 import ast
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,20 @@ MOST_MODULES = 15  # in a folder
 LONGEST_FUNCTION = 60  # lines
 
 
-def imports_of(path: Path, *, lazy: bool = True) -> Iterator[str]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The program of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports_of(path: Path, *, lazy: bool = True) -> frozenset[str]:
     """Every dotted name the file imports; with lazy=False only those at the module's top."""
-    tree = ast.parse(path.read_text())
+    return frozenset(_imports_of(path, lazy))
+
+
+def _imports_of(path: Path, lazy: bool) -> Iterator[str]:
+    tree = tree_of(path)
     for node in ast.walk(tree) if lazy else tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -58,7 +70,7 @@ def test_nothing_outside_training_imports_torch() -> None:
 @pytest.mark.parametrize("folder", ["benchmarks", "docs", "examples", "recipes", "samples"])
 def test_programs_beside_the_package_import_what_is_there(folder: str) -> None:
     for path in sorted((ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ds2"):
                 for alias in node.names:
                     where = f"{path}: {node.module} has no {alias.name}"
@@ -69,8 +81,13 @@ def has_name(module: str, name: str) -> bool:
     """Whether a module of ds2 has a name at its top level, or is a package with such a module."""
     if f"{module}.{name}" in MODULES:
         return True
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    return any(name in names_of(node) for node in ast.walk(tree))
+    return name in names_in(module)
+
+
+@cache
+def names_in(module: str) -> frozenset[str]:
+    """All names that the statements of a module define or import."""
+    return frozenset().union(*map(names_of, ast.walk(tree_of(MODULES[module]))))
 
 
 def names_of(node: ast.AST) -> set[str]:
@@ -88,7 +105,7 @@ def test_only_commands_import_training_and_only_when_they_run() -> None:
     for module, path in MODULES.items():
         if is_training(module):
             continue
-        names = set(imports_of(path, lazy=module.split(".")[1:2] != ["cli"]))
+        names = imports_of(path, lazy=module.split(".")[1:2] != ["cli"])
         assert not {name for name in names if is_training(name)}, module
 
 
@@ -98,6 +115,7 @@ def test_nothing_imports_the_command_line() -> None:
             assert not [name for name in imports_of(path) if name.startswith("ds2.cli")], module
 
 
+@cache
 def graph_of_imports() -> dict[str, set[str]]:
     """The modules of ds2 that each module imports."""
     return {
@@ -144,7 +162,7 @@ def test_no_folder_holds_too_many_modules() -> None:
 
 def test_no_function_is_too_long() -> None:
     for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 num_lines = node.end_lineno - node.lineno + 1
@@ -215,7 +233,7 @@ def test_every_module_has_a_name_that_says_something() -> None:
 
 def test_every_module_begins_with_its_purpose() -> None:
     for module, path in MODULES.items():
-        assert ast.get_docstring(ast.parse(path.read_text())), module
+        assert ast.get_docstring(tree_of(path)), module
 
 
 def test_the_wheel_holds_the_models_that_come_with_ds2() -> None:

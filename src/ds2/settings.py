@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -23,15 +24,26 @@ def settings_from(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """
     _refuse_unknown_keys(cls, data, where, ())
     try:
-        return TypeAdapter(cls).validate_python(data)
+        settings: T = _adapter_of(cls).validate_python(data)  # type: ignore[arg-type]
     except ValidationError as error:
         raise InputError(f"{where}: {_first_problem(error)}") from None
+    return settings
 
 
 def settings_to_dict(settings: Any) -> dict[str, Any]:
     """The plain data of a settings dataclass for JSON or TOML. `settings_from` reads it back."""
-    data: dict[str, Any] = TypeAdapter(type(settings)).dump_python(settings, mode="json")
+    adapter = _adapter_of(type(settings))  # type: ignore[arg-type]
+    data: dict[str, Any] = adapter.dump_python(settings, mode="json")
     return data
+
+
+@cache
+def _adapter_of(cls: type[Any]) -> TypeAdapter[Any]:
+    """What pydantic knows of a dataclass. To find it out takes far longer than to use it.
+
+    Callers tell mypy that a class can be hashed.
+    """
+    return TypeAdapter(cls)
 
 
 def _refuse_unknown_keys(

@@ -1,5 +1,6 @@
 """ds2 takes every command in the documentation, and the commands of the task pages run."""
 
+import argparse
 import ast
 import io
 import re
@@ -57,13 +58,20 @@ def reason_not_to_run(command: str) -> str | None:
     return next((why for what, why in NOT_RUN.items() if re.match(what, command)), None)
 
 
+@pytest.fixture(scope="module")
+def parser() -> argparse.ArgumentParser:
+    return build_parser()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ALL)
-def test_every_command_shown_is_one_the_program_takes(page: str) -> None:
+def test_every_command_shown_is_one_the_program_takes(
+    page: str, parser: argparse.ArgumentParser
+) -> None:
     for command in commands_in(page):
         call = Call.of(command)
         if call is not None:
-            build_parser().parse_args(call.arguments)  # exits, and so fails, at the unknown
+            parser.parse_args(call.arguments)  # exits, and so fails, at the unknown
 
 
 @pytest.fixture(scope="module")

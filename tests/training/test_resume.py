@@ -19,7 +19,7 @@ NUM_KILLS = int(os.environ.get("DS2_KILLS", "2"))
 
 
 OPTIONS = {
-    "average-last": {"training__average_last": 2},
+    "average-last": {"training__average_last": 2, "training__num_threads": 2},
     "muon-ema": {
         "training__optimiser": "muon",
         "training__muon_iterations": 3,

@@ -1,6 +1,7 @@
 """The actions of `ds2 lm` that write a model: build, convert, interpolate."""
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,11 @@ from ds2.cli.screen.terminal import console, language, note, progress
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from ds2.ngram.build import Built
+    from ds2.ngram.model import NgramModel
 
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -33,7 +38,7 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="TEXT",
         help="text files in UTF-8, plain or .gz, or manifests (.jsonl); - is standard input",
     )
-    _add_output(parser)
+    add_output(parser)
     parser.add_argument(
         "--order",
         type=int,
@@ -115,7 +120,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
@@ -167,7 +172,7 @@ def _build(args: argparse.Namespace) -> None:
             skip_blank=args.skip_blank_lines,
             exact=args.exact,
             arpa=args.arpa,
-            memory=_size(args.memory),
+            memory=size_in_bytes(args.memory, "--memory"),
             report=report,
         )
     if built.num_blank > built.num_sentences / 100:
@@ -258,17 +263,22 @@ def add_interpolate(actions: "argparse._SubParsersAction[argparse.ArgumentParser
         "interpolate",
         help="mix models into one that fits a text",
         description="Read two or more models, for example one of your domain and one of general "
-        "text, and write one model. ds2 finds the weights that predict the development text best.",
+        "text, and write one model. ds2 finds the weights that predict the development text best, "
+        "or takes the weights that you give.",
     )
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="two or more models")
-    parser.add_argument(
-        "--dev",
-        required=True,
-        nargs="+",
-        metavar="TEXT",
-        help="development text to fit the weights to",
+    choice = parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument(
+        "--dev", nargs="+", metavar="TEXT", help="development text to fit the weights to"
     )
-    _add_output(parser)
+    choice.add_argument(
+        "--weights",
+        nargs="+",
+        type=float,
+        metavar="W",
+        help="the weight of each model, in place of fitting; ds2 divides them by their sum",
+    )
+    add_output(parser)
     parser.add_argument(
         "--no-normalise",
         action="store_true",
@@ -287,13 +297,41 @@ def _interpolate(args: argparse.Namespace) -> None:
     if len(args.models) < 2:
         raise InputError("MODEL: name two or more models to mix")
     models = [NgramModel.load(path) for path in args.models]
-    texts = list(texts_for(models[0], args.dev, raw=args.no_normalise))
-    weights = fit_weights(word_log_probs(models, texts))
+    texts = list(texts_for(models[0], args.dev or [], raw=args.no_normalise))
+    if args.weights is None:
+        weights = fit_weights(word_log_probs(models, texts))
+    else:
+        weights = _given_weights(args.weights, len(models))
     levels, vocabulary, facts = mixed(models, weights)
     save_model(args.output, levels, vocabulary, facts, Workspace(), exact=args.exact)
     if args.arpa is not None:
         write_arpa(args.arpa, levels, vocabulary, Workspace())
-    table = new_table("model", "weight", "perplexity of known words", "unknown words", "n-grams")
+    _print_mixed(args, models, weights, texts)
+
+
+def _given_weights(weights: Sequence[float], num_models: int) -> "npt.NDArray[np.float64]":
+    """The weights of --weights, so that they sum to one. Raises InputError for unfit numbers."""
+    import numpy as np
+
+    if len(weights) != num_models:
+        raise InputError(
+            f"--weights: {len(weights)} numbers for {num_models} models: give each model a weight"
+        )
+    if not all(0 <= weight < math.inf for weight in weights) or sum(weights) == 0:
+        raise InputError("--weights: they must be 0 or more, and one of them more than 0")
+    return np.array(weights) / sum(weights)
+
+
+def _print_mixed(
+    args: argparse.Namespace,
+    models: Sequence["NgramModel"],
+    weights: "npt.NDArray[np.float64]",
+    texts: Sequence[str],
+) -> None:
+    from ds2.ngram.model import NgramModel
+
+    figures = ("perplexity of known words", "unknown words") if texts else ()
+    table = new_table("model", "weight", *figures, "n-grams")
     for path, model, weight in zip(
         (*args.models, args.output),
         (*models, NgramModel.load(args.output)),
@@ -301,14 +339,14 @@ def _interpolate(args: argparse.Namespace) -> None:
         strict=True,
     ):
         result = model.perplexity(texts)
-        figures = (f"{result.excluding_unknown:.3f}", f"{result.num_unknown:,}")
-        table.add_row(str(path), weight, *figures, f"{sum(model.counts):,}")
+        shown = (f"{result.excluding_unknown:.3f}", f"{result.num_unknown:,}") if texts else ()
+        table.add_row(str(path), weight, *shown, f"{sum(model.counts):,}")
     console().print(table)
 
 
-def _size(text: str) -> int:
-    """Bytes: "2G", "500M", "1.5G"."""
+def size_in_bytes(text: str, option: str) -> int:
+    """Bytes: "2G", "500M", "1.5G". Raises InputError that names the option."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.strip().upper())
     if not match or float(match[1]) == 0:
-        raise InputError(f'--memory: "{text}": it must be a size such as 500M or 2G')
+        raise InputError(f'{option}: "{text}": it must be a size such as 500M or 2G')
     return int(float(match[1]) * SIZE_UNITS[match[2]])

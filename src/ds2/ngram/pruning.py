@@ -1,7 +1,12 @@
-"""Pruning by entropy: leaves out the n-grams that change a model's predictions least."""
+"""Pruning by entropy: leaves out the n-grams that change a model's predictions least.
 
+Stolcke 1998, "Entropy-based pruning of backoff language models". `ngram -prune` of SRILM does this.
+"""
+
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,147 +16,125 @@ from ds2.ngram.corpus import BEGIN, END
 from ds2.ngram.levels import NgramLevel, backoff_masses
 
 Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[Any]
 
 MAX_ROUNDS = 100
 TOLERANCE = 1e-6
-MAX_HALVINGS = 60
-"""Halving the range of the threshold so often finds it to the last digit of a float."""
 
 
-def pruning_costs(levels: Sequence[NgramLevel]) -> list[Floats]:
-    """For each n-gram, the relative growth of the model's perplexity if it alone is left out.
+class EntropyPruner:
+    """Finds out what each n-gram of a model is worth, and makes smaller models.
 
-    (N,) per order; infinite for words, which pruning does not remove. The perplexity is on text
-    that follows the model itself (Stolcke 1998, "Entropy-based pruning of backoff language
-    models"). SRILM's `ngram -prune` removes the n-grams whose growth is below its threshold.
-
-    The probability of a context is a product of the model's own probabilities. Its first word has
-    the frequency that the bigrams give it. Kneser-Ney's unigrams would give wrong frequencies,
-    because they count contexts, not occurrences (Chelba et al. 2010).
+    Lists have an entry for each order.
     """
-    probs = [10 ** level.log10_probs[:].astype(np.float64) for level in levels]
-    frequencies = _word_frequencies(levels, probs)
-    costs = [np.full(len(levels[0]), np.inf)]
-    for k in range(1, len(levels)):
-        if k > 1:
-            frequencies = frequencies[levels[k - 1].parents[:]] * probs[k - 1]
-        costs.append(_costs(levels[k], probs[k], probs[k - 1], frequencies))
-    return costs
 
+    def __init__(self, levels: Sequence[NgramLevel]) -> None:
+        self._levels = levels
+        self._parents: list[Numbers] = [level.parents[:] for level in levels]
+        self._suffixes: list[Numbers] = [level.suffixes[:] for level in levels]
+        self._probs = [10 ** level.log10_probs[:].astype(np.float64) for level in levels]
+        self._probs[0][BEGIN] = 0  # no text has it after other words
+        self.costs = self._costs()
+        """(N,) per order: the relative growth of the perplexity if one n-gram alone goes. It is
+        infinite for words, which stay."""
+        self._worth = self._worth_by(self.costs)
 
-def _word_frequencies(levels: Sequence[NgramLevel], probs: Sequence[Floats]) -> Floats:
-    """How often each word comes in text that follows the bigrams: (V,), 1 over all words.
+    def _costs(self) -> list[Floats]:
+        """The costs, on text that follows the model."""
+        costs = [np.full(len(self._levels[0]), np.inf)]
+        frequencies = self._word_frequencies()
+        for k in range(1, len(self._levels)):
+            parents, probs = self._parents[k], self._probs[k]
+            if k > 1:
+                frequencies = frequencies[self._parents[k - 1]] * self._probs[k - 1]
+            shorter = self._probs[k - 1][self._suffixes[k]]
+            left, left_below = backoff_masses(parents, probs, shorter, len(frequencies))
+            left, left_below = left[parents], left_below[parents]
+            backoffs = np.log(left / left_below)
+            backoffs_after = np.log((left + probs) / (left_below + shorter))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                losses = probs * (np.log(probs) - np.log(shorter) - backoffs_after)
+            losses = np.where(probs > 0, losses, 0) - left * (backoffs_after - backoffs)
+            costs.append(np.expm1(frequencies[parents] * losses))
+        return costs
 
-    The start of a sentence is as frequent as its end.
-    """
-    frequencies = probs[0].copy()
-    frequencies[BEGIN] = 0
-    frequencies /= frequencies.sum()
-    if len(levels) == 1:
+    def _word_frequencies(self) -> Floats:
+        """How often each word comes in text that follows the bigrams: (V,).
+
+        The probabilities of single words would not do. Kneser-Ney makes them from the numbers of
+        different words before, which is good after backing off only (Chelba et al. 2010).
+        """
+        words = self._probs[0]
+        frequencies = words / words.sum()
+        if len(self._levels) > 1:
+            firsts, seconds = self._parents[1], self._levels[1].words[:]
+            left, left_below = backoff_masses(firsts, self._probs[1], words[seconds], len(words))
+            backoffs = left / left_below
+            above_backoff = self._probs[1] - backoffs[firsts] * words[seconds]
+            for _ in range(MAX_ROUNDS):
+                before = frequencies.copy()
+                before[BEGIN], before[END] = frequencies[END], 0
+                listed = np.bincount(seconds, before[firsts] * above_backoff, len(words))
+                updated: Floats = np.maximum(listed + words * (before @ backoffs), 0)
+                updated /= updated.sum()
+                change = np.abs(updated - frequencies).sum()
+                frequencies = updated
+                if change < TOLERANCE:
+                    break
+        frequencies[BEGIN] = frequencies[END]  # a sentence starts as often as one ends
         return frequencies
-    firsts, seconds = levels[1].parents[:], levels[1].words[:]
-    backoffs = 10 ** levels[0].log10_backoffs[:].astype(np.float64)
-    above_backoff = probs[1] - backoffs[firsts] * probs[0][seconds]
-    for _ in range(MAX_ROUNDS):
-        before = frequencies.copy()
-        before[BEGIN], before[END] = frequencies[END], 0
-        listed = np.bincount(seconds, before[firsts] * above_backoff, len(before))
-        updated: Floats = listed + probs[0] * (before @ backoffs)
-        updated[BEGIN] = 0
-        updated = np.maximum(updated, 0) / updated.sum()
-        done = np.abs(updated - frequencies).sum() < TOLERANCE
-        frequencies = updated
-        if done:
-            break
-    frequencies[BEGIN] = frequencies[END]
-    return frequencies
 
+    def _worth_by(self, costs: Sequence[Floats]) -> list[Floats]:
+        """The highest cost of each n-gram and of all n-grams that begin or end with it."""
+        worth = [values.copy() for values in costs]
+        for k in range(len(worth) - 1, 0, -1):
+            np.maximum.at(worth[k - 1], self._parents[k], worth[k])
+            np.maximum.at(worth[k - 1], self._suffixes[k], worth[k])
+        return worth
 
-def _costs(level: NgramLevel, probs: Floats, probs_below: Floats, frequencies: Floats) -> Floats:
-    """The costs of one level: (N,). probs_below, frequencies: of the contexts, (M,)."""
-    contexts = level.parents[:]
-    shorter = probs_below[level.suffixes[:]]
-    left, left_below = backoff_masses(contexts, probs, shorter, len(frequencies))
-    left, left_below = left[contexts], left_below[contexts]
-    backoff = np.log(left / left_below)
-    backoff_after = np.log((left + probs) / (left_below + shorter))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        loss = probs * (np.log(probs) - np.log(shorter) - backoff_after)
-    loss -= left * (backoff_after - backoff)
-    loss = np.where(probs > 0, loss, 0)
-    return np.asarray(np.expm1(frequencies[contexts] * loss))
+    def pruned(self, threshold: float) -> list[NgramLevel]:
+        """The model without the n-grams whose cost is below the threshold.
 
-
-def pruned(
-    levels: Sequence[NgramLevel], costs: Sequence[Floats], threshold: float
-) -> list[NgramLevel]:
-    """The model without the n-grams whose cost is below the threshold.
-
-    costs: as `pruning_costs` returns them. An n-gram stays if a longer n-gram that stays begins or
-    ends with it. New back-off weights make the probabilities of every context sum to one.
-    """
-    workspace = Workspace()
-    kept = _kept(levels, costs, threshold)
-    probs = [10 ** level.log10_probs[:].astype(np.float64) for level in levels]
-    smaller = []
-    for k, level in enumerate(levels):
-        log10_backoffs = np.zeros(len(level))
-        if k + 1 < len(levels):
-            above, stays = levels[k + 1], kept[k + 1]
-            contexts, suffixes = above.parents[:][stays], above.suffixes[:][stays]
-            left, left_below = backoff_masses(
-                contexts, probs[k + 1][stays], probs[k][suffixes], len(level)
+        An n-gram stays if a longer one that stays begins or ends with it. New back-off weights make
+        the probabilities after every context sum to one.
+        """
+        kept = [worth >= threshold for worth in self._worth]
+        workspace = Workspace()
+        smaller = []
+        for k, level in enumerate(self._levels):
+            log10_backoffs = np.zeros(len(level))
+            if k + 1 < len(self._levels):
+                stays = kept[k + 1]
+                contexts = self._parents[k + 1][stays]
+                shorter = self._probs[k][self._suffixes[k + 1][stays]]
+                left, left_below = backoff_masses(
+                    contexts, self._probs[k + 1][stays], shorter, len(level)
+                )
+                has_children = np.bincount(contexts, minlength=len(level)) > 0
+                log10_backoffs = np.where(has_children, np.log10(left / left_below), 0)
+            smaller.append(
+                replace(
+                    level,
+                    log10_backoffs=workspace.column(np.float32, log10_backoffs),
+                    kept=workspace.column(np.bool_, kept[k]),
+                )
             )
-            has_children = np.bincount(contexts, minlength=len(level)) > 0
-            log10_backoffs = np.where(has_children, np.log10(left / left_below), 0)
-        smaller.append(
-            replace(
-                level,
-                log10_backoffs=workspace.column(np.float32, log10_backoffs),
-                kept=workspace.column(np.bool_, kept[k]),
-            )
-        )
-    return smaller
+        return smaller
 
+    def threshold_for(
+        self, num_bytes: int, size_of: Callable[[Sequence[int]], int]
+    ) -> float | None:
+        """The lowest threshold whose model fits into `num_bytes`; None if the words alone do not.
 
-def _kept(
-    levels: Sequence[NgramLevel], costs: Sequence[Floats], threshold: float
-) -> list[Booleans]:
-    """The n-grams that stay, per order."""
-    kept = [cost >= threshold for cost in costs]
-    for k in range(len(levels) - 1, 0, -1):
-        kept[k - 1][levels[k].parents[:][kept[k]]] = True
-        kept[k - 1][levels[k].suffixes[:][kept[k]]] = True
-    return kept
+        size_of: takes the numbers of n-grams of each order, and returns the size of their file.
+        """
+        ascending = [np.sort(worth) for worth in self._worth]
 
+        def fits(threshold: float) -> bool:
+            counts = [len(worth) - int(np.searchsorted(worth, threshold)) for worth in ascending]
+            return size_of(counts) <= num_bytes
 
-def threshold_for_size(
-    levels: Sequence[NgramLevel],
-    costs: Sequence[Floats],
-    num_bytes: int,
-    size_of: Callable[[Sequence[int]], int],
-) -> float | None:
-    """The lowest threshold whose model fits into `num_bytes`; None if even the words do not fit.
-
-    size_of: takes the numbers of n-grams of each order, and returns the size of their file.
-    """
-
-    def fits(threshold: float) -> bool:
-        kept = _kept(levels, costs, threshold)
-        return size_of([int(np.count_nonzero(level)) for level in kept]) <= num_bytes
-
-    if fits(0.0):
-        return 0.0
-    largest = max((float(cost.max()) for cost in costs[1:] if len(cost)), default=0.0)
-    low, high = 1e-18, 2 * largest + 1e-17
-    if not fits(high):
-        return None
-    for _ in range(MAX_HALVINGS):
-        middle = float(np.sqrt(low * high))  # thresholds differ by factors, not by sums
-        if middle in (low, high):
-            break
-        low, high = (low, middle) if fits(middle) else (middle, high)
-        if high / low < 1 + 1e-4:
-            break
-    return high
+        thresholds = np.unique(np.concatenate([np.zeros(1), *ascending[1:]]))
+        thresholds = np.append(thresholds[thresholds >= 0], np.inf)
+        place = bisect_left(thresholds, True, key=fits)
+        return float(thresholds[place]) if place < len(thresholds) else None

@@ -43,17 +43,17 @@ def _prune(args: argparse.Namespace) -> None:
     from ds2.ngram.arpa import write_arpa
     from ds2.ngram.columns import Workspace
     from ds2.ngram.model import NgramModel
-    from ds2.ngram.pruning import pruned, pruning_costs, threshold_for_size
+    from ds2.ngram.pruning import EntropyPruner
     from ds2.ngram.writing import file_size, save_model
 
     model = NgramModel.load(args.model)
     levels, vocabulary = model.levels(), model.vocabulary
-    costs = pruning_costs(levels)
+    pruner = EntropyPruner(levels)
     threshold = args.threshold
     if threshold is None:
         size_of = partial(file_size, vocabulary=vocabulary, level=levels[0], exact=args.exact)
         num_bytes = size_in_bytes(args.size, "--size")
-        threshold = threshold_for_size(levels, costs, num_bytes, size_of)
+        threshold = pruner.threshold_for(num_bytes, size_of)
         if threshold is None:
             raise InputError(
                 f"--size: {args.size}: the words of {args.model} alone need more: build it with a "
@@ -61,7 +61,7 @@ def _prune(args: argparse.Namespace) -> None:
             )
     elif not threshold >= 0:
         raise InputError(f"--threshold: {threshold}: it must be 0 or more")
-    smaller = pruned(levels, costs, threshold)
+    smaller = pruner.pruned(threshold)
     facts = replace(model.facts, origin={**model.facts.origin, "pruned below": threshold})
     save_model(args.output, smaller, vocabulary, facts, Workspace(), exact=args.exact)
     if args.arpa is not None:

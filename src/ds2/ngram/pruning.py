@@ -65,7 +65,7 @@ class EntropyPruner:
         different words before, which is good after backing off only (Chelba et al. 2010).
         """
         words = self._probs[0]
-        frequencies = words / words.sum()
+        frequencies: Floats = words / words.sum()
         if len(self._levels) > 1:
             firsts, seconds = self._parents[1], self._levels[1].words[:]
             left, left_below = backoff_masses(firsts, self._probs[1], words[seconds], len(words))
@@ -135,6 +135,7 @@ class EntropyPruner:
             return size_of(counts) <= num_bytes
 
         thresholds = np.unique(np.concatenate([np.zeros(1), *ascending[1:]]))
-        thresholds = np.append(thresholds[thresholds >= 0], np.inf)
+        thresholds = thresholds[thresholds >= 0]
+        thresholds = np.append(thresholds, np.nextafter(thresholds[-1], np.inf))
         place = bisect_left(thresholds, True, key=fits)
         return float(thresholds[place]) if place < len(thresholds) else None

@@ -269,14 +269,17 @@ def add_interpolate(actions: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="two or more models")
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument(
-        "--dev", nargs="+", metavar="TEXT", help="development text to fit the weights to"
+        "--dev",
+        nargs="+",
+        metavar="TEXT",
+        help="development text to fit the weights to (default: none; give this or --weights)",
     )
     choice.add_argument(
         "--weights",
         nargs="+",
         type=float,
         metavar="W",
-        help="the weight of each model, in place of fitting; ds2 divides them by their sum",
+        help="the weight of each model; ds2 divides them by their sum (default: fitted to --dev)",
     )
     add_output(parser)
     parser.add_argument(

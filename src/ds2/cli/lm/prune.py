@@ -1,6 +1,7 @@
 """`ds2 lm prune`: makes a model smaller, at the least loss."""
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 
@@ -25,14 +26,15 @@ def add_prune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     choice.add_argument(
         "--size",
         metavar="SIZE",
-        help="largest size of the file, such as 6.8M; ds2 keeps as many n-grams as fit",
+        help="largest size of the file, such as 6.8M; ds2 keeps as many n-grams as fit (default: "
+        "none; give this or --threshold)",
     )
     choice.add_argument(
         "--threshold",
         type=float,
         metavar="T",
         help="leave out n-grams without which the perplexity grows by less than this share, such "
-        "as 1e-8",
+        "as 1e-8 (default: what --size needs)",
     )
     parser.set_defaults(act=_prune)
 
@@ -59,7 +61,7 @@ def _prune(args: argparse.Namespace) -> None:
                 f"--size: {args.size}: the words of {args.model} alone need more: build it with a "
                 "smaller --vocabulary"
             )
-    elif not threshold >= 0:
+    elif not 0 <= threshold < math.inf:
         raise InputError(f"--threshold: {threshold}: it must be 0 or more")
     smaller = pruner.pruned(threshold)
     facts = replace(model.facts, origin={**model.facts.origin, "pruned below": threshold})

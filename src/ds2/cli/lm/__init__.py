@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Callable
 
-from ds2.cli.lm.build import add_build, add_convert, add_interpolate
+from ds2.cli.lm.build import add_build, add_convert
+from ds2.cli.lm.interpolate import add_interpolate
 from ds2.cli.lm.prune import add_prune
 from ds2.cli.lm.queries import add_info, add_perplexity, add_score
 from ds2.cli.lm.tune import add_tune

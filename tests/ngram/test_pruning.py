@@ -107,6 +107,10 @@ def test_a_model_for_a_size_is_the_largest_that_fits(
         save_model(path, pruned, vocabulary, model.facts, Workspace(), exact=exact)
         return path.stat().st_size
 
-    assert saved_size(threshold) <= budget < saved_size(threshold * (1 - 1e-9))
+    size = saved_size(threshold)
+    assert size <= budget
+    costs = np.sort(np.concatenate(pruner.costs[1:]))
+    sizes = {saved_size(float(cost)) for cost in costs[costs < threshold][-12:]}
+    assert min(sizes - {size}) > budget
     assert pruner.threshold_for(most, size_of) == 0
     assert pruner.threshold_for(least - 1, size_of) is None

@@ -9,7 +9,7 @@ import pytest
 
 from aids.grams import FALLBACK, GENESIS, build, grams_in
 from ds2.ngram.columns import Workspace
-from ds2.ngram.corpus import BEGIN, END, UNKNOWN
+from ds2.ngram.corpus import BEGIN, END
 from ds2.ngram.estimate import EstimateConfig
 from ds2.ngram.model import NgramModel
 from ds2.ngram.pruning import EntropyPruner
@@ -66,7 +66,7 @@ def test_costs_are_the_growth_of_the_perplexity(tmp_path: Path) -> None:
     pruner = EntropyPruner(model.levels())
     words, *after = distributions(model)
     after = np.array(after)
-    after[[UNKNOWN, END]] = after[BEGIN]  # a new sentence follows the end of one
+    after[END] = after[BEGIN]  # a new sentence follows the end of one
     frequencies = np.full(len(after), 1 / len(after))
     for _ in range(500):
         frequencies = frequencies @ after

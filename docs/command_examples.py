@@ -57,6 +57,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "ds2 lm perplexity": ("ds2 lm perplexity out/lm.bin samples/texts-en.txt",),
     "ds2 lm info": ("ds2 lm info out/lm.bin",),
     "ds2 lm interpolate": ("ds2 lm interpolate domain.bin general.bin --dev dev.txt -o lm.bin",),
+    "ds2 lm prune": ("ds2 lm prune out/lm.bin -o out/small.bin --threshold 1e-5",),
     "ds2 lm tune": ("ds2 lm tune dev.jsonl -m models/my --lm lm.bin",),
     "ds2 bundle add-lm": ("ds2 bundle add-lm en out/lm.bin -o out/with-lm",),
     "ds2 bundle remove-lm": ("ds2 bundle remove-lm en -o out/without-lm",),

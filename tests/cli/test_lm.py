@@ -178,6 +178,65 @@ def test_interpolate_mixes_models(genesis: Path, capsys: pytest.CaptureFixture[s
     assert NgramModel.load(arpa).counts == mixture.counts
 
 
+def test_interpolate_takes_given_weights(genesis: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = genesis.parent
+    (directory / "rest.txt").write_text("".join(GENESIS.splitlines(keepends=True)[:5]))
+    a, b, output = (directory / f"{name}.bin" for name in ("a", "b", "mixed"))
+    ds2("build", genesis, "-o", a, "--order", 1, "--exact")
+    ds2("build", directory / "rest.txt", "-o", b, "--order", 1, "--discount-fallback", "--exact")
+    capsys.readouterr()
+    ds2("interpolate", a, b, "--weights", 3, 1, "-o", output, "--exact")
+    assert "0.7500" in capsys.readouterr().out
+    models = [grams_in(NgramModel.load(path)) for path in (a, b, output)]
+    first, second, mixed = (10 ** grams["god",][0] for grams in models)
+    assert mixed == pytest.approx(0.75 * first + 0.25 * second, rel=1e-5)
+
+
+@pytest.mark.parametrize("weights", [("1",), ("1", "-1"), ("0", "0"), ("nan", "1")])
+def test_unfit_weights_are_refused(genesis: Path, weights: tuple[str, ...]) -> None:
+    model, output = genesis.parent / "a.bin", genesis.parent / "mixed.bin"
+    ds2("build", genesis, "-o", model, "--order", 1)
+    with pytest.raises(InputError, match="--weights"):
+        ds2("interpolate", model, model, "-o", output, "--weights", *weights)
+    assert not output.exists()
+
+
+def test_prune_makes_a_model_of_the_given_size(
+    genesis: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, output, arpa = (genesis.parent / name for name in ("a.bin", "small.bin", "small.arpa"))
+    ds2("build", genesis, "-o", model, "--order", 3)
+    capsys.readouterr()
+    size = model.stat().st_size - 1000
+    ds2("prune", model, "-o", output, "--size", f"{size / 1024}K", "--arpa", arpa)
+    assert "threshold" in capsys.readouterr().out
+    before, after = NgramModel.load(model), NgramModel.load(output)
+    assert size - 100 < output.stat().st_size <= size
+    assert after.vocabulary == before.vocabulary
+    assert grams_in(NgramModel.load(arpa)).keys() == grams_in(after).keys()
+    threshold = after.facts.origin["pruned below"]
+    ds2("prune", model, "-o", genesis.parent / "again.bin", "--threshold", threshold)
+    assert (genesis.parent / "again.bin").read_bytes() == output.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--size", "1K", "the words of .*a.bin alone need more"),
+        ("--size", "big", '--size: "big": it must be a size'),
+        ("--threshold", "nan", "--threshold: nan: it must be 0 or more"),
+    ],
+)
+def test_prune_refuses_what_it_cannot_do(
+    genesis: Path, option: str, value: str, message: str
+) -> None:
+    model, output = genesis.parent / "a.bin", genesis.parent / "small.bin"
+    ds2("build", genesis, "-o", model, "--order", 2)
+    with pytest.raises(InputError, match=message):
+        ds2("prune", model, "-o", output, option, value)
+    assert not output.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

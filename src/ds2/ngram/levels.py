@@ -9,12 +9,15 @@ import numpy.typing as npt
 
 from ds2.ngram.columns import Column, Workspace
 
+Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
 Numbers = npt.NDArray[Any]
 
 IMPOSSIBLE = -99.0
 """Stands for the logarithm of 0, as in SRILM's files."""
+LEAST_MASS = 1e-9
+"""If a context leaves less than this mass for other words, it is rounding error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,22 @@ class NgramLevel:
         if self.kept is None:
             return len(self)
         return sum(int(np.count_nonzero(self.kept[rows])) for rows in workspace.blocks(len(self)))
+
+
+def backoff_masses(
+    parents: Numbers, probs: Floats, shorter_probs: Floats, num_contexts: int
+) -> tuple[Floats, Floats]:
+    """What the listed words of each context leave for other words: (num_contexts,) each.
+
+    First by the probabilities after the context, then by those after the shorter context. Their
+    quotient is the back-off weight that makes the probabilities of the context sum to one.
+
+    parents, probs, shorter_probs: (N,) the context of each n-gram, and the probabilities of its
+        last word after the context and after the shorter context.
+    """
+    listed = np.bincount(parents, probs, num_contexts)
+    shorter = np.bincount(parents, shorter_probs, num_contexts)
+    return np.maximum(1 - listed, LEAST_MASS), np.maximum(1 - shorter, LEAST_MASS)
 
 
 def spelled(levels: Sequence[NgramLevel], order: int, rows: Numbers) -> Rows:

@@ -14,6 +14,7 @@ from ds2.ngram.levels import (
     NgramLevel,
     Rows,
     SortedGrams,
+    backoff_masses,
     lexicographic_order,
     sorted_grams,
     spelled,
@@ -25,8 +26,6 @@ Integers = npt.NDArray[np.int64]
 
 MAX_ROUNDS = 1000
 TOLERANCE = 1e-7
-LEAST_MASS = 1e-9
-"""If a context leaves less than this mass for other words, it is rounding error."""
 
 
 def word_log_probs(models: Sequence[NgramModel], texts: Iterable[str]) -> Floats:
@@ -170,11 +169,9 @@ def _levels(shapes: Sequence[SortedGrams], probs: Sequence[Floats]) -> list[Ngra
         backoffs = np.zeros(len(values))
         if k + 1 < len(shapes):
             parents, suffixes = shapes[k + 1].parents, shapes[k + 1].suffixes
-            listed = np.bincount(parents, probs[k + 1], len(values))
-            shorter = np.bincount(parents, values[suffixes], len(values))
-            left = np.maximum(1 - listed, LEAST_MASS) / np.maximum(1 - shorter, LEAST_MASS)
+            left, left_below = backoff_masses(parents, probs[k + 1], values[suffixes], len(values))
             has_children = np.bincount(parents, minlength=len(values)) > 0
-            backoffs = np.where(has_children, np.log10(left), 0)
+            backoffs = np.where(has_children, np.log10(left / left_below), 0)
         with np.errstate(divide="ignore"):
             log10_probs = np.clip(np.log10(values), IMPOSSIBLE, 0)
         levels.append(

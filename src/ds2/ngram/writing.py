@@ -48,25 +48,13 @@ def write_model(
     Raises InputError for more n-grams than the format can number.
     """
     counts = [level.num_kept(workspace) for level in levels]
-    num_nodes, num_contexts = 1 + sum(counts), 1 + sum(counts[:-1])
+    num_nodes = 1 + sum(counts)
     if num_nodes >= 1 << 32:
         raise InputError(f"{num_nodes - 1} n-grams are more than a model can hold: prune more")
     codes = {} if exact else _codes(levels, workspace)
     has_high = counts[0] > 1 << 16
-    sections = {
-        "contexts": _Section("<u4", (num_contexts + 1, 2)),
-        "words": _Section("<u2", (num_nodes,)),
-        "words_high": _Section("|u1", (num_nodes if has_high else 0,)),
-        "probs": _Section("<f4", (0 if codes else num_nodes,)),
-        "backoffs": _Section("<f4", (0 if codes else num_contexts,)),
-        "prob_codes": _Section("<u2", (num_nodes if codes else 0,)),
-        "backoff_codes": _Section("<u2", (num_contexts if codes else 0,)),
-    }
     tables = _vocabulary_tables(vocabulary, levels[0])
-    sections |= {name: _Section(table.dtype.str, table.shape) for name, table in tables.items()}
-    offset = HEADER_BYTES
-    for section in sections.values():
-        offset = section.place(offset)
+    sections, offset = _sections(counts, tables, exact=exact)
     probs, backoffs = ("prob_codes", "backoff_codes") if codes else ("probs", "backoffs")
     for name in (probs, backoffs, "words", *(["words_high"] if has_high else [])):
         sections[name].append(file, np.zeros(1))  # of the root
@@ -89,6 +77,16 @@ def write_model(
         "sections": {name: asdict(section) for name, section in sections.items()},
     }
     _write_header(file, header)
+
+
+def file_size(
+    counts: Sequence[int], vocabulary: Sequence[str], level: NgramLevel, *, exact: bool = False
+) -> int:
+    """The size in bytes of the file of a model with so many n-grams of each order.
+
+    vocabulary: the spelling of every row of `level`, the first level.
+    """
+    return _sections(counts, _vocabulary_tables(vocabulary, level), exact=exact)[1]
 
 
 def save_model(
@@ -128,6 +126,28 @@ class _Section:
             file.write(data)
             self.crc = zlib.crc32(data, self.crc)
             self.num_bytes += len(data)
+
+
+def _sections(
+    counts: Sequence[int], tables: Mapping[str, Numbers], *, exact: bool
+) -> tuple[dict[str, _Section], int]:
+    """The sections of a file, each in its place, and the length of the file."""
+    num_nodes, num_contexts = 1 + sum(counts), 1 + sum(counts[:-1])
+    has_high = counts[0] > 1 << 16
+    sections = {
+        "contexts": _Section("<u4", (num_contexts + 1, 2)),
+        "words": _Section("<u2", (num_nodes,)),
+        "words_high": _Section("|u1", (num_nodes if has_high else 0,)),
+        "probs": _Section("<f4", (num_nodes if exact else 0,)),
+        "backoffs": _Section("<f4", (num_contexts if exact else 0,)),
+        "prob_codes": _Section("<u2", (0 if exact else num_nodes,)),
+        "backoff_codes": _Section("<u2", (0 if exact else num_contexts,)),
+    }
+    sections |= {name: _Section(table.dtype.str, table.shape) for name, table in tables.items()}
+    offset = HEADER_BYTES
+    for section in sections.values():
+        offset = section.place(offset)
+    return sections, offset
 
 
 def _codes(levels: Sequence[NgramLevel], workspace: Workspace) -> dict[str, Codes]:

@@ -1,9 +1,11 @@
-"""`ds2 lm`: builds language models, and shows, mixes, tunes and scores with them."""
+"""`ds2 lm`: builds language models, and shows, mixes, prunes, tunes and scores with them."""
 
 import argparse
 from collections.abc import Callable
 
-from ds2.cli.lm.build import add_build, add_convert, add_interpolate
+from ds2.cli.lm.build import add_build, add_convert
+from ds2.cli.lm.interpolate import add_interpolate
+from ds2.cli.lm.prune import add_prune
 from ds2.cli.lm.queries import add_info, add_perplexity, add_score
 from ds2.cli.lm.tune import add_tune
 
@@ -12,7 +14,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser(
         "lm",
-        help="build n-gram language models, score text with them, mix and tune them",
+        help="build n-gram language models, score text with them, mix, prune and tune them",
         description="Build and use n-gram language models. They are models of words for English, "
         "and of characters for Mandarin.",
     )
@@ -23,6 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_perplexity(actions)
     add_info(actions)
     add_interpolate(actions)
+    add_prune(actions)
     add_tune(actions)
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""The actions of `ds2 lm` that write a model: build, convert, interpolate."""
+"""The actions of `ds2 lm` that write a model: build, convert."""
 
 import argparse
 import re
@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds2.cli.lm.queries import (
-    megabytes,
-    new_table,
-    texts_for,
-)
+from ds2.cli.lm.queries import megabytes, new_table
 from ds2.cli.screen.terminal import console, language, note, progress
 from ds2.errors import InputError
 
@@ -33,7 +29,7 @@ def add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="TEXT",
         help="text files in UTF-8, plain or .gz, or manifests (.jsonl); - is standard input",
     )
-    _add_output(parser)
+    add_output(parser)
     parser.add_argument(
         "--order",
         type=int,
@@ -115,7 +111,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
@@ -167,7 +163,7 @@ def _build(args: argparse.Namespace) -> None:
             skip_blank=args.skip_blank_lines,
             exact=args.exact,
             arpa=args.arpa,
-            memory=_size(args.memory),
+            memory=size_in_bytes(args.memory, "--memory"),
             report=report,
         )
     if built.num_blank > built.num_sentences / 100:
@@ -253,62 +249,9 @@ def _convert(args: argparse.Namespace) -> None:
     save_model(args.output, model.levels(), model.vocabulary, facts, Workspace(), exact=args.exact)
 
 
-def add_interpolate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = actions.add_parser(
-        "interpolate",
-        help="mix models into one that fits a text",
-        description="Read two or more models, for example one of your domain and one of general "
-        "text, and write one model. ds2 finds the weights that predict the development text best.",
-    )
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="two or more models")
-    parser.add_argument(
-        "--dev",
-        required=True,
-        nargs="+",
-        metavar="TEXT",
-        help="development text to fit the weights to",
-    )
-    _add_output(parser)
-    parser.add_argument(
-        "--no-normalise",
-        action="store_true",
-        help="use the texts as they are; do not normalise them",
-    )
-    parser.set_defaults(act=_interpolate)
-
-
-def _interpolate(args: argparse.Namespace) -> None:
-    from ds2.ngram.arpa import write_arpa
-    from ds2.ngram.columns import Workspace
-    from ds2.ngram.mixture import fit_weights, mixed, word_log_probs
-    from ds2.ngram.model import NgramModel
-    from ds2.ngram.writing import save_model
-
-    if len(args.models) < 2:
-        raise InputError("MODEL: name two or more models to mix")
-    models = [NgramModel.load(path) for path in args.models]
-    texts = list(texts_for(models[0], args.dev, raw=args.no_normalise))
-    weights = fit_weights(word_log_probs(models, texts))
-    levels, vocabulary, facts = mixed(models, weights)
-    save_model(args.output, levels, vocabulary, facts, Workspace(), exact=args.exact)
-    if args.arpa is not None:
-        write_arpa(args.arpa, levels, vocabulary, Workspace())
-    table = new_table("model", "weight", "perplexity of known words", "unknown words", "n-grams")
-    for path, model, weight in zip(
-        (*args.models, args.output),
-        (*models, NgramModel.load(args.output)),
-        (*(f"{weight:.4f}" for weight in weights), ""),
-        strict=True,
-    ):
-        result = model.perplexity(texts)
-        figures = (f"{result.excluding_unknown:.3f}", f"{result.num_unknown:,}")
-        table.add_row(str(path), weight, *figures, f"{sum(model.counts):,}")
-    console().print(table)
-
-
-def _size(text: str) -> int:
-    """Bytes: "2G", "500M", "1.5G"."""
+def size_in_bytes(text: str, option: str) -> int:
+    """Bytes: "2G", "500M", "1.5G". Raises InputError that names the option."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.strip().upper())
     if not match or float(match[1]) == 0:
-        raise InputError(f'--memory: "{text}": it must be a size such as 500M or 2G')
+        raise InputError(f'{option}: "{text}": it must be a size such as 500M or 2G')
     return int(float(match[1]) * SIZE_UNITS[match[2]])

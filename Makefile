@@ -12,6 +12,7 @@ PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
 STAGES := install demo tests  # the stages of make pythons
+ONLY :=                       # its environments, such as ONLY="3.12 '3.13.0 lowest'"; none: all
 PIP := install --quiet --disable-pip-version-check -c constraints.txt
 # Otherwise Python, numba and pip would write into the sources and the user's cache.
 IN_DEMO := PYTHONPYCACHEPREFIX=$(CURDIR)/$(DEMO)/compiled NUMBA_CACHE_DIR=$(CURDIR)/$(DEMO)/numba
@@ -30,7 +31,7 @@ quick: $(DEV)/installed
 	$(DEV)/bin/python -m pytest $(ON_ALL_CORES) -m "not slow"
 
 pythons:
-	$(PYTHON) tests/pythons.py --stages $(STAGES)
+	$(PYTHON) tests/pythons.py --stages $(STAGES) $(if $(strip $(ONLY)),--only $(ONLY))
 
 check: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .

@@ -1,6 +1,7 @@
-"""Without a library, tests say what they need; on several cores, tests have the same names."""
+"""Without a library, tests say what they need; no test finds what an earlier one left."""
 
 import importlib.util
+import logging
 import os
 import re
 from collections import Counter
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from ds2.cli.screen.terminal import SHOWN
 
 # No test has a time limit: on a busy machine an example may take any time.
 settings.register_profile("ds2", deadline=None)
@@ -41,6 +44,15 @@ def pytest_pycollect_makemodule(
 ) -> RuntimeModule | None:
     """Skip files of tests only without torch; in `make test` a missing library is an error."""
     return None if HAS_TORCH else RuntimeModule.from_parent(parent, path=module_path)
+
+
+@pytest.fixture(autouse=True)
+def untouched_loggers() -> None:
+    """Undo what a command did to loggers in an earlier test: caplog would not see their records."""
+    for logger in map(logging.getLogger, ("ds2.cli", *SHOWN)):
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -24,7 +24,7 @@ VERSIONS = ("newest", "lowest")
 # Below its wheels a compiled library would be built from source; this one is plain Python.
 WHEELS = ("--only-binary", ":all:", "--no-binary", "docopt", "--no-binary", "deepspeech2")
 SHOWN_LINES = 60  # lines of the log to show for a failed environment
-QUICK = ("-m", "not slow", "-p", "no:cacheprovider", "--ignore", "tests/training")
+QUICK = ("-m", "not slow", "-rfEs", "-p", "no:cacheprovider", "--ignore", "tests/training")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,9 @@ def outcome(environment: Environment, stages: list[str]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="such as 3.12, or '3.12.1 lowest'")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="NAME", help="such as 3.12, or '3.13.0 lowest'"
+    )
     parser.add_argument(
         "--stages", nargs="+", default=["install", "demo", "tests"], help="what to do of each"
     )
@@ -147,11 +149,11 @@ def main() -> int:
         for version, interpreter in interpreters().items()
         for versions in VERSIONS
     ]
-    chosen = [one for one in environments if one.name.startswith(args.only)]
+    chosen = [one for one in environments if one.name.startswith(tuple(args.only))]
     uv()
     with ThreadPoolExecutor(args.jobs) as executor:
         lines = list(executor.map(lambda one: outcome(one, args.stages), chosen))
-    print("\n".join(lines) or f"there is no Python {args.only}")
+    print("\n".join(lines) or f"there is no Python {' or '.join(args.only)}")
     return 0 if lines and all(line.endswith("passed") for line in lines) else 1
 
 

@@ -109,9 +109,13 @@ def test_nothing_is_compiled_for_two_kinds_of_arguments() -> None:
 def test_a_change_of_any_compiled_file_is_noticed(name: str, tmp_path: Path) -> None:
     package = tmp_path / "ds2"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = stamp_of.__wrapped__(package)
-    (package / name).write_text((package / name).read_text() + "\n# changed\n")
-    assert stamp_of.__wrapped__(package) != before
+    before = stamp_of(package)
+    other = shutil.copytree(package, tmp_path / "other" / "ds2", copy_function=shutil.copyfile)
+    assert stamp_of(other) == before  # the same ds2, installed at another time
+    changed = other / name
+    changed.write_text(changed.read_text().replace("the", "teh", 1))  # of the same size
+    shutil.move(other, package := tmp_path / "changed")
+    assert stamp_of(package) != before
 
 
 def ran(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

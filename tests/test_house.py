@@ -247,7 +247,8 @@ def test_the_wheel_holds_the_models_that_come_with_ds2() -> None:
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/**/*.toml")), ids=str)
 def test_every_recipe_loads(path: Path) -> None:
+    assert tomllib.loads(path.read_text())
+    pytest.importorskip("tomli_w")  # of the extra `train`
     from ds2.training.config import load_config
 
-    assert tomllib.loads(path.read_text())
     assert load_config(path)

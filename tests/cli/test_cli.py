@@ -231,3 +231,17 @@ def test_a_full_disk_gets_one_line() -> None:
             [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False
         )
     assert (ran.returncode, ran.stderr) == (1, b"ds2: no space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_messages_that_cannot_be_written_change_nothing() -> None:
+    code = "import sys; from ds2.cli import main; sys.exit(main(['info', 'no such model']))"
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=full, check=False)
+    assert ran.returncode == 2
+
+
+def test_a_name_that_is_too_long_is_wrong_input(capsys: pytest.CaptureFixture[str]) -> None:
+    name = 300 * "x"
+    assert main(["info", name]) == 2
+    assert capsys.readouterr().err == f"ds2: {name}: file name too long\n"

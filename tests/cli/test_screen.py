@@ -138,6 +138,10 @@ def test_closed_streams_do_no_harm(closed: str, tmp_path: Path) -> None:
             ["transcribe"],
             "ds2 transcribe: missing: FILE|DIR|-: `ds2 transcribe --help` shows all arguments",
         ),
+        (
+            ["transcribe", "a.wav", "-m", ""],
+            "ds2: the argument after -m is empty: is a variable of the shell not set?",
+        ),
     ],
     ids=str,
 )

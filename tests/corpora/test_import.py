@@ -1,6 +1,7 @@
 """Make a manifest from a folder of recordings and a table of texts, as people have them."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,7 @@ def joined(pattern: str, *columns: tuple[str, ...]) -> str:
         ("list.json", json.dumps([{"audio": a, "transcription": t} for a, t in TEXTS.items()])),
         ("one.json", json.dumps({"data": [{"file": a, "text": t} for a, t in TEXTS.items()]})),
         ("map.json", json.dumps(TEXTS)),
+        ("spaces.csv", " File , Text\n" + joined("{} , {}\n", WAV, QUOTED)),
     ],
 )
 def test_tables_of_all_kinds(folder: Path, name: str, table: str) -> None:
@@ -190,13 +192,46 @@ def test_the_one_table_in_the_folder_is_taken(folder: Path) -> None:
     assert [utterance.text for utterance in read_manifest(folder)] == ["One", "Two"]
 
 
-def test_equal_names_in_several_folders_are_told_apart(tmp_path: Path) -> None:
+def test_equal_names_in_several_folders_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for speaker in ("anna", "bert"):
         record(tmp_path / "clips" / speaker / "1.wav")
     texts = imported(tmp_path / "clips", "file,text\n/old/bert/1.wav,yes\nanna/1.wav,no\n")
     assert texts == {"1.wav": "no"}
     assert [u.audio_path.parent.name for u in utterances(tmp_path / "clips")] == ["bert", "anna"]
+    capsys.readouterr()
     assert run(tmp_path / "clips", "file,text\n1.wav,yes\n") == 2
+    told = capsys.readouterr().err
+    assert "rows that fit several recordings, the first: " in told
+    assert "texts.csv:2: 2 recordings have the name 1.wav: " in told
+
+
+def test_accents_in_names_may_have_another_form(tmp_path: Path) -> None:
+    """macOS writes accents in files' names as characters of their own; tables do not."""
+    for form, folder in (("NFD", "one"), ("NFC", "two")):
+        name = unicodedata.normalize(form, "zoë_é.wav")
+        record(tmp_path / folder / unicodedata.normalize(form, "Müller") / name)
+        for other in ("NFC", "NFD"):
+            table = unicodedata.normalize(other, "file,text\nMüller/zoë_é.wav,yes\n")
+            assert imported(tmp_path / folder, table) == {name: "yes"}
+
+
+def test_a_text_that_is_too_long_for_a_name_is_no_recording(folder: Path) -> None:
+    text = "many words " * 40
+    table = f"{text}|a.wav\nshort|b.wav\n"
+    assert imported(folder, table) == {"a.wav": text.strip(), "b.wav": "short"}
+    assert imported(folder, f"file,text\na.wav,yes\n{text},no\n") == {"a.wav": "yes"}
+
+
+def test_tables_in_folders_below_are_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = folder / "84" / "84-121.trans.txt"
+    table.parent.mkdir()
+    table.write_text("a ONE\n")
+    assert main(["corpus", "import", str(folder)]) == 2
+    assert f"with --texts, such as --texts {table}" in capsys.readouterr().err
 
 
 def test_stretches_of_long_recordings(folder: Path) -> None:
@@ -212,6 +247,9 @@ def test_stretches_of_long_recordings(folder: Path) -> None:
         ("file,text\nx.wav,one\n", [], "no column names recordings of the directory, not even"),
         ("file\na.wav\n", [], "has no column with texts, only one with recordings"),
         ("", [], "is empty"),
+        ("file,text\n", [], "has only a header"),
+        ("file,text\na.wav\n", [], "texts.csv:2: has 1 cells, but there are 2 columns"),
+        (b"PK\x03\x04\0\0\0\0", [], "is a spreadsheet or an archive: save the table as CSV"),
         ("[1, 2]", [], "must be a JSON array of objects"),
         ("[{", [], "is not JSON"),
         (b"\x00\x01\x02\x03binary\xff" * 9, [], "is not text"),

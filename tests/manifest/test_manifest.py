@@ -100,6 +100,7 @@ def test_a_gz_file_is_unpacked(tmp_path: Path) -> None:
         ({"text": "a", "dur": 1}, "audio_filepath is missing (there is text, dur)"),
         ({"audio_filepath": ""}, "audio_filepath is empty"),
         ({"audio_filepath": 3}, "audio_filepath: 3: it must be a string"),
+        ({"audio_filepath": "a\0.wav"}, "the recording's name has a null character"),
         ({**LINE, "text": 42}, "text: 42: it must be a string"),
         ({**LINE, "text": ["a"]}, "text: ['a']: it must be a string"),
         ({**LINE, "speaker": True}, "speaker: True: it must be a string"),
@@ -298,6 +299,9 @@ def test_names_relative_to_where_the_recipe_ran_are_found(
     assert read_manifest(directory)[0].audio_path == tmp_path / "wavs" / "u.wav"
     written(directory / "wavs" / "u.wav")
     assert read_manifest(directory)[0].audio_path == directory / "wavs" / "u.wav"
+    too_long = 300 * "u"
+    directory = kaldi(tmp_path / "data" / "dev", wav_scp=[f"u {too_long}"])
+    assert read_manifest(directory)[0].audio_path == directory / too_long
 
 
 @pytest.mark.parametrize(

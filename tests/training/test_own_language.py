@@ -63,6 +63,7 @@ def test_a_folder_of_german_becomes_a_german_model(
     settings.append("training.epochs=20")
     arguments = [argument for each in settings for argument in ("--set", each)]
     assert main(["train", str(QUICKSTART), "-o", "run", *arguments]) == 0
+    assert "finished; make a bundle with: ds2 export run -o BUNDLE" in "".join(capsys.readouterr())
     ds2("export run -o model")
     assert load_bundle(Path("model")).language == "de"
     ds2("lm build train.jsonl -o lm.bin --order 2 --language de --discount-fallback")

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -90,7 +91,7 @@ def _run(words: Sequence[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         complain(f"{where}{(error.strerror or str(error)).lower()}")
         _forget_output()
-        return 1
+        return 2 if error.errno == errno.ENAMETOOLONG else 1
 
 
 def _forget_output() -> None:

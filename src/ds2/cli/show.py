@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ds2.cli.options.model import add_model
-from ds2.cli.screen.terminal import note
+from ds2.cli.screen.terminal import note, say
 from ds2.errors import InputError
 
 MAX_NAMED = 10
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         f"{args.recording}   {recognizer.bundle.path}",
     )
     write_figure(figure, args.output, dpi=110)
-    print(args.output)
+    say(f"wrote {args.output}")
     if missing:
         shown = " ".join(sorted(missing)[:MAX_NAMED]) + (" ..." if len(missing) > MAX_NAMED else "")
         note(

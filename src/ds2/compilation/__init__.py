@@ -7,6 +7,7 @@ compiles once for each version of the source. If it cannot write there, it compi
 import logging
 from collections.abc import Callable
 from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
@@ -112,16 +113,17 @@ def _stamped(dispatcher: Any) -> Any:
 
     numba keeps a function's code on disk together with the code of the functions that it calls.
     But it checks the date of one source file only: after a change in another file, it would run
-    the old code. So the stamp of the source must cover all files. The stamp has no public name; if
-    numba has no such stamp, this part is left out.
+    the old code. So the stamp of the source must cover all files. It covers their contents and not
+    their dates: a new installation of the same ds2 need not compile again. The stamp has no public
+    name; if numba has no such stamp, this part is left out.
 
     An index that numba cannot read counts as missing: an older version of ds2 may have written it,
     with names of classes that no longer exist.
     """
     cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if cache_file is not None and hasattr(cache_file, "_source_stamp"):
-        stamp = stamp_of(Path(__file__).parents[1])
-        cache_file._source_stamp = (cache_file._source_stamp, stamp)
+        own = _digest(Path(dispatcher.py_func.__code__.co_filename))
+        cache_file._source_stamp = (own, stamp_of(Path(__file__).parents[1]))
     if cache_file is not None and hasattr(cache_file, "_load_index"):
         cache_file._load_index = partial(_read_or_none, cache_file._load_index)
     return dispatcher
@@ -136,14 +138,16 @@ def _read_or_none(read: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
 
 
 @cache
-def stamp_of(directory: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, time of change and size of every file in the compiled parts of the package.
+def stamp_of(directory: Path) -> tuple[tuple[str, str], ...]:
+    """Name and digest of every file in the compiled parts of the package.
 
     directory: the package's directory.
     """
     parts = ("compilation", "ctc", "ngram")
     paths = sorted(path for part in parts for path in directory.glob(f"{part}/**/*.py"))
-    stats = [(path, path.stat()) for path in paths]
-    return tuple(
-        (str(path.relative_to(directory)), stat.st_mtime_ns, stat.st_size) for path, stat in stats
-    )
+    return tuple((str(path.relative_to(directory)), _digest(path)) for path in paths)
+
+
+@cache
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()

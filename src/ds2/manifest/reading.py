@@ -46,7 +46,7 @@ def read_manifest(path: str | Path, *, on_error: OnError | None = None) -> list[
     path = Path(path)
     utterances: list[Utterance] = []
     is_empty = True
-    for utterance in _scan(path):
+    for utterance in map(_possible, _scan(path)):
         is_empty = False
         if isinstance(utterance, Utterance):
             utterances.append(utterance)
@@ -77,6 +77,13 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
         for utterance in utterances:
             fields = fields_of(utterance, directory)
             file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+
+def _possible(utterance: Utterance | InputError) -> Utterance | InputError:
+    """The utterance, or the error that no file can have the name of its recording."""
+    if isinstance(utterance, Utterance) and "\0" in str(utterance.audio_path):
+        return InputError(f"{utterance.where}: the recording's name has a null character")
+    return utterance
 
 
 def _scan(path: Path) -> Iterator[Utterance | InputError]:

@@ -1,6 +1,7 @@
 """Utterance: a piece of audio with its text; and the checks of a manifest's fields."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,8 @@ def found_audio(name: str, directory: Path) -> Path:
     in the working directory.
     """
     beside = directory.absolute() / name
-    return Path(name).absolute() if not beside.exists() and Path(name).exists() else beside
+    exists = os.path.exists  # False for a name that no file can have, where Path's raises
+    return Path(name).absolute() if not exists(beside) and exists(name) else beside
 
 
 def string_of(fields: Mapping[str, Any], key: str, where: str) -> str | None:

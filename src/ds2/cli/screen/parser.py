@@ -33,8 +33,15 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse, and refuse unknown arguments here, because this knows their command."""
+        """Parse, and refuse unknown arguments here, because this knows their command.
+
+        Refuse an empty argument, too: as a path it would mean the working directory.
+        """
         self._words = [*(sys.argv[1:] if args is None else args)]
+        if "" in self._words:
+            place = self._words.index("")
+            before = f" after {self._words[place - 1]}" if place else ""
+            self.error(f"the argument{before} is empty: is a variable of the shell not set?")
         parsed, rest = super().parse_known_args(args, namespace)
         if rest:
             self._refuse(rest)

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,7 +55,8 @@ def detail(text: str) -> None:
 
 def complain(problem: object) -> None:
     """Show a problem on standard error, in one line."""
-    print(f"ds2: {one_line(str(problem))}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk behind 2> must not end the work
+        print(f"ds2: {one_line(str(problem))}", file=sys.stderr, flush=True)
 
 
 def complain_of_all(problems: Sequence[object], num_done: int, named: str) -> int:

@@ -84,6 +84,10 @@ def lay_out(table: Table, given: Sequence[str], is_recording: IsRecording) -> La
             )
         names = tuple(given)
     sample = [row for row in rows if len(row.cells) == len(names)][:ROWS_LOOKED_AT]
+    if not rows:
+        raise InputError(f"{table.path}: has only a header: name another table")
+    if not sample:
+        raise InputError(f"{table.path}:{rows[0].line}: {_fault(rows[0], len(names))}")
     named = _named(names)
     audio, knows_audio = _audio(names, named, sample, is_recording, table)
     roles: dict[Role, int] = {"audio": audio}
@@ -143,7 +147,7 @@ def _audio(
     best = max(order, key=lambda i: (found[i], -order.index(i)), default=None)
     if best is None or not found[best]:
         guess = names[named["audio"][0]] if named["audio"] else None
-        example = next((r.cells[named["audio"][0]] for r in sample), "") if guess else ""
+        example = sample[0].cells[named["audio"][0]] if guess else ""
         told = f', not even "{guess}" ({example})' if guess else ""
         raise InputError(
             f"{table.path}: no column names recordings of the directory{told}: the columns are "
@@ -169,13 +173,13 @@ def _longest(sample: Sequence[Row], audio: int, table: Table) -> int:
 
 def regular(layout: Layout) -> tuple[Layout, list[tuple[Row, str]]]:
     """The layout with the rows that have a cell for each column, and the faults of the others."""
-    width = len(layout.names)
-    good, bad = [], []
-    for row in layout.rows:
-        if row.error:
-            bad.append((row, row.error))
-        elif len(row.cells) != width:
-            bad.append((row, f"has {len(row.cells)} cells, but there are {width} columns"))
-        else:
-            good.append(row)
-    return replace(layout, rows=tuple(good)), bad
+    faults = [(row, _fault(row, len(layout.names))) for row in layout.rows]
+    good = tuple(row for row, fault in faults if not fault)
+    return replace(layout, rows=good), [(row, fault) for row, fault in faults if fault]
+
+
+def _fault(row: Row, width: int) -> str:
+    """What is wrong with a row of a table with `width` columns; "" for nothing."""
+    if row.error or len(row.cells) == width:
+        return row.error
+    return f"has {len(row.cells)} cells, but there are {width} columns"

@@ -17,6 +17,9 @@ MARKS = (
 )
 """Byte order marks. A longer mark comes before its beginning."""
 
+PACKED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""The first bytes of what spreadsheets keep: a ZIP archive today, a file of OLE earlier."""
+
 WESTERN = "cp1252"
 """Latin-1 with the quotation marks and dashes of Windows."""
 
@@ -98,6 +101,10 @@ def decode(
     data: bytes, where: str, encoding: str | None = None, language: str | None = None
 ) -> Decoded:
     """Decode bytes. Raises InputError."""
+    if data.startswith(PACKED):
+        raise InputError(
+            f"{where}: is a spreadsheet or an archive: save the table as CSV, and name that file"
+        )
     is_guess = False
     if encoding is None:
         encoding, is_guess = _told(data, language)

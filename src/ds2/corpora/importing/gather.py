@@ -10,7 +10,7 @@ from pathlib import Path
 from ds2.audio import SAMPLE_RATE_HZ, audio_blocks, probe_audio
 from ds2.corpora.importing.columns import Layout, lay_out, regular
 from ds2.corpora.importing.encodings import read_any_text
-from ds2.corpora.importing.recordings import NotFound, Recordings, speaker_in
+from ds2.corpora.importing.recordings import Ambiguous, NotFound, Recordings, speaker_in
 from ds2.corpora.importing.tables import Row, parse_table
 from ds2.errors import InputError
 from ds2.manifest import Utterance
@@ -135,9 +135,11 @@ def _only_table(directory: Path) -> Path:
     if there:
         names = ", ".join(path.name for path in there[:10])
         raise InputError(f"{directory}: holds {names}: name the right one with --texts")
+    below = sorted(path for path in directory.rglob("*") if path.suffix.lower() in TABLES)
+    such = f", such as --texts {below[0]}" if below else ""
     raise InputError(
         f"{directory}: no recording has a .txt or .lab file of its name beside it: name the table "
-        "of the texts with --texts"
+        f"of the texts with --texts{such}"
     )
 
 
@@ -150,7 +152,7 @@ def _of_table(
     directory = path.parent
 
     def is_recording(name: str) -> bool:
-        return _found(recordings, name, directory) is not None
+        return _names_recording(recordings, name, directory)
 
     layout, bad = regular(lay_out(table, request.columns, is_recording))
     header = "with a header" if layout.has_header else "without a header"
@@ -168,7 +170,9 @@ def _of_table(
         try:
             audio_path = recordings.find(row.cells[layout.roles["audio"]], directory)
         except NotFound as error:
-            account.leave_out("rows without a recording", f"{where}: {error}")
+            several = isinstance(error, Ambiguous)
+            reason = "rows that fit several recordings" if several else "rows without a recording"
+            account.leave_out(reason, f"{where}: {error}")
             continue
         account.mentioned.add(audio_path.absolute())
         try:
@@ -183,11 +187,12 @@ def _of_table(
     return utterances
 
 
-def _found(recordings: Recordings, name: str, beside: Path) -> Path | None:
+def _names_recording(recordings: Recordings, name: str, beside: Path) -> bool:
     try:
-        return recordings.find(name, beside)
-    except NotFound:
-        return None
+        recordings.find(name, beside)
+    except NotFound as error:
+        return isinstance(error, Ambiguous)
+    return True
 
 
 def _of_row(row: Row, layout: Layout, audio_path: Path, request: Request) -> Utterance:

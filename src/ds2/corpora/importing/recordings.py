@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -25,7 +26,11 @@ def find_recording(path: Path) -> Path | None:
 
 
 class NotFound(InputError):
-    """A name fits no recording, or more than one."""
+    """A name fits no recording."""
+
+
+class Ambiguous(NotFound):
+    """A name fits more than one recording."""
 
 
 class Recordings:
@@ -52,8 +57,8 @@ class Recordings:
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for path in self.paths:
-            self._by_name[path.name.lower()].append(path)
-            self._by_stem[path.stem.lower()].append(path)
+            self._by_name[_key(path.name)].append(path)
+            self._by_stem[_key(path.stem)].append(path)
 
     def kinds(self) -> str:
         """The numbers of recordings of each format, as text."""
@@ -65,32 +70,40 @@ class Recordings:
 
         The name may be a path from there, or from the directory of recordings. It may be a path of
         another computer, and then its end counts. It may lack the extension, or have that of
-        another format. Raises NotFound.
+        another format. Raises NotFound, or Ambiguous if it fits several equally.
         """
         name = name.strip().replace("\\", "/")
         if not name:
             raise NotFound("does not name a recording")
         path = Path(name.removeprefix("file://"))
         for place in (self.directory / path, beside / path):
-            if place.is_file():
+            if os.path.isfile(place):  # noqa: PTH113  # False for a text too long for a name
                 return place
         wanted = PurePosixPath(path.as_posix())
-        found = self._by_name.get(wanted.name.lower(), [])
+        found = self._by_name.get(_key(wanted.name), [])
         if not found:
             endless = wanted.suffix[1:].lower() not in ENDINGS
             stem = wanted.name if endless else wanted.stem
-            found = self._by_stem.get(stem.lower(), [])
+            found = self._by_stem.get(_key(stem), [])
         if not found:
             raise NotFound(f"there is no recording {name}")
         return _nearest(found, wanted, name)
 
 
+def _key(name: str) -> str:
+    """The name without differences of case and of Unicode's forms.
+
+    macOS writes an accent in a file's name as a character of its own, and a table mostly does not.
+    """
+    return unicodedata.normalize("NFC", name).lower()
+
+
 def _nearest(found: Sequence[Path], wanted: PurePosixPath, name: str) -> Path:
-    """The recording whose folders fit the name best. Raises NotFound if several fit equally."""
-    folders = [part.lower() for part in wanted.parent.parts]
+    """The recording whose folders fit the name best. Raises Ambiguous if several fit equally."""
+    folders = [_key(part) for part in wanted.parent.parts]
 
     def likeness(path: Path) -> int:
-        ours = [part.lower() for part in path.parent.parts]
+        ours = [_key(part) for part in path.parent.parts]
         common = 0
         while common < min(len(ours), len(folders)) and ours[-1 - common] == folders[-1 - common]:
             common += 1
@@ -99,7 +112,7 @@ def _nearest(found: Sequence[Path], wanted: PurePosixPath, name: str) -> Path:
     best = max(map(likeness, found))
     nearest = [path for path in found if likeness(path) == best]
     if len(nearest) > 1:
-        raise NotFound(f"{len(nearest)} recordings have the name {name}: {_listed(nearest)}")
+        raise Ambiguous(f"{len(nearest)} recordings have the name {name}: {_listed(nearest)}")
     return nearest[0]
 
 

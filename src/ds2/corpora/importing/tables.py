@@ -74,9 +74,10 @@ def _delimiter(text: str) -> str | None:
     """
     lines = [line for line in text.split("\n")[:LINES_LOOKED_AT] if line.strip()]
     for delimiter in DELIMITERS:
-        counts = Counter(len(cells) - 1 for cells in csv.reader(lines, delimiter=delimiter))
+        cells_of_lines = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+        counts = Counter(len(cells) - 1 for cells in cells_of_lines)
         usual, times = counts.most_common(1)[0]
-        first = next(iter(csv.reader(lines[:1], delimiter=delimiter)))
+        first = cells_of_lines[0]
         if usual and (times > 0.6 * counts.total() or len(first) - 1 == usual):
             return delimiter
     if all(line.count(",") for line in lines):
@@ -107,7 +108,8 @@ def _num_regular(rows: Sequence[Row]) -> int:
 
 
 def _quoted_rows(text: str, delimiter: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
     while True:
         line = reader.line_num + 1
         try:

@@ -20,7 +20,7 @@ from ds2.training.run.distributed import Workers, started_workers
 from ds2.training.run.finishing import begin_at
 from ds2.training.run.parts import build_model, load_data
 from ds2.training.run.progress import Display
-from ds2.training.run.stop import StopRequest, command_to_go_on
+from ds2.training.run.stop import StopRequest, command_to_export, command_to_go_on
 from ds2.training.run.trainer import CHECKPOINTS, Trainer
 
 LOCK = ".lock"
@@ -77,6 +77,8 @@ def train(run_dir: Path, config: RunConfig, source: Path | None = None) -> int |
         trainer = Trainer(run_dir, config, data, model, workers, device, display, stop)
         trainer.tell_changes(changes)
         _run(trainer, run_dir, config, display, stop)
+        if stop.signal is None:
+            display.say(f"finished; make a bundle with: {command_to_export(run_dir)}")
         return stop.signal
 
 

@@ -62,3 +62,8 @@ class StopRequest:
 def command_to_go_on(run_dir: Path) -> str:
     """The command that resumes a run."""
     return f"ds2 train {shlex.quote(str(run_dir))}"
+
+
+def command_to_export(run_dir: Path) -> str:
+    """The command that makes a bundle of a run."""
+    return f"ds2 export {shlex.quote(str(run_dir))} -o BUNDLE"

@@ -237,12 +237,16 @@ def test_every_module_begins_with_its_purpose() -> None:
 
 
 def test_the_wheel_holds_the_models_that_come_with_ds2() -> None:
+    from ds2.model.bundle import NETWORK
     from ds2.model.places import SHIPPED
 
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     included = wheel["targets"]["wheel"]["force-include"]
-    assert included == {f"models/{name}": f"ds2/shipped_models/{name}" for name in SHIPPED}
+    files = [path for name in SHIPPED for path in (ROOT / "models" / name).iterdir()]
+    names = {f"{path.parent.name}/{path.name}" for path in files if path.name != NETWORK}
+    assert included == {f"models/{name}": f"ds2/shipped_models/{name}" for name in names}
     assert "models" in wheel["targets"]["sdist"]["include"]
+    assert wheel["targets"]["sdist"]["exclude"] == [f"models/*/{NETWORK}"]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/**/*.toml")), ids=str)

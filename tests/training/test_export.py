@@ -1,6 +1,7 @@
 """The exported graph equals the network: whole, in chunks, in batches, at every precision."""
 
 import itertools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from ds2.cli import main
 from ds2.errors import InputError
 from ds2.graph.weights import Precision, read_weights, rounded
 from ds2.model.acoustic import UNKNOWN_LENGTH, AcousticModel, gather_state, scatter_state
-from ds2.model.bundle import MODEL, Bundle, ModelFacts, load_bundle
+from ds2.model.bundle import MODEL, NETWORK, Bundle, ModelFacts, load_bundle
 from ds2.model.features import FeatureConfig
 from ds2.text.alphabet import english_characters, mandarin_characters
 from ds2.training.data.dataset import Batch
@@ -39,7 +40,13 @@ from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
 from ds2.training.network.onnx_graph import build_graph, conv_delays, output_delay
 from ds2.training.run.beginning import begin_from
-from ds2.training.run.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
+from ds2.training.run.checkpoint import (
+    BEST,
+    LAST,
+    load_network,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 CONVOLUTIONS = {
     "small": TINY.convolutions,
@@ -319,6 +326,60 @@ def test_a_run_can_begin_with_a_bundle(tmp_path: Path) -> None:
     chinese = mandarin_characters(["你好"])
     told = begin_from(Network(plain.config, len(chinese)), chinese, bundle.path)
     assert "the output layer takes the weights of 0 of 31 labels" in told
+
+
+def test_a_run_can_begin_with_the_network_that_a_bundle_keeps(tmp_path: Path) -> None:
+    path = write_random_checkpoint(tmp_path / "last.safetensors", TINY, english_characters())
+    network, _ = load_network(path)
+    target = tmp_path / "bundle"
+    bundle = export(path, target, with_network=True)
+    assert bundle == load_bundle(target)
+    # Every weight is as close as float16 is, and so is batch norm.
+    begun = Network(TINY, 29)
+    told = begin_from(begun, bundle.alphabet, target)
+    assert f"all weights from {target / NETWORK} (step " in told
+    for name, value in begun.state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[name], atol=1e-6, rtol=1e-3)
+    features = torch.from_numpy(features_of(60)[None])
+    with torch.no_grad():
+        found, expected = (n.eval()(features, torch.tensor([60]))[0] for n in (begun, network))
+    torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
+    # A network without batch norm takes the folded weights of the graph.
+    plain = Network(replace(TINY, batch_norm=False), 29)
+    assert NETWORK not in begin_from(plain, bundle.alphabet, target)
+    # An export without it takes the old one away. Then the graph's weights count.
+    assert main(["export", str(path), "-o", str(target)]) == 0
+    assert not (target / NETWORK).exists()
+    told = begin_from(begun, bundle.alphabet, target, made_up_batches(1))
+    assert "batch norm measured on 1 minibatches" in told
+
+
+def test_the_network_that_a_bundle_keeps_names_no_place_of_its_training(tmp_path: Path) -> None:
+    path = write_random_checkpoint(tmp_path / "last.safetensors", TINY, english_characters())
+    checkpoint = read_checkpoint(path)
+    data = replace(checkpoint.config.data, train=(str(tmp_path / "tones" / "train.jsonl"),))
+    training = replace(checkpoint.config.training, init_from=tmp_path)
+    config = replace(checkpoint.config, data=data, training=training)
+    optimiser = {"output.bias/exp_avg": torch.zeros(29)}
+    write_checkpoint(path, replace(checkpoint, config=config, optimiser=optimiser))
+    assert main(["export", str(path), "-o", str(tmp_path / "out"), "--with-network"]) == 0
+    kept = read_checkpoint(tmp_path / "out" / NETWORK)
+    assert kept.config.data.train == ("tones/train.jsonl",)
+    assert not kept.optimiser
+    assert str(tmp_path).encode() not in (tmp_path / "out" / NETWORK).read_bytes()
+
+
+def test_the_network_of_another_bundle_is_refused(tmp_path: Path) -> None:
+    alphabet = english_characters()
+    path = write_random_checkpoint(tmp_path / "last.safetensors", TINY, alphabet)
+    target = tmp_path / "bundle"
+    export(path, target, with_network=True)
+    shutil.copy(path, target / NETWORK)
+    with pytest.raises(InputError, match=r"is not what bundle\.json tells: remove it, or export"):
+        begin_from(Network(TINY, 29), alphabet, target)
+    (target / NETWORK).unlink()  # as in an installed package, which leaves it out
+    told = begin_from(Network(TINY, 29), alphabet, target, made_up_batches(1))
+    assert "batch norm measured on 1 minibatches" in told
 
 
 @pytest.mark.parametrize(("language", "config"), READY, ids=["f-en", "f-zh", "b-en", "b-zh"])

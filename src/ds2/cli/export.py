@@ -52,6 +52,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "weights on processors with instructions for it, else float (default: auto)",
     )
     parser.add_argument(
+        "--with-network",
+        action="store_true",
+        help="also write the weights with batch norm, for training.init_from: network.safetensors, "
+        "2 bytes a weight (default: no)",
+    )
+    parser.add_argument(
         "--licence",
         default="unknown",
         help="name of the model's licence, for the bundle (default: unknown)",
@@ -83,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
             precision=args.weights,
             arithmetic=args.arithmetic,
             licence=args.licence,
+            with_network=args.with_network,
         )
     except ParityError as error:
         complain(f"{args.source}: not exported: {error}: this is a fault of ds2: please report it")

@@ -23,6 +23,8 @@ from ds2.text.alphabet import Alphabet
 FORMAT_VERSION = 1
 MODEL = "model.onnx"
 LM = "lm.bin"
+NETWORK = "network.safetensors"
+"""The weights before the export, with batch norm: a checkpoint from which training may begin."""
 ADVICE = "export it again with `ds2 export`, or copy the whole directory again"
 LM_ADVICE = "add it again with `ds2 bundle add-lm`, or copy the whole directory again"
 
@@ -89,6 +91,7 @@ class Bundle:
     licence: str = "unknown"
     lm: LmFacts | None = None
     decoding: BeamSettings | None = None  # how to search with the language model
+    network_sha256: str | None = None  # of network.safetensors
 
     @property
     def language(self) -> str:
@@ -103,6 +106,12 @@ class Bundle:
     def lm_path(self) -> Path | None:
         """The language model's file, if the bundle has one."""
         return self.path / LM if self.lm else None
+
+    @property
+    def network_path(self) -> Path | None:
+        """The checkpoint that belongs to the bundle, if somebody kept it there."""
+        path = self.path / NETWORK
+        return path if self.network_sha256 and path.is_file() else None
 
     @property
     def output_stride_s(self) -> float:
@@ -122,8 +131,10 @@ class Bundle:
         return (frames_s + self.features.window) / self.features.sample_rate_hz
 
 
-def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
+def write_bundle(bundle: Bundle, model: bytes, network: bytes | None = None) -> Bundle:
     """Write the directory `bundle.path` whole or not at all; other files in it stay.
+
+    network: the contents of network.safetensors; None: the bundle has none. An old one goes.
 
     A language model in the directory stays the bundle's, with its settings, if it fits the
     alphabet. Otherwise its file stays and is no part of the bundle. `bundle.lm` does not matter.
@@ -134,12 +145,13 @@ def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
     target = bundle.path.resolve()  # a link stays one
     kept = _fitting_lm(target, bundle.alphabet)
     lm, decoding = (kept.lm, kept.decoding) if kept else (None, None)
-    bundle = replace(bundle, lm=lm, decoding=decoding)
+    digest = None if network is None else hashlib.sha256(network).hexdigest()
+    bundle = replace(bundle, lm=lm, decoding=decoding, network_sha256=digest)
     temporary = make_neighbour(target)
     rights = temporary.stat().st_mode
     try:
         if target.exists():  # a model card, say
-            ours = shutil.ignore_patterns(FACTS, MODEL)
+            ours = shutil.ignore_patterns(FACTS, MODEL, NETWORK)
             shutil.copytree(
                 target,
                 temporary,
@@ -148,8 +160,10 @@ def write_bundle(bundle: Bundle, model: bytes) -> Bundle:
                 copy_function=_link,
                 dirs_exist_ok=True,
             )
-        with atomic_write(temporary / MODEL, "wb") as file:
-            file.write(model)
+        for name, contents in ((MODEL, model), (NETWORK, network)):
+            if contents is not None:
+                with atomic_write(temporary / name, "wb") as file:
+                    file.write(contents)
         write_facts(temporary, _facts(bundle, model))
         temporary.chmod(rights)  # not those of what is copied
         put_in_place(temporary, target)
@@ -219,6 +233,9 @@ def put_in_place(temporary: Path, target: Path) -> None:
 
 
 def _facts(bundle: Bundle, model: bytes) -> dict[str, Any]:
+    digests = {MODEL: hashlib.sha256(model).hexdigest()}
+    if bundle.network_sha256:
+        digests[NETWORK] = bundle.network_sha256
     facts = {
         "format_version": FORMAT_VERSION,
         "language": bundle.language,
@@ -228,7 +245,7 @@ def _facts(bundle: Bundle, model: bytes) -> dict[str, Any]:
         "latency_s": bundle.latency_s,
         "training": dict(bundle.training),
         "licence": bundle.licence,
-        "sha256": {MODEL: hashlib.sha256(model).hexdigest()},
+        "sha256": digests,
     }
     return with_lm(facts, bundle.lm, bundle.decoding)
 
@@ -297,6 +314,7 @@ def _bundle(path: Path, facts: Mapping[str, Any]) -> Bundle:
             f"{where}: features.kind: a streaming model cannot take these, which need the whole "
             f"clip: {features.summary}"
         )
+    digests = facts.get("sha256")
     given = {key: facts[key] for key in ("lm", "decoding") if facts.get(key) is not None}
     pair = settings_from(_LanguageModel, given, where) if given else None
     return Bundle(
@@ -308,6 +326,7 @@ def _bundle(path: Path, facts: Mapping[str, Any]) -> Bundle:
         licence=str(facts.get("licence", "unknown")),
         lm=pair.lm if pair else None,
         decoding=pair.decoding if pair else None,
+        network_sha256=digests.get(NETWORK) if isinstance(digests, dict) else None,
     )
 
 
@@ -337,6 +356,15 @@ def _verify_lm_header(bundle: Bundle) -> None:
         header = hashlib.sha256(file.read(HEADER_BYTES)).hexdigest()
     if path.stat().st_size != facts.num_bytes or header != facts.header_sha256:
         raise InputError(f"{path}: is not the one that {FACTS} tells of: {LM_ADVICE}")
+
+
+def verify_network(bundle: Bundle) -> None:
+    """Raise InputError if network.safetensors is there, but is not the one of this bundle."""
+    path = bundle.network_path
+    if path and _sha256(path) != bundle.network_sha256:
+        raise InputError(
+            f"{path}: is not what {FACTS} tells: remove it, or export again with --with-network"
+        )
 
 
 def verify_lm(bundle: Bundle) -> None:

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,14 @@ from ds2.training.network.config import NetworkConfig
 from ds2.training.network.folding import folded_network
 from ds2.training.network.network import Network
 from ds2.training.network.onnx_graph import build_graph, output_delay
-from ds2.training.run.checkpoint import AVERAGED, BEST, LAST, Checkpoint, load_network
+from ds2.training.run.checkpoint import (
+    AVERAGED,
+    BEST,
+    LAST,
+    Checkpoint,
+    checkpoint_bytes,
+    load_network,
+)
 
 TOLERANCE = 1e-4
 """Largest difference of log-probabilities allowed between graph and network."""
@@ -46,12 +53,14 @@ def export(
     precision: Precision = "float32",
     arithmetic: Arithmetic = "auto",
     licence: str = "unknown",
+    with_network: bool = False,
 ) -> Bundle:
     """Write the network of a run or checkpoint as the bundle `target`.
 
     checkpoint_name: "best", "last" or "averaged", if `source` is a run directory; None: the name
         that `checkpoint_to_export` returns.
     arithmetic: arithmetic that the model uses if its user asks for none.
+    with_network: also write network.safetensors, from which training may begin.
     If the run began with a bundle of the same language, a new bundle gets the language model of
     that bundle, with its settings.
     Raises InputError, and ParityError if the graph differs from the network.
@@ -84,7 +93,7 @@ def export(
     bundle = replace(bundle, model=replace(bundle.model, arithmetic=arithmetic))
     beginning = _beginning_with_lm(checkpoint) if is_new else None
     assert_parity(bundle, network, rounded(weights, precision), graph)
-    written = write_bundle(bundle, graph)
+    written = write_bundle(bundle, graph, to_begin_from(checkpoint) if with_network else None)
     if beginning is None or beginning.lm_path is None or beginning.decoding is None:
         return written
     return add_lm(written.path, beginning.lm_path, beginning.decoding)
@@ -99,6 +108,41 @@ def _beginning_with_lm(checkpoint: Checkpoint) -> Bundle | None:
     if bundle.lm is None or bundle.language != checkpoint.alphabet.language:
         return None
     return bundle
+
+
+def to_begin_from(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint's file for other people's runs to begin from: `training.init_from`.
+
+    It holds the weights that an evaluation judges: matrices as float16, vectors, which contain
+    batch norm's statistics, as they are. It has no state of the optimiser. Of the paths in its
+    settings, two names remain.
+    """
+    state = checkpoint.evaluated_state
+    small = {name: value.half() if value.ndim > 1 else value for name, value in state.items()}
+    config = checkpoint.config
+    data = replace(
+        config.data,
+        train=tuple(_two_names(path) for path in config.data.train),
+        dev=tuple(Path(_two_names(path)) for path in config.data.dev),
+        noise=tuple(Path(_two_names(path)) for path in config.data.noise),
+        alphabet=Path(config.data.alphabet).name,
+        cache_dir=None,
+    )
+    training = replace(config.training, init_from=None)
+    return checkpoint_bytes(
+        replace(
+            checkpoint,
+            config=replace(config, data=data, training=training),
+            network=small,
+            optimiser={},
+            average={},
+        )
+    )
+
+
+def _two_names(path: str | Path) -> str:
+    """The last two names of a path: en-train-cv/manifest.jsonl."""
+    return "/".join(PurePath(path).parts[-2:])
 
 
 def checkpoint_to_export(run_dir: Path) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ds2.errors import InputError
 from ds2.graph.weights import read_weights
-from ds2.model.bundle import load_bundle
+from ds2.model.bundle import load_bundle, verify_network
 from ds2.model.features import FeatureConfig
 from ds2.model.places import FACTS
 from ds2.text.alphabet import Alphabet
@@ -48,12 +48,16 @@ def begin_from(
     language and kind, the output layer takes the weights of the symbols that both have. The other
     symbols get new weights. If language or kind differ, the whole output layer is new, because its
     labels mean something else.
-    batches: training data, which give the network its batch norm if the source is a bundle.
+    batches: training data, which give the network its batch norm if the source is a bundle that
+    holds no network.safetensors.
     Raises InputError if the networks differ.
     """
     is_bundle = (source / FACTS).is_file()
-    if not is_bundle or not network.config.batch_norm:
-        return _fill(network, alphabet, _from_bundle(source) if is_bundle else _from_run(source))
+    kept = _kept_network(source) if is_bundle and network.config.batch_norm else None
+    if kept or not is_bundle:
+        return _fill(network, alphabet, _from_run(kept or source))
+    if not network.config.batch_norm:
+        return _fill(network, alphabet, _from_bundle(source))
     device = next(network.parameters()).device
     folded = Network(replace(network.config, batch_norm=False), network.num_labels).to(device)
     told = _fill(folded, alphabet, _from_bundle(source))
@@ -155,6 +159,13 @@ def _from_run(source: Path) -> Beginning:
     checkpoint = read_checkpoint(path)
     step = f"{path} (step {checkpoint.progress.step})"
     return Beginning(dict(checkpoint.evaluated_state), checkpoint.alphabet, step)
+
+
+def _kept_network(source: Path) -> Path | None:
+    """The checkpoint in a bundle, if there is one. Raises InputError if it is another bundle's."""
+    bundle = load_bundle(source)
+    verify_network(bundle)
+    return bundle.network_path
 
 
 def _from_bundle(source: Path) -> Beginning:

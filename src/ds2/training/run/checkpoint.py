@@ -90,6 +90,13 @@ class Checkpoint:
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the whole file or nothing."""
+    contents = checkpoint_bytes(checkpoint)
+    with atomic_write(path, "wb") as file:
+        file.write(contents)
+
+
+def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
+    """The contents of a checkpoint's file."""
     tensors = {
         **_prefixed(NETWORK, checkpoint.network),
         **_prefixed(OPTIMISER, checkpoint.optimiser),
@@ -103,9 +110,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "facts": dict(checkpoint.facts),
     }
     header["checksum"] = _checksum(header, tensors)
-    contents = save(tensors, {HEADER: json.dumps(header, ensure_ascii=False)})
-    with atomic_write(path, "wb") as file:
-        file.write(contents)
+    contents: bytes = save(tensors, {HEADER: json.dumps(header, ensure_ascii=False)})
+    return contents
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

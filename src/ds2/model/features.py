@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ds2.model.framing import Framing
+
 Floats = npt.NDArray[np.float32]
 
 # The number of frames that ds2 computes at once. The temporary arrays of such a block stay in the
@@ -17,7 +19,7 @@ BLOCK_FRAMES = 128
 
 
 @dataclass(frozen=True)
-class FeatureConfig:
+class FeatureConfig(Framing):
     """How audio becomes features (Deep Speech 2, section 3.1).
 
     A feature is the logarithm of the power in one frequency bin of one frame, relative to the
@@ -73,26 +75,11 @@ class FeatureConfig:
                 raise ValueError(f"{field.name}: must be finite")
         if self.normalisation not in ("clip", "causal"):
             raise ValueError("normalisation: must be 'clip' or 'causal'")
-        if self.sample_rate_hz < 1:
-            raise ValueError("sample_rate_hz: must be positive")
-        if self.stride < 1:
-            raise ValueError("stride_ms: must be at least one sample")
-        if self.window < max(2, self.stride):
-            raise ValueError("window_ms: must be at least stride_ms and two samples")
+        self.check_framing()
         if not self.deviation_log_power > 0:
             raise ValueError("deviation_log_power: must be positive")
         if not 0 < self.prior_s <= self.memory_s:
             raise ValueError("prior_s: must be positive and at most memory_s")
-
-    @property
-    def window(self) -> int:
-        """The number of samples in one frame."""
-        return round(self.sample_rate_hz * self.window_ms / 1000)
-
-    @property
-    def stride(self) -> int:
-        """The number of samples from the start of one frame to the start of the next."""
-        return round(self.sample_rate_hz * self.stride_ms / 1000)
 
     @property
     def num_bins(self) -> int:

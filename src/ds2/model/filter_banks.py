@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ds2.model.features import BLOCK_FRAMES, Floats, finite_samples
+from ds2.model.framing import Framing
 
 FULL_SCALE = 32_768
 """The factor from samples in [-1, 1] to Kaldi's samples, which are 16-bit integers."""
 
 
 @dataclass(frozen=True)
-class FilterBankConfig:
+class FilterBankConfig(Framing):
     """How audio becomes log mel energies, as Kaldi's `compute-fbank-feats` makes them.
 
     ds2 subtracts the mean of a frame, pre-emphasises the frame, multiplies it with Kaldi's povey
@@ -44,12 +45,7 @@ class FilterBankConfig:
     def __post_init__(self) -> None:
         if self.kind != "filter_banks":
             raise ValueError('kind: must be "filter_banks"')
-        if self.sample_rate_hz < 1:
-            raise ValueError("sample_rate_hz: must be positive")
-        if self.stride < 1:
-            raise ValueError("stride_ms: must be at least one sample")
-        if self.window < max(2, self.stride):
-            raise ValueError("window_ms: must be at least stride_ms and two samples")
+        self.check_framing()
         if self.num_bins < 1:
             raise ValueError("num_bins: must be positive")
         if not 0 <= self.lowest_hz < self.highest_hz <= self.sample_rate_hz / 2:
@@ -64,16 +60,6 @@ class FilterBankConfig:
                 raise ValueError(f"{name}: must be finite")
         if not all(value > 0 for value in self.deviations):
             raise ValueError("deviations: must be positive")
-
-    @property
-    def window(self) -> int:
-        """The number of samples in one frame."""
-        return round(self.sample_rate_hz * self.window_ms / 1000)
-
-    @property
-    def stride(self) -> int:
-        """The number of samples from the start of one frame to the start of the next."""
-        return round(self.sample_rate_hz * self.stride_ms / 1000)
 
     @property
     def causal(self) -> bool:

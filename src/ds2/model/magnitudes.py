@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ds2.model.features import Floats, finite_samples
+from ds2.model.framing import Framing
 
 
 @dataclass(frozen=True)
-class MagnitudeConfig:
+class MagnitudeConfig(Framing):
     """How audio becomes log(1 + magnitude) of a short-time Fourier transform.
 
     The middle of a frame lies on its sample, so ds2 mirrors the clip at both ends. The features of
@@ -27,22 +28,7 @@ class MagnitudeConfig:
     def __post_init__(self) -> None:
         if self.kind != "magnitudes":
             raise ValueError('kind: must be "magnitudes"')
-        if self.sample_rate_hz < 1:
-            raise ValueError("sample_rate_hz: must be positive")
-        if self.stride < 1:
-            raise ValueError("stride_ms: must be at least one sample")
-        if self.window < max(2, self.stride):
-            raise ValueError("window_ms: must be at least stride_ms and two samples")
-
-    @property
-    def window(self) -> int:
-        """The number of samples in one frame."""
-        return round(self.sample_rate_hz * self.window_ms / 1000)
-
-    @property
-    def stride(self) -> int:
-        """The number of samples from the start of one frame to the start of the next."""
-        return round(self.sample_rate_hz * self.stride_ms / 1000)
+        self.check_framing()
 
     @property
     def num_bins(self) -> int:

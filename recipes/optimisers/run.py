@@ -56,6 +56,12 @@ def _muon(iterations: int, rate: float, *more: str) -> tuple[str, ...]:
     )
 
 
+def _with(*packs: str) -> tuple[str, ...]:
+    """The setting that adds packs of speech to those of base.toml."""
+    names = ("en-train-read", "en-train-cv", "en-train-libri", "en-train-dialogue", *packs)
+    return (f"data.train={[f'../../data/{name}/manifest.jsonl' for name in names]}",)
+
+
 VARIANTS = (
     Variant("muon-5", "Muon 0.02, 5 iterations", _muon(5, 0.02)),
     Variant("adamw-1e-3", "AdamW 1e-3"),
@@ -78,6 +84,12 @@ VARIANTS = (
         "AdamW 1e-3, vocal tracts of other lengths",
         ("augmentation.vocal_tract_probability=0.5",),
     ),
+    Variant(
+        "machine-labelled",
+        "AdamW 1e-3, with speech that a machine transcribed",
+        _with("en-train-cv-auto"),
+    ),
+    Variant("synthetic", "AdamW 1e-3, with synthetic speech", _with("en-synthetic-flite")),
 )
 
 

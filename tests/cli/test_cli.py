@@ -224,8 +224,9 @@ def test_export_and_info_tell_what_they_have(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
-def test_a_full_disk_gets_one_line() -> None:
-    code = "import sys; from ds2.cli import main; sys.exit(main(['info', 'en']))"
+@pytest.mark.parametrize("words", [["info", "en"], ["--help"], ["--version"]], ids=str)
+def test_a_full_disk_gets_one_line(words: list[str]) -> None:
+    code = f"import sys; from ds2.cli import main; sys.exit(main({words}))"
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False

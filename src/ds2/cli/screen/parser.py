@@ -47,6 +47,14 @@ class Parser(argparse.ArgumentParser):
             self._refuse(rest)
         return parsed, rest
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Write help and version so that a full disk is an error. argparse would ignore it."""
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+        elif message:
+            file.write(message)
+            file.flush()
+
     def _refuse(self, rest: Sequence[str]) -> NoReturn:
         options = [argument.partition("=")[0] for argument in rest if argument.startswith("-")]
         if not options:

@@ -243,7 +243,7 @@ def _ranked(judged: _Judged, n: int) -> list[tuple[Scores, int]]:
     for slots in groups.values():
         acoustic, lm, count, hot = parts[slots[0]]
         if len(slots) > 1 and totals[slots[0]] + math.log(len(slots)) > wanted - ROUNDING:
-            acoustic += math.log(sum(math.exp(parts[slot][0] - acoustic) for slot in slots))
+            acoustic += math.log(sum(math.exp(totals[slot] - totals[slots[0]]) for slot in slots))
         elif totals[slots[0]] < wanted - ROUNDING:
             continue
         scored.append((Scores(acoustic, lm, count, hot), slots[0]))

@@ -19,6 +19,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,10 +57,10 @@ def _muon(iterations: int, rate: float, *more: str) -> tuple[str, ...]:
     )
 
 
-def _with(*packs: str) -> tuple[str, ...]:
-    """The setting that adds packs of speech to those of base.toml."""
-    names = ("en-train-read", "en-train-cv", "en-train-libri", "en-train-dialogue", *packs)
-    return (f"data.train={[f'../../data/{name}/manifest.jsonl' for name in names]}",)
+def _with(pack: str) -> tuple[str, ...]:
+    """The setting that adds a pack of speech to those of base.toml."""
+    packs = tomllib.loads((HERE / "base.toml").read_text(encoding="utf-8"))["data"]["train"]
+    return (f"data.train={[*packs, f'../../data/{pack}/manifest.jsonl']}",)
 
 
 VARIANTS = (

@@ -1,6 +1,7 @@
 """The rules of the house: imports between parts, forbidden names, files that must load."""
 
 import ast
+import runpy
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -256,3 +257,18 @@ def test_every_recipe_loads(path: Path) -> None:
     from ds2.training.config import load_config
 
     assert load_config(path)
+
+
+@pytest.mark.parametrize("name", ["ablations", "optimisers"])
+def test_every_variant_of_a_recipe_loads_from_any_directory(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tomli_w")
+    from ds2.training.config import load_config
+
+    monkeypatch.chdir(tmp_path)
+    recipe = ROOT / "recipes" / name
+    for variant in runpy.run_path(str(recipe / "run.py"))["VARIANTS"]:
+        config = load_config(recipe / "base.toml", variant.settings)
+        for path in config.data.train:
+            assert Path(path).resolve().is_relative_to((ROOT / "data").resolve()), variant.name

@@ -19,6 +19,7 @@ from pathlib import Path
 from ds2.training.config import RunConfig, load_config
 
 HERE = Path(__file__).resolve().parent
+DATA = HERE.parent.parent / "data"
 RUNS = HERE.parent.parent / "runs" / "ablations"
 NUM_LABELS = 29  # English characters and the blank
 
@@ -42,7 +43,7 @@ DISTORTIONS = ("speed", "reverberation", "noise", "lowpass", "gain", "mask")
 def with_synthetic(pack: str) -> str:
     """The setting that adds a pack of synthetic speech to the recordings."""
     names = ("en-train-read", "en-train-cv", f"en-synthetic-{pack}")
-    return f"data.train={[f'../../data/{name}/manifest.jsonl' for name in names]}"
+    return f"data.train={json.dumps([str(DATA / name / 'manifest.jsonl') for name in names])}"
 
 
 VARIANTS = (

@@ -60,7 +60,8 @@ def _muon(iterations: int, rate: float, *more: str) -> tuple[str, ...]:
 def _with(pack: str) -> tuple[str, ...]:
     """The setting that adds a pack of speech to those of base.toml."""
     packs = tomllib.loads((HERE / "base.toml").read_text(encoding="utf-8"))["data"]["train"]
-    return (f"data.train={[*packs, f'../../data/{pack}/manifest.jsonl']}",)
+    paths = [str((HERE / path).resolve()) for path in (*packs, f"../../data/{pack}/manifest.jsonl")]
+    return (f"data.train={json.dumps(paths)}",)
 
 
 VARIANTS = (

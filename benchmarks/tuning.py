@@ -78,7 +78,7 @@ def compare(dev: DevSet, lm: NgramModel) -> Table:
     decoded(dev, lm, BeamSettings(beam_width=1))  # compiles
     start_s = time.process_time()
     found = search(dev, lm, BeamSettings(), num_trials=12, num_threads=1, report=silent)
-    best = add("ds2 lm tune", list(found.trials), start_s)
+    best = add("ds2 lm tune, no priors", list(found.trials), start_s)
     for name, way in (("grid", grid), ("CMA-ES", cma_es)):
         start_s = time.process_time()
         try:

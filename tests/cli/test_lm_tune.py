@@ -72,7 +72,9 @@ def test_settings_are_found_shown_and_written(
     assert bundle.decoding
     assert found["decoding"]["lm_weight"] == bundle.decoding.lm_weight
     assert [trial["beam_width"] for trial in found["beams"]] == [1, 10, 50, 100, 200, 500]
-    assert len(found["trials"]) <= 4
+    assert len(found["trials"]) <= 6 * 4
+    assert {trial["prior_weight"] for trial in found["trials"]} > {0.0, 0.2, 0.4, 0.6}
+    assert "priors" in shown.out
 
     before = (Path(model) / FACTS).read_bytes()  # once more, with its own model
     assert main(["lm", "tune", str(made / "dev.jsonl"), "-m", model, "--trials", "1"]) == 0

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,8 +113,13 @@ def assert_equals_enumeration(
     options: BeamSettings,
     lm: NgramModel | None = None,
     phrases: Sequence[HotPhrase] = (),
+    *,
+    acoustic: np.ndarray | None = None,
 ) -> None:
-    expected = enumerated(log_probs, alphabet, options, lm, phrases)
+    """acoustic: the log_probs that count in the enumeration, if others than the search gets."""
+    expected = enumerated(
+        log_probs if acoustic is None else acoustic, alphabet, options, lm, phrases
+    )
     found = BeamSearch(alphabet, options, lm, phrases).decode_batch([log_probs], n=10**6)[0]
     assert {words_in(text_of(h, alphabet), alphabet) for h in found} == set(expected)
     for hypothesis in found:
@@ -165,6 +171,66 @@ def test_with_words_and_phrases_it_equals_enumeration(
     assert_equals_enumeration(log_probs, alphabet, options, word_lm, phrases)
 
 
+def divided(log_probs: np.ndarray, priors: Sequence[float], weight: float) -> np.ndarray:
+    """Label probabilities over the power of their priors, normalised in each frame."""
+    probs = np.exp(log_probs.astype(np.float64)) / np.exp(priors) ** weight
+    return np.log(probs / probs.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("alphabet", [ENGLISH, BIGRAMS])
+def test_priors_are_divided_out_of_what_is_enumerated(
+    word_lm: NgramModel, alphabet: Alphabet, seed: int
+) -> None:
+    log_probs = random_log_probs(5, len(alphabet), seed)
+    priors = tuple(random_log_probs(1, len(alphabet), 10 + seed)[0].tolist())
+    options = BeamSettings(**OPEN, prior_weight=0.4, label_priors=priors)
+    acoustic = divided(log_probs, priors, 0.4)
+    assert_equals_enumeration(log_probs, alphabet, options, word_lm, PHRASES, acoustic=acoustic)
+
+
+def test_impossible_labels_stay_impossible_whatever_their_priors(word_lm: NgramModel) -> None:
+    log_probs = random_log_probs(6, 4, 0)
+    log_probs[2] = [-np.inf, 0, -np.inf, -np.inf]  # certainly an a
+    log_probs[4] = -np.inf  # says nothing
+    options = BeamSettings(**OPEN, prior_weight=1.0, label_priors=(-0.1, -1.0, -9.0, -4.0))
+    (best,) = BeamSearch(ENGLISH, options, word_lm).decode_batch([log_probs])[0]
+    assert any(t.label == 1 and t.start_frame <= 2 < t.end_frame for t in best.tokens)
+
+
+def test_without_a_language_model_priors_stay(word_lm: NgramModel) -> None:
+    log_probs = random_log_probs(8, 4, 0)
+    plain = BeamSettings(**OPEN)
+    priors = BeamSettings(**OPEN, prior_weight=0.5, label_priors=(-0.1, -3.0, -4.0, -5.0))
+    for lm, is_same in ((None, True), (word_lm, False)):
+        scores = [
+            BeamSearch(ENGLISH, options, lm).decode_batch([log_probs])[0][0].scores
+            for options in (plain, priors)
+        ]
+        assert (scores[0] == scores[1]) == is_same
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prior_weight": 0.3}, "prior_weight: needs label priors, which `ds2 lm tune` measures"),
+        ({"prior_weight": 1.5}, "prior_weight: must be from 0 to 1, not 1.5"),
+        ({"label_priors": (-1.0, math.nan)}, "label_priors: must be finite"),
+        ({"label_priors": (-1.0, 0.1)}, "label_priors: must be finite"),
+    ],
+    ids=str,
+)
+def test_priors_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BeamSettings(**changes)
+
+
+def test_priors_of_other_labels_are_refused(word_lm: NgramModel) -> None:
+    options = BeamSettings(prior_weight=0.3, label_priors=(-1.0, -2.0))
+    with pytest.raises(InputError, match="label_priors: 2 numbers for 4 labels: tune again"):
+        BeamSearch(ENGLISH, options, word_lm)
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("price", [-1.5, None])
 @pytest.mark.parametrize("phrases", [[], [HotPhrase("好吗", 2.5), HotPhrase("你好", 1.0)]])
@@ -194,7 +260,9 @@ def test_any_pieces_give_exactly_what_the_whole_gives(
     num_frames = data.draw(st.integers(0, 120))
     log_probs = random_log_probs(num_frames, 4, data.draw(st.integers(0, 9)), 3)
     cuts = sorted(data.draw(st.lists(st.integers(0, num_frames), max_size=8)))
-    search = BeamSearch(ENGLISH, BeamSettings(beam_width=20), word_lm, PHRASES)
+    priors = BeamSettings(20, prior_weight=0.4, label_priors=(-0.2, -2.5, -3.5, -3.0))
+    options = data.draw(st.sampled_from([BeamSettings(20), priors]))
+    search = BeamSearch(ENGLISH, options, word_lm, PHRASES)
     for n in (1, 5):
         whole = search.decode_batch([log_probs], n=n)[0]
         assert decoded_in_pieces(search, log_probs, cuts, n) == whole

@@ -326,6 +326,11 @@ def test_settings_and_language_model_go_together(bundle: Bundle, lms: dict[str, 
         ({"decoding": {"beam_widht": 10}}, r"bundle.json: decoding.beam_widht: unknown key"),
         ({"decoding": {"beam_width": 0}}, r"bundle.json: decoding.beam_width: must be at least 1"),
         ({"lm": {"num_bytes": 1}}, r"bundle.json: lm.header_sha256: field required"),
+        (
+            {"decoding": {"prior_weight": 0.3, "label_priors": [-1.0, -2.0]}},
+            r"bundle.json: decoding.label_priors: 2 numbers for 29 labels: export it again",
+        ),
+        ({"decoding": {"prior_weight": 0.3}}, r"bundle.json: decoding.prior_weight: needs label"),
     ):
         change_facts(bundle, **{**facts, **changes})
         with pytest.raises(InputError, match=message):
@@ -335,12 +340,13 @@ def test_settings_and_language_model_go_together(bundle: Bundle, lms: dict[str, 
 def test_another_network_of_the_same_words_keeps_the_language_model(
     bundle: Bundle, lms: dict[str, Path]
 ) -> None:
-    with_lm = add_lm(bundle.path, lms["english"], SETTINGS)
+    priors = {"prior_weight": 0.3, "label_priors": (-0.5, *28 * (-4.5,))}
+    with_lm = add_lm(bundle.path, lms["english"], replace(SETTINGS, **priors))
     model = bundle.model_path.read_bytes()
     bundle.model_path.write_bytes(b"damaged")  # errors that a second write repairs
     assert write_bundle(bundle, model) == with_lm == load_bundle(bundle.path)
     bigrams = replace(bundle, alphabet=english_bigrams())
-    assert write_bundle(bigrams, model).decoding == SETTINGS
+    assert write_bundle(bigrams, model).decoding == SETTINGS  # without the priors of characters
     verify_lm(load_bundle(bundle.path))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from ds2.recognition.recognizer import Recognizer
 from ds2.text.alphabet import Alphabet, english_characters, mandarin_characters
 from ds2.tuning.candidates import FORBIDDEN, Pool
 from ds2.tuning.dev_set import DevSet, LogProbs, Outputs, Trial, hear, references_of
-from ds2.tuning.search import Grid, search
+from ds2.tuning.search import Grid, search, search_with_priors
 from ds2.tuning.tune import tune
 from ds2.tuning.widths import WidthTrial, narrowest, try_widths
 
@@ -100,6 +101,52 @@ def test_tuning_is_no_worse_than_a_grid_and_finds_that_the_model_helps(
     again = search(dev, lm, FIRST, num_trials=12, num_threads=2, report=silent)
     assert [trial.settings for trial in again.trials] == [trial.settings for trial in found.trials]
     assert [trial.counts for trial in again.trials] == [trial.counts for trial in found.trials]
+
+
+@pytest.fixture(scope="module")
+def shy(dev: DevSet) -> Iterator[DevSet]:
+    """The same speech, heard by a network that says little: blanks are far too likely."""
+    with Outputs(len(ALPHABET)) as outputs:
+        for index in range(len(dev.outputs)):
+            log_probs = dev.outputs.read(index).copy()
+            log_probs[:, 0] += 4
+            outputs.append(log_probs - np.logaddexp.reduce(log_probs, axis=1, keepdims=True))
+        yield DevSet(ALPHABET, outputs, dev.references, 60.0)
+
+
+def test_priors_are_the_mean_probabilities_of_labels(dev: DevSet, shy: DevSet) -> None:
+    frames = np.concatenate([dev.outputs.read(index) for index in range(len(dev.outputs))])
+    means = np.exp(frames).mean(axis=0)
+    np.testing.assert_allclose(np.exp(dev.label_priors), 0.99 * means + 0.01 / 29, rtol=0.006)
+    assert dev.label_priors[0] < shy.label_priors[0] <= 0
+
+
+@pytest.mark.slow
+def test_priors_help_where_a_network_says_too_little(shy: DevSet, lm: NgramModel) -> None:
+    options: dict[str, Any] = {"num_trials": 4, "num_threads": 1, "report": silent}
+    best, *others = search_with_priors(shy, lm, FIRST, **options)
+    weights = [found.best.settings.prior_weight for found in (best, *others)]
+    errors = [found.best.num_errors for found in (best, *others)]
+    assert errors == sorted(errors)
+    assert {0.0, 0.2, 0.4, 0.6} < set(weights)
+    assert len(set(weights)) == len(weights) == 6
+    plain = next(found for found in others if found.best.settings.prior_weight == 0)
+    assert weights[0] > 0
+    assert best.best.num_errors < 0.9 * plain.best.num_errors
+    for found in (best, *others):
+        for trial in found.trials:
+            assert trial.settings.prior_weight == found.best.settings.prior_weight
+            assert trial.settings.label_priors == shy.label_priors
+
+
+def test_settings_without_a_weight_have_no_priors(
+    dev: DevSet, lm: NgramModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ds2.tuning.search.PRIOR_WEIGHTS", (0.0,))
+    monkeypatch.setattr("ds2.tuning.search.BETWEEN", 0.0)
+    tuned = tune(dev, lm, FIRST, num_trials=1, widths=(1,), report=silent)
+    assert (tuned.settings.prior_weight, tuned.settings.label_priors) == (0.0, ())
+    assert tuned.others == ()
 
 
 @pytest.mark.parametrize("price", [-4.0, None])

@@ -139,9 +139,10 @@ def decoding_text(settings: "BeamSettings") -> str:
     if (settings.confidence_slope, settings.confidence_offset) != (1, 0):
         slope, offset = settings.confidence_slope, settings.confidence_offset
         calibration = f"calibrated, log-odds x {slope:.3g} {offset:+.3g}"
+    priors = f", priors {settings.prior_weight:g}" if settings.prior_weight else ""
     return (
-        f"beam {settings.beam_width}, alpha {settings.lm_weight:g}, beta {settings.word_bonus:g}, "
-        f"unknown words: {unknown}; confidence: {calibration}"
+        f"beam {settings.beam_width}, alpha {settings.lm_weight:g}, beta {settings.word_bonus:g}"
+        f"{priors}, unknown words: {unknown}; confidence: {calibration}"
     )
 
 

@@ -15,10 +15,12 @@ from ds2.ctc.hypothesis import Glance, Hypothesis, Scores, Token
 from ds2.ctc.phrases import Phrase, hot_phrases, spelt_phrases
 from ds2.ctc.search.frames import take_frames
 from ds2.ctc.search.prefixes import ROOT, Limits, new_memory, with_room
+from ds2.ctc.search.priors import divide_by_priors
 from ds2.ctc.search.reading import CUT, OPEN, SPAN, WHOLE, agree, judge, read_back
 from ds2.ctc.search.tables import Scoring, known_words, scoring_of
 from ds2.ctc.search.vocabulary import Vocabulary
 from ds2.ctc.settings import BeamSettings
+from ds2.errors import InputError
 from ds2.ngram.model import NgramModel
 from ds2.text.alphabet import Alphabet
 
@@ -30,7 +32,9 @@ class BeamSearch:
     """The parts that all searches of a model share: alphabet, language model, phrases, settings.
 
     A hypothesis is ranked by log p_ctc + alpha log p_lm + beta words + hot phrases (equation 12
-    of the paper), where p_ctc adds up all alignments. Several threads may use it at once.
+    of the paper), where p_ctc adds up all alignments. With a language model, the labels' priors are
+    divided out of p_ctc, as far as `BeamSettings.prior_weight` asks. Several threads may use it at
+    once.
     """
 
     def __init__(
@@ -45,7 +49,8 @@ class BeamSearch:
         """lm: of words for English, of characters for Mandarin; None: no language model.
         known: the words of the language model, from another search with the same model.
 
-        Raises InputError if the language model does not fit, or a phrase cannot be spelt.
+        Raises InputError if the language model or the priors do not fit, or a phrase cannot be
+        spelt.
         """
         self.alphabet = alphabet
         self.settings = settings or BeamSettings()
@@ -57,6 +62,7 @@ class BeamSearch:
         self._known = known or known_words(alphabet, lm)
         weights = spelt_phrases(self.phrases, alphabet)
         self._scoring = scoring_of(alphabet, self.settings, lm, weights, self._known)
+        self._prior_costs = _prior_costs(self.settings, alphabet) if lm is not None else None
         self._limits = Limits(
             self.settings.beam_width,
             float(self.settings.beam_threshold),
@@ -80,7 +86,9 @@ class BeamSearch:
         never become the best. That is faster, and leaves fewer to ask for.
         """
         limits = replace(self._limits, keeps_all=num_hypotheses > 1)
-        return PrefixBeamSearch(self.alphabet, self.settings, self._scoring, limits)
+        return PrefixBeamSearch(
+            self.alphabet, self.settings, self._scoring, limits, self._prior_costs
+        )
 
     def decode_batch(
         self,
@@ -104,6 +112,18 @@ class BeamSearch:
         return decoder.best(n)
 
 
+def _prior_costs(settings: BeamSettings, alphabet: Alphabet) -> NDArray[np.float32] | None:
+    """(V,) what the search takes from the log_probs of each label; None for nothing."""
+    if settings.prior_weight == 0:
+        return None
+    if len(settings.label_priors) != len(alphabet):
+        raise InputError(
+            f"label_priors: {len(settings.label_priors):,} numbers for {len(alphabet):,} labels: "
+            "tune again with `ds2 lm tune`"
+        )
+    return np.array(settings.prior_weight * np.array(settings.label_priors), np.float32)
+
+
 class PrefixBeamSearch:
     """One search over one stream of log_probs. `BeamSearch.decoder` makes it.
 
@@ -112,12 +132,18 @@ class PrefixBeamSearch:
     """
 
     def __init__(
-        self, alphabet: Alphabet, settings: BeamSettings, scoring: Scoring, limits: Limits
+        self,
+        alphabet: Alphabet,
+        settings: BeamSettings,
+        scoring: Scoring,
+        limits: Limits,
+        prior_costs: NDArray[np.float32] | None = None,
     ) -> None:
         self._alphabet = alphabet
         self._settings = settings
         self._scoring = scoring
         self._limits = limits
+        self._prior_costs = prior_costs
         self._memory = new_memory(scoring, limits)
         self._is_closed = scoring.has_lm and settings.unknown_word_score is None
 
@@ -132,6 +158,10 @@ class PrefixBeamSearch:
             log_probs = np.require(log_probs, np.float32, ["C", "W"])  # one type, compiled once
         if not log_probs.max(initial=0) < np.inf:
             raise ValueError("log_probs hold NaN or infinity")
+        if self._prior_costs is not None:
+            divided = np.empty_like(log_probs)
+            divide_by_priors(log_probs, self._prior_costs, divided)
+            log_probs = divided
         num_taken = 0
         while num_taken < len(log_probs):
             num_taken = take_frames(self._scoring, self._limits, self._memory, log_probs, num_taken)

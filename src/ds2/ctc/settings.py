@@ -26,6 +26,8 @@ class BeamSettings:
         float | None
     ) = -10.0  # price of a word that the model lacks; None forbids it;
     # words of more than UNKNOWN_LETTERS cost in proportion
+    prior_weight: float = 0.0  # how much of the labels' priors to divide out, from 0 to 1
+    label_priors: tuple[float, ...] = ()  # ln of the mean probability of each label, blank first
     confidence_slope: float = 1.0  # log-odds of the posterior over the beam to log-odds of
     confidence_offset: float = 0.0  # being right; fitted on a development set
 
@@ -42,6 +44,12 @@ class BeamSettings:
         for name in ("word_bonus", "confidence_slope", "confidence_offset"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: must be a finite number, not {getattr(self, name)}")
+        if not 0 <= self.prior_weight <= 1:
+            raise ValueError(f"prior_weight: must be from 0 to 1, not {self.prior_weight}")
+        if not all(-math.inf < prior <= 0 for prior in self.label_priors):
+            raise ValueError("label_priors: must be finite natural logarithms of at most 0")
+        if self.prior_weight and not self.label_priors:
+            raise ValueError("prior_weight: needs label priors, which `ds2 lm tune` measures")
         price = self.unknown_word_score
         if price is not None and not -math.inf < price <= 0:
             raise ValueError(f"unknown_word_score: must be at most 0, not {price}")

@@ -6,6 +6,7 @@ from ds2.ctc.alignment.approximate import ApproximateAligner, Tolerance
 from ds2.ctc.alignment.forced import ForcedAligner
 from ds2.ctc.beam_search import BeamSearch
 from ds2.ctc.cost import ctc_cost
+from ds2.ctc.search.priors import divide_by_priors
 from ds2.ctc.search.tables import NO_LM
 from ds2.ngram.score import EMPTY_STATE, score_word, score_words
 from ds2.text.alphabet import english_characters
@@ -25,6 +26,7 @@ def warm_up() -> None:
     decoder.feed(log_probs)
     decoder.warm_up()
     decoder.best()
+    divide_by_priors(log_probs, log_probs[0], np.empty_like(log_probs))
     with ForcedAligner(LABELS) as forced:
         forced.feed(log_probs)
         forced.best()

@@ -198,7 +198,10 @@ def _fitting_lm(target: Path, alphabet: Alphabet) -> _LanguageModel | None:
     fits = (there.language, there.alphabet.word_unit) == (alphabet.language, alphabet.word_unit)
     if not (fits and there.lm and there.decoding):
         return None
-    return _LanguageModel(there.lm, there.decoding)
+    decoding = there.decoding
+    if there.alphabet != alphabet:  # the priors are of other labels
+        decoding = replace(decoding, prior_weight=0.0, label_priors=())
+    return _LanguageModel(there.lm, decoding)
 
 
 def check_place(path: Path) -> None:
@@ -317,6 +320,12 @@ def _bundle(path: Path, facts: Mapping[str, Any]) -> Bundle:
     digests = facts.get("sha256")
     given = {key: facts[key] for key in ("lm", "decoding") if facts.get(key) is not None}
     pair = settings_from(_LanguageModel, given, where) if given else None
+    if pair and len(pair.decoding.label_priors) not in (0, len(alphabet)):
+        num_priors = len(pair.decoding.label_priors)
+        raise InputError(
+            f"{where}: decoding.label_priors: {num_priors:,} numbers for {len(alphabet):,} labels: "
+            f"{ADVICE}"
+        )
     return Bundle(
         path=path,
         alphabet=alphabet,

@@ -26,6 +26,10 @@ from ds2.text.normalise import normalise
 
 LogProbs = NDArray[np.float32]
 
+EVEN_SHARE = 0.01
+"""The part of the priors that all labels share evenly. Without it, labels that a development set
+lacks would have no prior, and the search would prefer them beyond measure."""
+
 
 class Outputs:
     """The log_probs (T, V) of utterances, in a temporary file, so that memory stays bounded."""
@@ -111,6 +115,17 @@ class DevSet:
     def num_words(self) -> int:
         """The number of words in all references, at least 1."""
         return max(1, sum(map(len, self.references)))
+
+    @cached_property
+    def label_priors(self) -> tuple[float, ...]:
+        """(V,) ln of the mean probability of each label over all frames, in hundredths."""
+        num_labels = len(self.alphabet)
+        sums = np.zeros(num_labels)
+        for index in range(len(self.outputs)):
+            sums += np.exp(self.outputs.read(index), dtype=np.float64).sum(axis=0)
+        priors = (1 - EVEN_SHARE) * sums / max(1, self.outputs.num_frames)
+        logs = np.log(priors + EVEN_SHARE / num_labels)
+        return tuple(np.minimum(logs, 0).round(2).tolist())
 
     def decode(
         self,

@@ -1,4 +1,4 @@
-"""The search for alpha, beta, the price of unknown words and the beam width.
+"""The search for alpha, beta, the price of unknown words and the weight of the labels' priors.
 
 It is slow to decode a development set, and fast to weigh the decoded texts again. Therefore the
 search does not decode with each setting, as a grid or an optimiser of error rates would. Each
@@ -9,6 +9,9 @@ longer change. This is minimum error rate training (Och, 2003), with a grid in p
 search, because there are only three numbers. The search averages the rate over neighbouring
 settings before it takes the best: a development set is small, and a narrow dent in the surface is
 chance (Cer et al., 2008).
+
+The weight of the priors changes the acoustic scores themselves. So there is a search for each of a
+few weights, and each begins with the best settings of the one before.
 """
 
 import time
@@ -36,8 +39,12 @@ NUM_BEST = 50
 NUM_FOLDS = 10
 PRICES = (None, -20.0, -15.0, -10.0, -7.0, -5.0, -3.0, -1.5, 0.0)
 """Prices of unknown words; None forbids them, like an infinite price."""
-STARTS = ((1.0, 1.5, None), (2.0, 3.0, -5.0))
+Start = tuple[float, float, float | None]
+STARTS: tuple[Start, ...] = ((1.0, 1.5, None), (2.0, 3.0, -5.0))
 """alpha, beta and price of the second and third decoding; far apart, to get different texts."""
+PRIOR_WEIGHTS = (0.0, 0.2, 0.4, 0.6)
+BETWEEN = 0.1
+"""The distance of two more weights on both sides of the best one."""
 NEAR = (0.05, 0.25)
 """The largest differences in alpha and beta that do not count as different."""
 
@@ -100,7 +107,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Search:
-    """The trials of the search, and its results."""
+    """The trials of the search with one weight of the priors, and its results."""
 
     trials: tuple[Trial, ...]
     best: Trial
@@ -109,7 +116,7 @@ class Search:
     held_out_rate: float  # error rate if other utterances choose each utterance's settings
 
 
-def search(
+def search_with_priors(
     dev: DevSet,
     lm: NgramModel,
     first: BeamSettings,
@@ -117,16 +124,61 @@ def search(
     num_trials: int,
     num_threads: int,
     report: Report,
+) -> tuple[Search, ...]:
+    """Search with several weights of the priors; the search with the fewest errors comes first.
+
+    Of two with the same number, the smaller weight comes first. The other parameters are those of
+    `search`; num_trials counts for each weight.
+    """
+    searches: dict[float, Search] = {}
+
+    def search_at(weight: float) -> None:
+        before = replace(first, prior_weight=0.0, label_priors=dev.label_priors)
+        starts = STARTS
+        if searches:
+            before, starts = list(searches.values())[-1].best.settings, ()
+        searches[weight] = search(
+            dev,
+            lm,
+            replace(before, prior_weight=weight),
+            starts=starts,
+            num_trials=num_trials,
+            num_threads=num_threads,
+            report=report,
+        )
+
+    def in_order() -> list[float]:
+        return sorted(searches, key=lambda weight: (searches[weight].best.num_errors, weight))
+
+    for weight in PRIOR_WEIGHTS:
+        search_at(weight)
+    best = in_order()[0]
+    for weight in (round(best - BETWEEN, 2), round(best + BETWEEN, 2)):
+        if weight > 0:
+            search_at(weight)
+    return tuple(searches[weight] for weight in in_order())
+
+
+def search(
+    dev: DevSet,
+    lm: NgramModel,
+    first: BeamSettings,
+    *,
+    starts: Sequence[Start] = STARTS,
+    num_trials: int,
+    num_threads: int,
+    report: Report,
 ) -> Search:
     """Find alpha, beta and the price of unknown words that give the fewest errors.
 
-    first: the first settings; all trials use their beam and pruning.
+    first: the first settings; all trials use their beam, pruning and priors.
+    starts: the alpha, beta and price of more decodings at the beginning.
     num_trials: the largest number of decodings; the search ends earlier if it has already decoded
         with the best settings.
     """
     pool = Pool(dev, lm)
     trials: list[Trial] = []
-    waiting = [first, *(_at(first, point) for point in STARTS)]
+    waiting = [first, *(_at(first, point) for point in starts)]
     while waiting and len(trials) < num_trials:
         settings = waiting.pop(0)
         beams = BeamSearch(dev.alphabet, settings, lm)
@@ -135,7 +187,8 @@ def search(
             beams,
             n=NUM_BEST,
             num_threads=num_threads,
-            stage=f"decoding, {len(trials) + 1} of at most {num_trials}",
+            stage=f"priors {first.prior_weight:g}: decoding, {len(trials) + 1} of at most "
+            f"{num_trials}",
             report=report,
         )
         counts = dev.counted(pool.add(decoded))
@@ -150,7 +203,7 @@ def search(
     return Search(tuple(trials), best, _surface(pool, dev, best), *rates)
 
 
-def _at(settings: BeamSettings, point: tuple[float, float, float | None]) -> BeamSettings:
+def _at(settings: BeamSettings, point: Start) -> BeamSettings:
     alpha, beta, price = point
     return replace(settings, lm_weight=alpha, word_bonus=beta, unknown_word_score=price)
 

@@ -28,8 +28,9 @@ def add_tune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "tune",
         help="fit alpha, beta, beam width and confidences to a development set",
         description="Recognise a development set, and find the best weight of a language model "
-        "(alpha), bonus for a word (beta), score of unknown words and beam width. Then calibrate "
-        "the confidences of words. ds2 writes the language model and the settings into the bundle.",
+        "(alpha), bonus for a word (beta), score of unknown words, weight of the labels' priors "
+        "and beam width. Then calibrate the confidences of words. ds2 writes the language model "
+        "and the settings into the bundle.",
     )
     parser.add_argument(
         "manifests",
@@ -56,8 +57,8 @@ def add_tune(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         type=positive,
         default=12,
         metavar="N",
-        help="most decodings of the set to find alpha and beta; often fewer are enough (default: "
-        "12)",
+        help="most decodings of the set to find alpha and beta, for each weight of the priors; "
+        "often fewer are enough (default: 12)",
     )
     add_jobs(parser)
     parser.add_argument(
@@ -146,10 +147,14 @@ def _print(dev: "DevSet", lm: "NgramModel", tuned: "Tuned") -> None:
         f"{lm.unit}s, {share:.1f}% of them unknown to the language model; perplexity "
         f"{fit.excluding_unknown:.0f}",
     )
-    table = new_table("alpha", "beta", "unknown", f"{name} %", "95% interval", "s")
-    for trial in tuned.search.trials:
-        style = "bold" if trial is tuned.search.best else None
-        table.add_row(*_row(trial), style=style)
+    table = new_table(
+        "priors", "decodings", "alpha", "beta", "unknown", f"{name} %", "95% interval", "s"
+    )
+    searches = (tuned.search, *tuned.others)
+    for found in sorted(searches, key=lambda each: each.best.settings.prior_weight):
+        weight = f"{found.best.settings.prior_weight:g}"
+        style = "bold" if found is tuned.search else None
+        table.add_row(weight, str(len(found.trials)), *_row(found.best), style=style)
     out.print(table)
     table = new_table("beam", f"{name} %", "95% interval", "s", "x real time")
     for tried in tuned.widths:
@@ -256,7 +261,7 @@ def _figures(dev: "DevSet", tuned: "Tuned") -> dict[str, Any]:
         "tuned": _rate(tuned.chosen.trial.rate),
         "chosen_rate": found.chosen_rate,
         "held_out_rate": found.held_out_rate,
-        "trials": [_trial(trial) for trial in found.trials],
+        "trials": [_trial(trial) for each in (found, *tuned.others) for trial in each.trials],
         "beams": [_trial(tried.trial) for tried in tuned.widths],
         "surface": {
             "alphas": found.surface.alphas.tolist(),
@@ -278,6 +283,7 @@ def _rate(rate: "Rate") -> dict[str, float]:
 def _trial(trial: "Trial") -> dict[str, Any]:
     return {
         "beam_width": trial.settings.beam_width,
+        "prior_weight": trial.settings.prior_weight,
         "alpha": trial.settings.lm_weight,
         "beta": trial.settings.word_bonus,
         "unknown_word_score": trial.settings.unknown_word_score,

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 LONGEST_SHOWN = 60
 """Characters of a text in a message."""
-SETTINGS = ("lm_weight", "word_bonus", "beam_width", "beam_threshold", "unknown_word_score")
+SETTINGS = (
+    "lm_weight",
+    "word_bonus",
+    "prior_weight",
+    "beam_width",
+    "beam_threshold",
+    "unknown_word_score",
+)
 
 
 def add_decoding(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +63,14 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="bonus for each word, in Mandarin for each character, as a natural logarithm "
         "(default: the model's setting, else 1)",
+    )
+    group.add_argument(
+        "--prior-weight",
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar="X",
+        help="how much of the labels' priors a search with a language model divides out, from 0 to "
+        "1 (default: the model's setting, else 0)",
     )
     _add_beam(group)
     _add_phrases(group)

@@ -250,6 +250,16 @@ def test_the_wheel_holds_the_models_that_come_with_ds2() -> None:
     assert wheel["targets"]["sdist"]["exclude"] == [f"models/*/{NETWORK}"]
 
 
+def test_the_shipped_models_have_the_networks_of_their_graphs() -> None:
+    from ds2.model.bundle import load_bundle, verify_network
+    from ds2.model.places import SHIPPED
+
+    for name in SHIPPED:
+        bundle = load_bundle(ROOT / "models" / name)
+        assert bundle.network_path, name
+        verify_network(bundle)
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/**/*.toml")), ids=str)
 def test_every_recipe_loads(path: Path) -> None:
     assert tomllib.loads(path.read_text())

@@ -125,38 +125,34 @@ def search_with_priors(
     num_threads: int,
     report: Report,
 ) -> tuple[Search, ...]:
-    """Search with several weights of the priors; the search with the fewest errors comes first.
+    """Search with several weights of the priors. The search with the fewest errors comes first.
 
-    Of two with the same number, the smaller weight comes first. The other parameters are those of
-    `search`; num_trials counts for each weight.
+    The parameters are those of `search`; num_trials counts for each weight.
     """
-    searches: dict[float, Search] = {}
-
-    def search_at(weight: float) -> None:
-        before = replace(first, prior_weight=0.0, label_priors=dev.label_priors)
-        starts = STARTS
-        if searches:
-            before, starts = list(searches.values())[-1].best.settings, ()
-        searches[weight] = search(
+    searches: list[Search] = []
+    waiting = list(PRIOR_WEIGHTS)
+    while waiting:
+        before = searches[-1].best.settings if searches else first
+        found = search(
             dev,
             lm,
-            replace(before, prior_weight=weight),
-            starts=starts,
+            replace(before, prior_weight=waiting.pop(0), label_priors=dev.label_priors),
+            starts=() if searches else STARTS,
             num_trials=num_trials,
             num_threads=num_threads,
             report=report,
         )
+        searches.append(found)
+        if len(searches) == len(PRIOR_WEIGHTS):
+            _, best = min(map(_rank, searches))
+            near = (round(best - BETWEEN, 2), round(best + BETWEEN, 2))
+            waiting += [weight for weight in near if weight > 0]
+    return tuple(sorted(searches, key=_rank))
 
-    def in_order() -> list[float]:
-        return sorted(searches, key=lambda weight: (searches[weight].best.num_errors, weight))
 
-    for weight in PRIOR_WEIGHTS:
-        search_at(weight)
-    best = in_order()[0]
-    for weight in (round(best - BETWEEN, 2), round(best + BETWEEN, 2)):
-        if weight > 0:
-            search_at(weight)
-    return tuple(searches[weight] for weight in in_order())
+def _rank(found: Search) -> tuple[int, float]:
+    """Its number of errors; of two searches with the same number, the smaller weight is better."""
+    return found.best.num_errors, found.best.settings.prior_weight
 
 
 def search(

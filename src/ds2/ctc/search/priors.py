@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from ds2.compilation import compiled
 
+NEGLIGIBLE = 20.0
+"""Labels that are this much less likely than the best, in logarithms, add nothing to the sum."""
+
 
 @compiled
 def divide_by_priors(
@@ -33,7 +36,8 @@ def divide_by_priors(
             continue
         total = 0.0
         for label in range(len(costs)):
-            total += math.exp(divided[frame, label] - highest)
+            if divided[frame, label] > highest - NEGLIGIBLE:
+                total += math.exp(divided[frame, label] - highest)
         normaliser = np.float32(highest + math.log(total))
         for label in range(len(costs)):
             divided[frame, label] -= normaliser

@@ -175,7 +175,9 @@ def pieces(samples):
 
 
 def files_of(model_dir):
-    return sorted(path for path in Path(model_dir).rglob("*") if path.is_file())
+    """The files that recognition needs: of our bundles, not the network before the export."""
+    files = (path for path in Path(model_dir).rglob("*") if path.is_file())
+    return sorted(path for path in files if path.name != "network.safetensors")
 
 
 def version_of(package):

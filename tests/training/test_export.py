@@ -334,6 +334,8 @@ def test_a_run_can_begin_with_the_network_that_a_bundle_keeps(tmp_path: Path) ->
     target = tmp_path / "bundle"
     bundle = export(path, target, with_network=True)
     assert bundle == load_bundle(target)
+    needed = [path for path in target.iterdir() if path.name != NETWORK]
+    assert bundle.num_bytes == sum(path.stat().st_size for path in needed)
     # Every weight is as close as float16 is, and so is batch norm.
     begun = Network(TINY, 29)
     told = begin_from(begun, bundle.alphabet, target)

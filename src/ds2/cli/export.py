@@ -94,8 +94,7 @@ def run(args: argparse.Namespace) -> int:
     except ParityError as error:
         complain(f"{args.source}: not exported: {error}: this is a fault of ds2: please report it")
         return 1
-    size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
-    print(f"{bundle.path}: {bundle.model.description}; {size_mb:.1f} MB")
+    print(f"{bundle.path}: {bundle.model.description}; {bundle.num_bytes / 1e6:.1f} MB")
     _tell_of_lm(bundle, had_lm)
     return 0
 

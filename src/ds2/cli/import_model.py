@@ -122,11 +122,10 @@ def run(args: argparse.Namespace) -> None:
         imported = _read(args)
     licence = args.licence or LICENCES[args.toolkit]
     bundle = write_imported(imported, args.output, precision=args.weights, licence=licence)
-    size_mb = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     kind = "streams" if bundle.model.streaming else "takes whole utterances"
     print(
         f"{bundle.path}: {bundle.model.description}; {len(bundle.alphabet)} labels "
-        f"({bundle.language}); {kind}; {size_mb:.1f} MB"
+        f"({bundle.language}); {kind}; {bundle.num_bytes / 1e6:.1f} MB"
     )
 
 

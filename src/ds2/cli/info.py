@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
         "network": model.description,
         "parameters": f"{model.num_parameters / 1e6:.2f} M, stored as {model.weights}",
         "arithmetic": f"{arithmetic.name}: {arithmetic.reason}",
-        "size": f"{sum(p.stat().st_size for p in bundle.path.iterdir()) / 1e6:.1f} MB",
+        "size": f"{bundle.num_bytes / 1e6:.1f} MB",
         "features": bundle.features.summary,
         "output": f"every {1000 * bundle.output_stride_s:g} ms",
         "latency": _latency(bundle.latency_s),

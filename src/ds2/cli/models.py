@@ -94,7 +94,7 @@ def _facts(bundle: "Bundle") -> dict[str, Any]:
     rate = dev.get(f"greedy_{measure}") if isinstance(dev, dict) else None
     return {
         "language": bundle.language,
-        "num_bytes": sum(path.stat().st_size for path in bundle.path.iterdir() if path.is_file()),
+        "num_bytes": bundle.num_bytes,
         "measure": measure,
         "greedy_dev_error": rate if isinstance(rate, int | float) else None,
         "has_lm": bundle.lm is not None,

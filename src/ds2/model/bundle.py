@@ -114,6 +114,12 @@ class Bundle:
         return path if self.network_sha256 and path.is_file() else None
 
     @property
+    def num_bytes(self) -> int:
+        """The size of its files, without network.safetensors, which recognition does not need."""
+        files = (path for path in self.path.iterdir() if path.is_file() and path.name != NETWORK)
+        return sum(path.stat().st_size for path in files)
+
+    @property
     def output_stride_s(self) -> float:
         """Seconds from one output frame to the next."""
         stride_s = self.features.stride / self.features.sample_rate_hz

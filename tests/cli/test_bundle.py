@@ -11,8 +11,9 @@ from aids.models import TINY, write_random_bundle, write_random_checkpoint
 from ds2.cli import main
 from ds2.ctc.settings import BeamSettings
 from ds2.model.bundle import FACTS, LM, load_bundle
+from ds2.model.bundle_lm import change_decoding
 from ds2.ngram.estimate import EstimateConfig
-from ds2.text.alphabet import mandarin_characters
+from ds2.text.alphabet import Alphabet, mandarin_characters
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,17 @@ def test_a_new_bundle_gets_the_language_model_of_the_bundle_that_its_run_began_w
     assert exported.lm_path
     assert exported.lm_path.read_bytes() == Path(lm).read_bytes()
 
+    priors = tuple(-0.5 - label for label in range(29))
+    change_decoding(Path(model), BeamSettings(prior_weight=0.4, label_priors=priors))
+    wider = Alphabet("characters", "en", ("é", *begun.alphabet.symbols))
+    write_random_checkpoint(checkpoint, TINY, wider, init_from=Path(model))
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "wider")]) == 0
+    decoding = load_bundle(tmp_path / "wider").decoding
+    assert decoding == BeamSettings(
+        prior_weight=0.4, label_priors=(priors[0], priors[-1], *priors[1:])
+    )
+
+    write_random_checkpoint(checkpoint, TINY, begun.alphabet, init_from=Path(model))
     main(["bundle", "remove-lm", str(new)])
     capsys.readouterr()
     assert main(["export", str(checkpoint), "-o", str(new)]) == 0  # a user's choice stays

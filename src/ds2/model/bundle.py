@@ -204,10 +204,24 @@ def _fitting_lm(target: Path, alphabet: Alphabet) -> _LanguageModel | None:
     fits = (there.language, there.alphabet.word_unit) == (alphabet.language, alphabet.word_unit)
     if not (fits and there.lm and there.decoding):
         return None
-    decoding = there.decoding
-    if there.alphabet != alphabet:  # the priors are of other labels
-        decoding = replace(decoding, prior_weight=0.0, label_priors=())
-    return _LanguageModel(there.lm, decoding)
+    return _LanguageModel(there.lm, fitting_decoding(there.decoding, there.alphabet, alphabet))
+
+
+def fitting_decoding(decoding: BeamSettings, old: Alphabet, new: Alphabet) -> BeamSettings:
+    """The settings of a bundle with the alphabet `old`, for a bundle with the alphabet `new`.
+
+    Labels that only `new` has get the lowest prior. If it lacks labels of `old`, or has labels of
+    another kind, the settings lose their priors.
+    """
+    if old == new or not decoding.label_priors:
+        return decoding
+    if old.kind != new.kind or not set(old.symbols) <= set(new.symbols):
+        return replace(decoding, prior_weight=0.0, label_priors=())
+    blank, *others = decoding.label_priors
+    priors = dict(zip(old.symbols, others, strict=True))
+    lowest = min(others)
+    fitted = (blank, *(priors.get(symbol, lowest) for symbol in new.symbols))
+    return replace(decoding, label_priors=fitted)
 
 
 def check_place(path: Path) -> None:

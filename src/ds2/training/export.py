@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from ds2.errors import InputError
 from ds2.graph.weights import Precision, rounded
 from ds2.model.acoustic import AcousticModel
-from ds2.model.bundle import MODEL, Bundle, ModelFacts, check_place, load_bundle, write_bundle
+from ds2.model.bundle import (
+    MODEL,
+    Bundle,
+    ModelFacts,
+    check_place,
+    fitting_decoding,
+    load_bundle,
+    write_bundle,
+)
 from ds2.model.bundle_lm import add_lm
 from ds2.model.computing import Arithmetic
 from ds2.model.places import FACTS
@@ -96,7 +104,8 @@ def export(
     written = write_bundle(bundle, graph, to_begin_from(checkpoint) if with_network else None)
     if beginning is None or beginning.lm_path is None or beginning.decoding is None:
         return written
-    return add_lm(written.path, beginning.lm_path, beginning.decoding)
+    decoding = fitting_decoding(beginning.decoding, beginning.alphabet, written.alphabet)
+    return add_lm(written.path, beginning.lm_path, decoding)
 
 
 def _beginning_with_lm(checkpoint: Checkpoint) -> Bundle | None:

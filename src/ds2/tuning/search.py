@@ -43,6 +43,7 @@ Start = tuple[float, float, float | None]
 STARTS: tuple[Start, ...] = ((1.0, 1.5, None), (2.0, 3.0, -5.0))
 """alpha, beta and price of the second and third decoding; far apart, to get different texts."""
 PRIOR_WEIGHTS = (0.0, 0.2, 0.4, 0.6)
+"""Weights of the labels' priors."""
 BETWEEN = 0.1
 """The distance of two more weights on both sides of the best one."""
 NEAR = (0.05, 0.25)
